@@ -1,0 +1,107 @@
+"""A function's versions as Lambent keeps them: immutable records, whole, one per version.
+
+`$LATEST` is a version like the others; its record is replaced at each change. What an invocation needs of a record
+is in the record, so the data plane reads nothing else.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+LATEST = "$LATEST"
+
+
+class State(StrEnum):
+    """`State` of a FunctionConfiguration."""
+
+    PENDING = "Pending"
+    ACTIVE = "Active"
+    FAILED = "Failed"
+
+
+class UpdateStatus(StrEnum):
+    """`LastUpdateStatus` of a FunctionConfiguration."""
+
+    IN_PROGRESS = "InProgress"
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One of the two orthogonal machines of a function, with AWS's reason and code (absent when all is well)."""
+
+    value: str
+    reason: str | None = None
+    reason_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FunctionName:
+    """What identifies a function: names are unique within an account and region."""
+
+    account: str
+    region: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A deployment package: `digest` is the SHA-256 of the zip archive in hexadecimal, `size` its bytes."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """LoggingConfig, with its defaults filled in. The levels are set only for the JSON format."""
+
+    log_group: str
+    log_format: str = "Text"
+    application_level: str | None = None
+    system_level: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What UpdateFunctionConfiguration changes, defaults filled in.
+
+    `variables` is None where the caller never supplied an Environment. `stored` holds members that are kept and
+    returned but not acted upon yet, by their names on the wire and in their form there (`docs/compatibility.md`).
+    """
+
+    role: str
+    runtime: str
+    handler: str
+    description: str = ""
+    timeout_s: int = 3
+    memory_mib: int = 128
+    ephemeral_mib: int = 512
+    variables: dict[str, str] | None = field(default=None, repr=False)
+    tracing_mode: str = "PassThrough"
+    logging: Logging = Logging(log_group="")
+    snap_start: str = "None"
+    stored: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionVersion:
+    """One version of a function, complete.
+
+    `revision_id` is new at each change; `config_revision` only when what runs changes (code or configuration), so it
+    tells which execution environments may serve. `last_modified_ms` is wall-clock time.
+    """
+
+    function: FunctionName
+    version: str
+    configuration: Configuration
+    package: Package
+    architectures: tuple[str, ...]
+    revision_id: str
+    config_revision: str
+    last_modified_ms: int
+    state: Status
+    last_update: Status | None
+    tags: dict[str, str] = field(default_factory=dict)
+    published_from: str | None = None
+    """For a published version: the `config_revision` of `$LATEST` that it was made from."""

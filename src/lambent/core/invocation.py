@@ -1,0 +1,60 @@
+"""An invocation: what is asked of a function, and what came of it. Plain data."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How an attempt ended, as the ledger and the REPORT line tell it."""
+
+    SUCCESS = "success"
+    FUNCTION_ERROR = "error"
+    """The runtime reported an error through the Runtime API; the environment lives on."""
+    CRASH = "crash"
+    """The runtime's process ended, or could not be initialised; the environment is reset."""
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    """The worker or its sandbox was lost under the invocation: a fault of the platform."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One event for one execution environment.
+
+    `request_id` is a UUID. `deadline_ms` is computed by the worker from its own clock when the function starts:
+    the time budget is `EnvironmentSpec.timeout_ms`. `client_context` is decoded JSON text; `trace_id` the
+    `X-Amzn-Trace-Id` header's value. `invoked_arn` keeps the qualifier that the caller used.
+    """
+
+    request_id: str
+    invoked_arn: str
+    payload: bytes
+    content_type: str = "application/json"
+    client_context: str | None = None
+    trace_id: str | None = None
+    wants_tail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the caller gets: the function's bytes, or the error document (`error_type` set)."""
+
+    payload: bytes
+    content_type: str = "application/json"
+    error_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The measures of one attempt: what the ledger keeps and the REPORT line shows.
+
+    Durations are microseconds; `init_us` is set only on the attempt that paid for the init phase;
+    `max_memory_mib` is the environment's high-water mark.
+    """
+
+    outcome: Outcome
+    duration_us: int
+    max_memory_mib: int
+    init_us: int | None = None
+    error_type: str | None = None
+    tail: bytes = field(default=b"", repr=False)

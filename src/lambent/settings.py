@@ -1,0 +1,176 @@
+"""Every setting of the server, read once into a frozen `Settings`.
+
+A setting comes from, first to last: the command line (`--idle-timeout-s 60`), the environment
+(`LAMBENT_IDLE_TIMEOUT_S=60`), the TOML file named by `--config` (`idle_timeout_s = 60`), its default here.
+`docs/settings.md` lists them all; a test fails on one that it does not.
+"""
+
+import argparse
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+
+def _default_data_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/lambent")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "lambent"
+
+
+def _default_runtimes_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/cache/lambent/runtimes")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "lambent" / "runtimes"
+
+
+def _setting(default: Any, help_text: str) -> Any:
+    metadata = {"help": help_text}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of `lambent serve`. Sizes and durations carry their unit in their name."""
+
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(4566, "port to listen on; 0 picks a free one")
+    data_dir: Path = _setting(_default_data_dir, "where all state is kept")
+    listen_without_authentication: bool = _setting(
+        False, "allow listening on other than loopback although requests are not authenticated yet"
+    )
+    account: str = _setting("000000000000", "account of requests whose access key names none")
+    region: str = _setting("us-east-1", "region of requests that are not signed for one")
+    log_level: str = _setting("info", "lowest level of the server's own log: debug, info, warning, error")
+    shutdown_grace_s: int = _setting(30, "how long SIGTERM waits for running invocations")
+
+    sandbox: str = _setting("bubblewrap", "isolation driver: bubblewrap, or process (no isolation)")
+    sandbox_uid_base: int = _setting(200_000, "first of the user ids given to environments, when started as root")
+    sandbox_uid_count: int = _setting(10_000, "how many user ids there are")
+    worker_socket: Path | None = _setting(
+        None,
+        "Unix socket of a worker in a process of its own (`lambent worker`); none: a worker in the server",
+    )
+    parallel_starts: int = _setting(8, "how many environments may be starting at one time")
+
+    concurrency_limit: int = _setting(1000, "concurrent executions per account and region")
+    idle_timeout_s: int = _setting(300, "idle time after which an environment is ended")
+    billing_step_ms: int = _setting(100, "step to which billed duration is rounded up: 100 or 1")
+
+    runtimes_dir: Path = _setting(_default_runtimes_dir, "cache of the runtime clients and SDKs given to functions")
+    node: str = _setting("", "Node.js to run functions with; empty: found on PATH, else the bundled one")
+    node_client: str = _setting("lambent", "runtime client of Node.js functions: lambent, or aws-lambda-ric")
+    python_search: str = _setting("", "further directories with Python interpreters, separated by colons")
+
+
+class SettingsError(Exception):
+    """A setting is unknown or has a value that can not be used. The message is for the person who set it."""
+
+
+def flag_of(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    return "LAMBENT_" + name.upper()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give the parser a flag for each setting, and `--config`."""
+    parser.add_argument("--config", metavar="FILE.toml", help="a TOML file of settings")
+    for setting in fields(Settings):
+        shape: dict[str, Any] = {"dest": setting.name, "default": None, "help": setting.metadata["help"]}
+        if _type_of(setting.name) is bool:
+            parser.add_argument(flag_of(setting.name), action=argparse.BooleanOptionalAction, **shape)
+        else:
+            parser.add_argument(flag_of(setting.name), metavar=setting.name.rsplit("_", 1)[-1].upper(), **shape)
+
+
+def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
+    """Settings from the command line, the environment and the file. Raises SettingsError."""
+    given = vars(arguments)
+    from_file = _read_file(given.get("config") or environment.get("LAMBENT_CONFIG"))
+    values: dict[str, Any] = {}
+    for setting in fields(Settings):
+        name = setting.name
+        if given.get(name) is not None:
+            values[name] = _convert(name, given[name], flag_of(name))
+        elif variable_of(name) in environment:
+            values[name] = _convert(name, environment[variable_of(name)], variable_of(name))
+        elif name in from_file:
+            values[name] = _convert(name, from_file[name], f"{name} in the settings file")
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def _read_file(path: str | None) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the settings file {path} can not be read: {error}") from error
+    unknown = values.keys() - {setting.name for setting in fields(Settings)}
+    if unknown:
+        raise SettingsError(f"the settings file {path} has unknown settings: {', '.join(sorted(unknown))}")
+    return values
+
+
+_HINTS: dict[str, Any] = get_type_hints(Settings)
+
+
+def _type_of(name: str) -> type:
+    hint = _HINTS[name]
+    kind: type = next((kind for kind in get_args(hint) if kind is not type(None)), hint)
+    return kind
+
+
+def _convert(name: str, value: Any, where: str) -> Any:
+    kind = _type_of(name)
+    if kind is bool and isinstance(value, str):
+        if value.lower() in ("1", "true", "yes", "on"):
+            return True
+        if value.lower() in ("0", "false", "no", "off", ""):
+            return False
+        raise SettingsError(f"{where} must be true or false, not {value!r}")
+    if kind is int and isinstance(value, bool):
+        raise SettingsError(f"{where} must be a whole number, not {value!r}")
+    try:
+        return kind(value)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"{where} must be a {'whole number' if kind is int else kind.__name__}, not {value!r}"
+        ) from error
+
+
+def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
+    if value not in allowed:
+        raise SettingsError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+
+
+def _check(settings: Settings) -> None:
+    _one_of("sandbox", settings.sandbox, ("bubblewrap", "process"))
+    _one_of("billing_step_ms", settings.billing_step_ms, (1, 100))
+    _one_of("node_client", settings.node_client, ("lambent", "aws-lambda-ric"))
+    _one_of("log_level", settings.log_level, ("debug", "info", "warning", "error"))
+    if not (settings.account.isdigit() and len(settings.account) == 12):
+        raise SettingsError(f"account must be 12 digits, not {settings.account!r}")
+    if not 0 <= settings.port <= 65535:
+        raise SettingsError(f"port must be from 0 to 65535, not {settings.port}")
+    for name in (
+        "concurrency_limit",
+        "idle_timeout_s",
+        "parallel_starts",
+        "sandbox_uid_base",
+        "sandbox_uid_count",
+    ):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{name} must be at least 1, not {getattr(settings, name)}")

@@ -1,0 +1,49 @@
+"""A call of an AWS operation, between the wire and whoever serves it.
+
+`Handler` is what a package that answers an AWS API offers, one per operation:
+
+```python
+async def get_function(deps: Dependencies, call: Call) -> Mapping[str, Any]: ...
+```
+
+with the dependencies bound by `lambent.assembly`. The result is a mapping with the names of the operation's output
+shape (timestamps as aware datetimes or epoch numbers, blobs as bytes); members that are absent or None are not sent.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lambent.core.caller import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A parsed and validated request.
+
+    `params` has the names and types of the operation's input shape. `endpoint` is the base URL by which the client
+    reached us (`http://127.0.0.1:4566`). `headers` are the request's, lower-case names, for the few facts that no
+    model names (such as `x-amzn-trace-id`).
+    """
+
+    service: str
+    operation: str
+    params: Mapping[str, Any] = field(repr=False)
+    caller: Caller
+    region: str
+    partition: str
+    request_id: str
+    endpoint: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A result with headers that the model does not name, or a status other than the model's."""
+
+    result: Mapping[str, Any]
+    headers: tuple[tuple[str, str], ...] = ()
+    status: int | None = None
+
+
+Handler = Callable[[Call], Awaitable[Mapping[str, Any] | Reply]]

@@ -1,0 +1,120 @@
+"""The whole vocabulary between a dispatcher and a worker: typed commands down, typed events up.
+
+Nothing else crosses this seam, in one process or between two (`worker/transport.py`), so every message is plain,
+immutable data. A dispatcher may send a `Run` only to an environment that is available: after `Available`, and
+before the next `Run`.
+
+```
+dispatcher            worker
+Start        ->                 a sandbox is started and the runtime initialised
+             <-       Available (or Gone, when the sandbox can not be had)
+Run          ->
+             <-       Answered  the caller may have the answer
+             <-       Finished  the attempt is over and measured; always the last word about an invocation
+             <-       Available the runtime has asked for the next event, or is to be reset by the next Run
+Retire       ->
+             <-       Gone      nothing of the environment is left on the machine
+```
+"""
+
+from dataclasses import dataclass, field
+
+from lambent.core.invocation import Answer, Invocation, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The session credentials of a function's role. The secret parts never show in a repr."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """All that a worker must know to make an execution environment for one version of a function.
+
+    `package` is the hexadecimal SHA-256 of the deployment package; the worker's code cache has it or fetches it.
+    `variables` are the customer's own. `log_group` and `log_stream` are CloudWatch Logs names.
+    """
+
+    account: str
+    region: str
+    function_name: str
+    version: str
+    runtime: str
+    handler: str
+    memory_mib: int
+    timeout_ms: int
+    ephemeral_mib: int
+    package: str
+    variables: dict[str, str] = field(repr=False)
+    credentials: Credentials
+    log_group: str
+    log_stream: str
+    log_format: str = "Text"
+    initialization_type: str = "on-demand"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    environment_id: str
+    spec: EnvironmentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    environment_id: str
+    invocation: Invocation
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """End the environment: at once when it is idle, after its invocation when it is busy."""
+
+    environment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """The environment can take an event."""
+
+    environment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    environment_id: str
+    request_id: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    environment_id: str
+    request_id: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The environment is no more. `reason` is for the operator's log and is empty after a `Retire`."""
+
+    environment_id: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines:
+    """Lines of an environment's log stream, in order: (milliseconds since the epoch, text without newline)."""
+
+    account: str
+    region: str
+    log_group: str
+    log_stream: str
+    lines: tuple[tuple[int, str], ...] = field(repr=False)
+
+
+Command = Start | Run | Retire
+Event = Available | Answered | Finished | Gone | LogLines
