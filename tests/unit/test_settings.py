@@ -1,0 +1,91 @@
+"""Settings: where each comes from, what is refused, and that the documentation has them all."""
+
+import argparse
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from lambent.settings import Settings, SettingsError, add_arguments, flag_of, read, variable_of
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def settings_of(*words: str, environment: dict[str, str] | None = None) -> Settings:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return read(parser.parse_args(words), environment or {})
+
+
+def documented_rows() -> dict[str, list[str]]:
+    rows = re.findall(r"^\| `(--[a-z-]+)` \| `(\w+)` \| (.+?) \| (.+?) \|$", DOCUMENTATION.read_text(), re.MULTILINE)
+    return {flag: rest for flag, *rest in rows}
+
+
+def test_the_documentation_lists_exactly_the_settings_there_are() -> None:
+    assert set(documented_rows()) == {flag_of(setting.name) for setting in fields(Settings)}
+
+
+@pytest.mark.parametrize("setting", fields(Settings), ids=lambda setting: setting.name)
+def test_the_documentation_says_of_a_setting_what_the_code_says(setting: object) -> None:
+    variable, default, meaning = documented_rows()[flag_of(setting.name)]
+    assert variable == variable_of(setting.name)
+    assert meaning == setting.metadata["help"]
+    if isinstance(setting.default, str | int) and setting.default != "":
+        assert default == f"`{str(setting.default).lower()}`"
+
+
+def test_the_command_line_comes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "lambent.toml"
+    file.write_text('port = 1\naccount = "111111111111"\nidle_timeout_s = 7\n')
+    environment = {"LAMBENT_PORT": "2", "LAMBENT_ACCOUNT": "222222222222", "LAMBENT_CONFIG": str(file)}
+    settings = settings_of("--port", "3", environment=environment)
+    assert (settings.port, settings.account, settings.idle_timeout_s) == (3, "222222222222", 7)
+
+
+def test_the_file_of_the_command_line_comes_before_that_of_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text("port = 1\n")
+    (tmp_path / "two.toml").write_text("port = 2\n")
+    environment = {"LAMBENT_CONFIG": str(tmp_path / "two.toml")}
+    assert settings_of("--config", str(tmp_path / "one.toml"), environment=environment).port == 1
+
+
+def test_a_setting_of_true_or_false_is_a_pair_of_flags_and_a_word_in_the_environment() -> None:
+    assert settings_of("--listen-without-authentication").listen_without_authentication is True
+    on = {"LAMBENT_LISTEN_WITHOUT_AUTHENTICATION": "yes"}
+    assert settings_of(environment=on).listen_without_authentication is True
+    assert settings_of("--no-listen-without-authentication", environment=on).listen_without_authentication is False
+
+
+def test_a_path_is_read_as_a_path() -> None:
+    assert settings_of("--data-dir", "/srv/lambent").data_dir == Path("/srv/lambent")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--port", "many"], "--port must be a whole number, not 'many'"),
+        (["--port", "70000"], "port must be from 0 to 65535, not 70000"),
+        (["--sandbox", "hope"], "sandbox must be one of bubblewrap, process, not 'hope'"),
+        (["--billing-step-ms", "10"], "billing_step_ms must be one of 1, 100, not 10"),
+        (["--account", "12"], "account must be 12 digits, not '12'"),
+        (["--idle-timeout-s", "0"], "idle_timeout_s must be at least 1, not 0"),
+        (["--config", "/nowhere.toml"], "the settings file /nowhere.toml can not be read"),
+    ],
+)
+def test_a_value_that_can_not_be_used_is_refused_with_its_name(words: list[str], told: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        settings_of(*words)
+
+
+def test_a_wrong_word_in_the_environment_is_told_by_the_variable_it_is_in() -> None:
+    with pytest.raises(SettingsError, match="LAMBENT_PORT must be a whole number"):
+        settings_of(environment={"LAMBENT_PORT": "high"})
+
+
+def test_an_unknown_setting_in_the_file_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "lambent.toml"
+    file.write_text("prot = 1\n")
+    with pytest.raises(SettingsError, match="unknown settings: prot"):
+        settings_of("--config", str(file))
