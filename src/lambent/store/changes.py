@@ -1,0 +1,30 @@
+"""What a transaction changed, as the data plane wants to know it."""
+
+from dataclasses import dataclass
+
+from lambent.core.function import FunctionName, FunctionVersion
+
+
+@dataclass(frozen=True, slots=True)
+class VersionChanged:
+    """A version is new or different. `current` is what the API shows. `serving` is what invocations run: the last
+    good record, so the same one except while an update is in progress or has failed; None until a creation is done."""
+
+    current: FunctionVersion
+    serving: FunctionVersion | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRemoved:
+    function: FunctionName
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRemoved:
+    """The function is gone, with all its versions."""
+
+    function: FunctionName
+
+
+Change = VersionChanged | VersionRemoved | FunctionRemoved

@@ -1,0 +1,233 @@
+"""The metadata store: a SQLite file that holds what the APIs' resources are, durably, and tells who listens.
+
+One thread writes. The transactions that are waiting at one time share one COMMIT, and so one wait for the disk; each
+is in a savepoint of its own, so that the failure of one undoes nothing of another. `run` returns when the commit is
+on disk and every listener has heard of the changes, in commit order: who reads the snapshot that a listener keeps
+sees what it wrote. Another thread, with a connection of its own, serves `read`.
+
+A transaction is a plain function over a connection, and must not wait for anything else: all writers wait for it.
+"""
+
+import asyncio
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lambent.store.changes import Change
+
+T = TypeVar("T")
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LARGEST_GROUP = 256
+"""Transactions that share one commit at most: bounds what one disk error can fail."""
+
+
+class DataDirectoryTooNew(Exception):
+    """The data directory was written by a newer Lambent. The message is for the person who started this one."""
+
+
+class WritingConnection(sqlite3.Connection):
+    """The connection that transactions are given. What `changed` is told goes to the listeners after the commit."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.changes: list[Change] = []
+
+    def changed(self, change: Change) -> None:
+        self.changes.append(change)
+
+
+@dataclass(slots=True)
+class _Job:
+    transaction: Callable[[WritingConnection], Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+    changes: list[Change] = field(default_factory=list)
+
+
+class MetadataStore:
+    """`path` is the database file; its directory is made if it is missing. All methods belong to one event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[Change], None]] = []
+        self._writer: threading.Thread | None = None
+        self._reader: ThreadPoolExecutor | None = None
+        self._reading: sqlite3.Connection | None = None
+        self.commits = 0
+        """How many commits there were: fewer than transactions under load."""
+
+    async def open(self) -> None:
+        """Bring the file to this version's schema and start serving. Raises DataDirectoryTooNew."""
+        loop = asyncio.get_running_loop()
+        writing = await asyncio.to_thread(self._prepare_file)
+        self._reading = _connect(self._path, sqlite3.Connection)
+        self._reading.execute("PRAGMA query_only = ON")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="metadata-reader")
+        self._writer = threading.Thread(target=self._write, args=(loop, writing), name="metadata-writer", daemon=True)
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Finish the transactions that wait, and let go of the file. A store that is not open is left alone."""
+        writer, self._writer = self._writer, None
+        if writer is None or self._reader is None or self._reading is None:
+            return
+        self._jobs.put(None)
+        await asyncio.to_thread(writer.join)
+        reader, self._reader = self._reader, None
+        await asyncio.to_thread(reader.shutdown)
+        self._reading.close()
+        self._reading = None
+
+    def subscribe(self, listener: Callable[[Change], None]) -> None:
+        """Have the listener called, on the event loop, with each change in commit order. It must not raise."""
+        self._listeners.append(listener)
+
+    async def run(self, transaction: Callable[[WritingConnection], T]) -> T:
+        """Run the transaction. When it returns, the result is on disk; when the transaction raises, nothing of it
+        is, and its exception is raised here."""
+        assert self._writer is not None, "the metadata store is not open"
+        job = _Job(transaction, asyncio.get_running_loop().create_future())
+        self._jobs.put(job)
+        result: T = await job.future
+        return result
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a query on a consistent state that has everything that `run` returned before."""
+        assert self._reader is not None, "the metadata store is not open"
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._query, query)
+
+    def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        assert self._reading is not None
+        self._reading.execute("BEGIN")
+        try:
+            return query(self._reading)
+        finally:
+            self._reading.execute("ROLLBACK")
+
+    def _prepare_file(self) -> WritingConnection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._path.exists():
+            # Environment variables of functions are in it: nobody else's to read.
+            os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
+            directory = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        connection = _connect(self._path, WritingConnection)
+        try:
+            migrate(connection, self._path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _write(self, loop: asyncio.AbstractEventLoop, connection: WritingConnection) -> None:
+        leaving = False
+        while not leaving:
+            first = self._jobs.get()
+            if first is None:
+                break
+            jobs = [first]
+            while len(jobs) < LARGEST_GROUP:
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if job is None:
+                    leaving = True
+                    break
+                jobs.append(job)
+            self._commit_together(connection, jobs)
+            loop.call_soon_threadsafe(self._deliver, jobs)
+        connection.close()
+
+    def _commit_together(self, connection: WritingConnection, jobs: list[_Job]) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                _run_in_savepoint(connection, job)
+            connection.execute("COMMIT")
+            self.commits += 1
+        except sqlite3.Error as error:
+            # The disk is full, or fails: nothing of the whole group is kept.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for job in jobs:
+                job.error = job.error or error
+                job.changes = []
+
+    def _deliver(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            for change in job.changes:
+                for listener in self._listeners:
+                    listener(change)
+            if job.future.done():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+
+
+def _run_in_savepoint(connection: WritingConnection, job: _Job) -> None:
+    connection.changes = job.changes
+    connection.execute("SAVEPOINT one")
+    try:
+        job.result = job.transaction(connection)
+    except Exception as error:
+        # Whatever it is, it is the caller's, in whose task it is raised.
+        if not connection.in_transaction:
+            raise sqlite3.OperationalError(f"the transaction was undone: {error}") from error
+        connection.execute("ROLLBACK TO one")
+        job.error = error
+        job.changes.clear()
+    connection.execute("RELEASE one")
+
+
+C = TypeVar("C", bound=sqlite3.Connection)
+
+
+def _connect(path: Path, kind: type[C]) -> C:
+    # Each connection is used by one thread at a time, though not by the one that made it.
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=kind)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA busy_timeout = 5000")
+    return connection
+
+
+def migrations() -> list[tuple[int, Path]]:
+    """The numbered steps of the schema, in order."""
+    steps = sorted((int(path.name.split("_")[0]), path) for path in MIGRATIONS.glob("*.sql"))
+    assert [number for number, _ in steps] == list(range(1, len(steps) + 1)), "migrations are numbered without gaps"
+    return steps
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Apply the steps that the file has not seen, each in a transaction with its number. Raises DataDirectoryTooNew."""
+    steps = migrations()
+    (present,) = connection.execute("PRAGMA user_version").fetchone()
+    if present > len(steps):
+        raise DataDirectoryTooNew(
+            f"{path} was written by a newer Lambent (schema {present}; this one knows up to {len(steps)}): "
+            "start that version, or give another data directory"
+        )
+    for number, step in steps[present:]:
+        script = f"BEGIN IMMEDIATE;\n{step.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;"
+        try:
+            connection.executescript(script)
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise

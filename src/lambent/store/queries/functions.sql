@@ -1,0 +1,58 @@
+-- name: all_versions
+SELECT record, serving FROM function_version ORDER BY account, region, name, number;
+
+-- name: get_version
+SELECT record, serving, revision_id FROM function_version
+WHERE account = :account AND region = :region AND name = :name AND number = :number;
+
+-- name: insert_function
+INSERT INTO function (account, region, name) VALUES (:account, :region, :name) ON CONFLICT DO NOTHING;
+
+-- name: insert_version
+INSERT INTO function_version (account, region, name, number, revision_id, unfinished, digest, record)
+VALUES (:account, :region, :name, :number, :revision_id, :unfinished, :digest, :record);
+
+-- name: replace_version
+UPDATE function_version
+SET revision_id = :revision_id, unfinished = :unfinished, digest = :digest, record = :record,
+    serving = :serving, serving_digest = :serving_digest
+WHERE account = :account AND region = :region AND name = :name AND number = :number;
+
+-- name: allocate_version
+UPDATE function SET last_version = last_version + 1
+WHERE account = :account AND region = :region AND name = :name
+RETURNING last_version;
+
+-- name: last_published
+SELECT record, serving FROM function_version
+WHERE account = :account AND region = :region AND name = :name AND number > 0
+ORDER BY number DESC LIMIT 1;
+
+-- name: delete_function
+DELETE FROM function WHERE account = :account AND region = :region AND name = :name;
+
+-- name: delete_version
+DELETE FROM function_version
+WHERE account = :account AND region = :region AND name = :name AND number = :number;
+
+-- name: list_latest
+SELECT record FROM function_version
+WHERE account = :account AND region = :region AND number = 0 AND name > :after_name
+ORDER BY name LIMIT :limit;
+
+-- name: list_everything
+SELECT record FROM function_version
+WHERE account = :account AND region = :region AND (name, number) > (:after_name, :after_number)
+ORDER BY name, number LIMIT :limit;
+
+-- name: list_versions
+SELECT record FROM function_version
+WHERE account = :account AND region = :region AND name = :name AND number > :after_number
+ORDER BY number LIMIT :limit;
+
+-- name: unfinished
+SELECT account, region, name, number FROM function_version WHERE unfinished ORDER BY account, region, name, number;
+
+-- name: digests_in_use
+SELECT digest FROM function_version
+UNION SELECT serving_digest FROM function_version WHERE serving_digest IS NOT NULL;
