@@ -74,7 +74,7 @@ def _json_events(matches: JsonMatcher) -> Matcher:
             return False
         try:
             document = decode(event)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):  # the latter: nested too deeply to be read
             return False
         return matches(document)
 

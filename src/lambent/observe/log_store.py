@@ -189,7 +189,8 @@ class LogStore:
         region: str,
         group: str,
         *,
-        choose_streams: Callable[[Sequence[str]], frozenset[str] | None],
+        streams: Sequence[str] | None = None,
+        stream_prefix: str | None = None,
         first_ms: int = 0,
         last_ms: int = 2**63,
         boundary: Boundary | None = None,
@@ -199,13 +200,13 @@ class LogStore:
     ) -> Page:
         """A page of events from `boundary` on (None: from the beginning, or the end when reading backward).
 
-        `choose_streams` is given the group's streams and tells which to search (None: all). It may raise.
-        Raises UnknownLogGroup.
+        Searched are the named streams, or those whose names begin with the prefix, or all.
+        Raises UnknownLogGroup, UnknownLogStream.
         """
 
         def read() -> Page:
             files = self._files.group((account, region, group))
-            selection = Selection(choose_streams(list(files.streams())), first_ms, last_ms)
+            selection = Selection(_chosen(files, streams, stream_prefix), first_ms, last_ms)
             return _page(files, selection, boundary, backward=backward, limit=limit, matches=matches)
 
         return await self._read(read)
@@ -213,6 +214,17 @@ class LogStore:
     async def _read(self, job: Callable[[], Result]) -> Result:
         await self.flush()
         return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+
+
+def _chosen(files: GroupFiles, names: Sequence[str] | None, prefix: str | None) -> frozenset[str] | None:
+    if names is not None:
+        missing = set(names).difference(files.streams())
+        if missing:
+            raise UnknownLogStream(min(missing))
+        return frozenset(names)
+    if prefix is not None:
+        return frozenset(stream for stream in files.streams() if stream.startswith(prefix))
+    return None
 
 
 def _page(
@@ -294,6 +306,9 @@ class LogFiles:
 
     def _keep_within_bounds(self) -> None:
         """Drop whole segments, the oldest of the group that holds most: a flood costs its own function its logs."""
+        if self._size <= self._retention_bytes:
+            return
+        self._size = sum(files.size for files in self._groups.values())
         while self._size > self._retention_bytes:
             largest = max(self._groups.values(), key=lambda files: files.size)
             self._size -= largest.drop_oldest()

@@ -62,6 +62,11 @@ class SegmentIndex(msgspec.Struct):
     blocks: list[Block]
     streams: dict[str, StreamSpan]
 
+    def times(self) -> tuple[int, int]:
+        """The earliest and the latest timestamp."""
+        first = min((block.first_ms for block in self.blocks), default=0)
+        return first, max((block.last_ms for block in self.blocks), default=0)
+
     def add(self, offset: int, length: int, records: Sequence[Record]) -> None:
         """Take in records that were written together at `offset`."""
         if self.blocks and self.blocks[-1].length + length <= BLOCK_BYTES:
@@ -70,7 +75,8 @@ class SegmentIndex(msgspec.Struct):
             first = records[0][2][0][0]
             block = Block(offset, 0, first, first, set())
             self.blocks.append(block)
-        block.length += length
+        # A damaged record may lie between this one and the last; the block spans it.
+        block.length = offset + length - block.offset
         for stream, ingested_ms, lines in records:
             span = self.streams.get(stream)
             if span is None:
@@ -162,8 +168,11 @@ def _decode(data: bytes, base: int) -> Iterator[tuple[int, int, tuple[str, int, 
     """Offset, length and content of each readable record; a damaged line is passed over."""
     offset = base
     for line in data.splitlines(keepends=True):
+        record = None
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-            yield offset, len(line), _RECORD.decode(line)
+            record = _RECORD.decode(line)
+        if record is not None:
+            yield offset, len(line), record
         offset += len(line)
 
 
@@ -175,6 +184,7 @@ class Segment:
         self.size = size
         self.path = directory / f"{number:013d}.log"
         self._index: SegmentIndex | None = SegmentIndex([], {}) if size == 0 else None
+        self._sealed_times: tuple[int, int] | None = None
 
     @property
     def _index_path(self) -> Path:
@@ -184,18 +194,27 @@ class Segment:
         """The segment's index. That of a sealed segment is read when it is needed, and not kept."""
         if self._index is not None:
             return self._index
-        if sealed:
-            try:
-                return _INDEX.decode(self._index_path.read_bytes())
-            except (FileNotFoundError, msgspec.DecodeError):
-                index = self._scan()
-                self._leave_index(index)
-                return index
-        self._index = self._scan()
-        return self._index
+        if not sealed:
+            self._index = self._scan()
+            return self._index
+        try:
+            index = _INDEX.decode(self._index_path.read_bytes())
+        except (FileNotFoundError, msgspec.DecodeError):
+            index = self._scan()
+            self._leave_index(index)
+        self._sealed_times = index.times()
+        return index
+
+    def is_known_to_lack(self, selection: "Selection") -> bool:
+        """Whether a sealed segment, whose index was read before, has nothing of the time that is asked for."""
+        if self._sealed_times is None:
+            return False
+        return self._sealed_times[1] < selection.first_ms or self._sealed_times[0] > selection.last_ms
 
     def seal(self) -> None:
-        self._leave_index(self.index(sealed=False))
+        index = self.index(sealed=False)
+        self._leave_index(index)
+        self._sealed_times = index.times()
         self._index = None
 
     def _leave_index(self, index: SegmentIndex) -> None:
@@ -327,7 +346,7 @@ class GroupFiles:
     def forward(self, boundary: Boundary, selection: Selection) -> Iterator[BlockRead]:
         """The selection from `boundary` on, oldest first, a block at a time."""
         for segment in self._segments:
-            if segment.number < boundary[0]:
+            if segment.number < boundary[0] or segment.is_known_to_lack(selection):
                 continue
             for block in self._index(segment).blocks:
                 behind = (segment.number, block.offset + block.length, 0)
@@ -339,7 +358,7 @@ class GroupFiles:
     def backward(self, boundary: Boundary, selection: Selection) -> Iterator[BlockRead]:
         """The selection before `boundary`, newest first, a block at a time."""
         for segment in reversed(self._segments):
-            if segment.number > boundary[0]:
+            if segment.number > boundary[0] or segment.is_known_to_lack(selection):
                 continue
             for block in reversed(self._index(segment).blocks):
                 before = (segment.number, block.offset, 0)
