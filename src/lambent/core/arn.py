@@ -4,7 +4,22 @@ Source of the forms: the Lambda API reference, `FunctionName` of any operation: 
 `account:function:name[:qualifier]`, and the full ARN, qualified or not.
 """
 
+import hashlib
+import re
+
+from lambent.core.errors import (
+    AccessDeniedException,
+    InvalidParameterValueException,
+    ResourceNotFoundException,
+    ValidationException,
+)
 from lambent.core.function import FunctionName
+
+_IDENTIFIER = re.compile(
+    r"(?:arn:aws[a-zA-Z-]*:lambda:)?(?:(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d):)?"
+    r"(?:(?P<account>\d{12}):)?(?:function:)?(?P<name>[a-zA-Z0-9-_.]+)"
+    r"(?::(?P<qualifier>\$LATEST(?:\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+)
 
 
 def partition_of(region: str) -> str:
@@ -19,3 +34,37 @@ def partition_of(region: str) -> str:
 def function_arn(function: FunctionName, qualifier: str | None = None) -> str:
     arn = f"arn:{partition_of(function.region)}:lambda:{function.region}:{function.account}:function:{function.name}"
     return arn if qualifier is None else f"{arn}:{qualifier}"
+
+
+def runtime_version_arn(region: str, runtime: str) -> str:
+    """The ARN that names a runtime's version: opaque on AWS, and the same for everybody here."""
+    digest = hashlib.sha256(runtime.encode()).hexdigest()
+    return f"arn:{partition_of(region)}:lambda:{region}::runtime:{digest}"
+
+
+def resolve_name(text: str, qualifier: str | None, *, account: str, region: str) -> tuple[FunctionName, str | None]:
+    """The function that a `FunctionName` parameter means, and the qualifier, from either parameter.
+
+    `account` and `region` are those of the request. Raises the modelled errors for a function that is out of reach,
+    and for two qualifiers that differ. That the function is there is not looked at.
+    """
+    if ":" not in text:
+        return FunctionName(account, region, text), qualifier
+    match = _IDENTIFIER.fullmatch(text)
+    if match is None:
+        raise ValidationException(
+            f"1 validation error detected: Value '{text}' at 'functionName' failed to satisfy constraint: "
+            f"Member must satisfy regular expression pattern: {_IDENTIFIER.pattern}"
+        )
+    if match["region"] not in (None, region):
+        raise ResourceNotFoundException(
+            f"Functions from '{match['region']}' are not reachable in this region ('{region}')"
+        )
+    if match["account"] not in (None, account):
+        # On AWS too the message is null for a caller that has no permission from the other account.
+        raise AccessDeniedException
+    if None not in (qualifier, match["qualifier"]) and qualifier != match["qualifier"]:
+        raise InvalidParameterValueException(
+            "The derived qualifier from the function name does not match the specified qualifier."
+        )
+    return FunctionName(account, region, match["name"]), qualifier or match["qualifier"]

@@ -83,3 +83,8 @@ class NotImplementedException(ModelledError):
 
     code = "NotImplementedException"
     fault = "Service"
+
+
+class RuntimeUnavailable(Exception):
+    """This machine can not run functions of a runtime. The message is for the functions' owners: it says what is
+    missing. Not an answer by itself: a function that needs the runtime ends in State Failed."""

@@ -1,0 +1,94 @@
+"""AWS's quotas and budgets, each with its source. Nothing else in the code states one.
+
+Where AWS lets a customer raise a quota it is a setting, and the number here is its default.
+"""
+
+# Execution environment ----------------------------------------------------------------------------------------------
+# Developer guide, "Understanding the Lambda execution environment lifecycle".
+INIT_BUDGET_US = 10_000_000
+SHUTDOWN_BUDGET_US = 2_000_000
+
+# Payloads -----------------------------------------------------------------------------------------------------------
+# Developer guide, "Lambda quotas", and the figure in the error texts.
+SYNC_REQUEST_BYTES = 6_291_456
+SYNC_RESPONSE_BYTES = 6_291_556
+CLIENT_CONTEXT_BYTES = 3_583
+LOG_TAIL_BYTES = 4_096
+"""Of X-Amz-Log-Result, before its base64."""
+LOG_EVENT_BYTES = 262_144
+"""Of one event in CloudWatch Logs. Source: CloudWatch Logs user guide, "CloudWatch Logs quotas"."""
+
+# Requests -----------------------------------------------------------------------------------------------------------
+# The body's limit is the one that CreateFunction's error text names; the head's is of the Invoke operation.
+REQUEST_BODY_BYTES = 70_167_211
+REQUEST_HEAD_BYTES = 1_048_576
+
+# A function's configuration -----------------------------------------------------------------------------------------
+# Developer guide, "Lambda quotas". The service model's maxima of memory, time and /tmp are those of functions on
+# capacity providers.
+TIMEOUT_S_MAX = 900
+MEMORY_MIB_MAX = 10_240
+EPHEMERAL_MIB_MAX = 10_240
+ENVIRONMENT_BYTES = 4_096
+"""Of all environment variables, measured on their JSON object."""
+FUNCTION_NAME_CHARACTERS = 64
+"""API reference, CreateFunction, FunctionName."""
+LAYERS_PER_FUNCTION = 5
+TAGS_PER_RESOURCE = 50
+"""Developer guide, "Using tags on Lambda functions"."""
+
+# Deployment packages ------------------------------------------------------------------------------------------------
+# Developer guide, "Lambda quotas", and the figures in the error texts.
+ZIPPED_BYTES = 52_428_800
+UNZIPPED_BYTES = 262_144_000
+CREATE_FUNCTION_BODY_BYTES = 70_167_211
+PACKAGE_ENTRIES = 65_535
+"""What an archive without the Zip64 extension can hold; AWS states no number. Source: PKWARE, APPNOTE.TXT, 4.4.1.4."""
+
+# Lists --------------------------------------------------------------------------------------------------------------
+# API reference, ListFunctions: "returns a maximum of 50 items in each response, even if you set the number higher".
+FUNCTIONS_PER_PAGE = 50
+
+# Runtimes -----------------------------------------------------------------------------------------------------------
+# Identifiers: the enumeration `Runtime` of the service model. Which of them a function may be created with: developer
+# guide, "Lambda runtimes", and the list in the error text of CreateFunction.
+RUNTIMES = (
+    "nodejs16.x", "nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x",
+    "python3.8", "python3.9", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14",
+    "java8.al2", "java11", "java17", "java21", "java25",
+    "dotnet6", "dotnet8", "dotnet10",
+    "ruby3.2", "ruby3.3", "ruby3.4",
+    "provided.al2", "provided.al2023",
+)  # fmt: skip
+RETIRED_RUNTIMES = frozenset(
+    (
+        "nodejs", "nodejs4.3", "nodejs4.3-edge", "nodejs6.10", "nodejs8.10", "nodejs10.x", "nodejs12.x", "nodejs14.x",
+        "python2.7", "python3.6", "python3.7",
+        "java8",
+        "dotnetcore1.0", "dotnetcore2.0", "dotnetcore2.1", "dotnetcore3.1",
+        "ruby2.5", "ruby2.7",
+        "go1.x", "provided",
+    )
+)  # fmt: skip
+RUNTIMES_RUN = frozenset(
+    (
+        "nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x",
+        "python3.9", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14",
+        "provided.al2", "provided.al2023",
+    )
+)  # fmt: skip
+"""Those that Lambent runs on a machine that has the interpreter (`docs/compatibility.md`)."""
+
+RESERVED_VARIABLES = frozenset(
+    (
+        "_HANDLER", "_X_AMZN_TRACE_ID", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT",
+        "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_SESSION_TOKEN",
+        "AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_METADATA_API", "AWS_LAMBDA_METADATA_TOKEN",
+        "AWS_LAMBDA_MAX_CONCURRENCY", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
+    )
+)  # fmt: skip
+"""Environment variables that a function's configuration may not set. Source: developer guide, "Using Lambda
+environment variables", "Defined runtime environment variables"."""

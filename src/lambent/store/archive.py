@@ -1,0 +1,164 @@
+"""Deployment packages are zip archives from strangers: what is in one is checked before anything is written.
+
+`inspect` reads only the archive's directory and decides what each entry becomes; `extract` writes that, and nothing
+else, into an empty directory. All refusals are AWS's errors, for the caller who sent the archive.
+"""
+
+import calendar
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from lambent.core.errors import InvalidParameterValueException, RequestEntityTooLargeException
+from lambent.core.limits import PACKAGE_ENTRIES, UNZIPPED_BYTES, ZIPPED_BYTES
+
+COULD_NOT_UNZIP = "Could not unzip uploaded file. Please check your file, then try to upload again."
+EMPTY = "Uploaded file must be a non-empty zip"
+
+_CHUNK = 1 << 20
+_NAME_BYTES = 255
+_PATH_BYTES = 4_000
+_ENCRYPTED = 0x1 | 0x40
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or a link of the package. `parts` are the names on the way to it, from the package's root."""
+
+    parts: tuple[str, ...]
+    info: zipfile.ZipInfo
+    executable: bool
+    is_link: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an archive becomes: every directory before what is in it."""
+
+    directories: Sequence[tuple[str, ...]]
+    entries: Sequence[Entry]
+
+
+def check_size(archive: bytes) -> None:
+    """Raises what AWS answers to a package that is too large to be sent, or empty."""
+    if not archive:
+        raise InvalidParameterValueException(EMPTY)
+    if len(archive) >= ZIPPED_BYTES:
+        raise RequestEntityTooLargeException(f"Zipped size must be smaller than {ZIPPED_BYTES} bytes")
+
+
+def inspect(file: BinaryIO) -> Contents:
+    """What the archive holds. Raises InvalidParameterValueException for one that can not be unpacked, or must not."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            infos = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
+        raise InvalidParameterValueException(COULD_NOT_UNZIP) from error
+    if not infos:
+        raise InvalidParameterValueException(EMPTY)
+    if len(infos) > PACKAGE_ENTRIES:
+        raise InvalidParameterValueException(COULD_NOT_UNZIP)
+    if sum(info.file_size for info in infos) >= UNZIPPED_BYTES:
+        raise InvalidParameterValueException(f"Unzipped size must be smaller than {UNZIPPED_BYTES} bytes")
+    return _contents(infos)
+
+
+def _contents(infos: list[zipfile.ZipInfo]) -> Contents:
+    directories: dict[tuple[str, ...], None] = {}
+    entries: dict[tuple[str, ...], Entry] = {}
+    for info in infos:
+        parts = _parts(info.filename)
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        is_directory = info.is_dir() or kind == stat.S_IFDIR
+        if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
+            raise InvalidParameterValueException(COULD_NOT_UNZIP)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+            raise InvalidParameterValueException(COULD_NOT_UNZIP)
+        if not is_directory:
+            if not parts or parts in entries or (kind == stat.S_IFLNK and info.file_size > _PATH_BYTES):
+                raise InvalidParameterValueException(COULD_NOT_UNZIP)
+            executable = bool(info.external_attr >> 16 & 0o111)
+            entries[parts] = Entry(parts, info, executable, kind == stat.S_IFLNK)
+        for depth in range(1, len(parts) + is_directory):
+            directories.setdefault(parts[:depth])
+    # A name that is a file or a link, and also a directory of others: so nothing is written through a link.
+    if directories.keys() & entries.keys():
+        raise InvalidParameterValueException(COULD_NOT_UNZIP)
+    return Contents(tuple(sorted(directories, key=len)), tuple(entries.values()))
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    encoded = [os.fsencode(part) for part in parts if _is_encodable(part)]
+    if (
+        name.startswith("/")
+        or "\0" in name
+        or ".." in parts
+        or len(encoded) != len(parts)
+        or any(len(part) > _NAME_BYTES for part in encoded)
+        or sum(len(part) + 1 for part in encoded) > _PATH_BYTES
+    ):
+        raise InvalidParameterValueException(COULD_NOT_UNZIP)
+    return parts
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def extract(file: BinaryIO, root: Path) -> None:
+    """Unpack into `root`, which is empty. Raises InvalidParameterValueException for an archive that does not hold
+    what its directory says, or has a link that leaves the tree; what was written until then stays.
+
+    Everything is readable by all; what the archive has as executable for anyone is so for all.
+    """
+    contents = inspect(file)
+    root.chmod(0o755)
+    for parts in contents.directories:
+        directory = root.joinpath(*parts)
+        directory.mkdir()
+        directory.chmod(0o755)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for entry in contents.entries:
+                if entry.is_link:
+                    target = archive.read(entry.info)
+                    if not target or b"\0" in target or target.startswith(b"/"):
+                        raise InvalidParameterValueException(COULD_NOT_UNZIP)
+                    root.joinpath(*entry.parts).symlink_to(os.fsdecode(target))
+                else:
+                    _write(archive, entry, root.joinpath(*entry.parts))
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+        raise InvalidParameterValueException(COULD_NOT_UNZIP) from error
+    _check_links([root.joinpath(*entry.parts) for entry in contents.entries if entry.is_link], root)
+
+
+def _write(archive: zipfile.ZipFile, entry: Entry, path: Path) -> None:
+    # zipfile gives no more bytes than the directory says, and checks them; so the total holds.
+    with archive.open(entry.info) as source:
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(target, "wb") as written:
+            while chunk := source.read(_CHUNK):
+                written.write(chunk)
+            os.fchmod(target, 0o755 if entry.executable else 0o644)
+    # Bytecode in a package names the time of its source: an other time would have Python compile again.
+    modified = calendar.timegm((*entry.info.date_time, 0, 0, 0))
+    os.utime(path, (modified, modified))
+
+
+def _check_links(links: list[Path], root: Path) -> None:
+    """Where a link leads is known only when all are there: one may go through another."""
+    inside = os.path.realpath(root) + os.sep
+    for link in links:
+        if not (os.path.realpath(link) + os.sep).startswith(inside):
+            raise InvalidParameterValueException(COULD_NOT_UNZIP)

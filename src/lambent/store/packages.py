@@ -1,0 +1,168 @@
+"""Deployment packages on disk, by content: `<directory>/<SHA-256>/package.zip`, and the tree unpacked from it.
+
+What `put` returned is durable. A tree can be made again from its archive, so it is not synced: instead it belongs to
+one boot of the machine, whose id is in its name, and a tree that a crash of the machine may have torn is not looked
+at again. Everything appears by a rename: there is no half-written package and no half-unpacked tree.
+
+Reading, hashing, writing and unpacking happen in threads of their own.
+"""
+
+import asyncio
+import hashlib
+import io
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from lambent.core.function import Package
+from lambent.store import archive as archives
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_ARCHIVE = "package.zip"
+_THREADS = 2
+
+
+class PackageStore:
+    """`directory` is made if it is missing. Leftovers of a server that was killed are removed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._incoming = directory / "incoming"
+        directory.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._incoming, ignore_errors=True)
+        self._incoming.mkdir(mode=0o700)
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._tree_name = f"tree.{boot}"
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="packages")
+        self._unpacking: dict[str, asyncio.Future[Path]] = {}
+        self._arriving = 0
+        self._arrivals = 0
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def put(self, archive: bytes) -> Package:
+        """Keep a package, durably. Raises InvalidParameterValueException for what is no zip archive that can be
+        unpacked, and for one of 250 MB or more; RequestEntityTooLargeException for one of 50 MB or more.
+
+        A package that no version refers to yet is the caller's to protect from `forget`, with `arriving`.
+        """
+        archives.check_size(archive)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._put, archive)
+
+    def _put(self, archive: bytes) -> Package:
+        archives.inspect(io.BytesIO(archive))
+        package = Package(hashlib.sha256(archive).hexdigest(), len(archive))
+        if self._archive(package.digest).exists():
+            return package
+        temporary = Path(tempfile.mkdtemp(dir=self._incoming))
+        with open(temporary / _ARCHIVE, "wb") as file:
+            file.write(archive)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o755)
+        _sync_directory(temporary)
+        try:
+            temporary.rename(self._directory / package.digest)
+        except OSError:
+            # Somebody else has put the same package in the meantime.
+            shutil.rmtree(temporary)
+            if not self._archive(package.digest).exists():
+                raise
+        _sync_directory(self._directory)
+        return package
+
+    @contextmanager
+    def arriving(self) -> Iterator[None]:
+        """To be held from before `put` until a version refers to the package: nothing is forgotten meanwhile."""
+        self._arriving += 1
+        self._arrivals += 1
+        try:
+            yield
+        finally:
+            self._arriving -= 1
+
+    def tree(self, package: Package) -> Path:
+        """Where the unpacked package is, if `unpack` has been called since the machine was started."""
+        return self._directory / package.digest / self._tree_name
+
+    async def unpack(self, package: Package) -> Path:
+        """The package's tree, unpacked unless it is there. Raises InvalidParameterValueException for an archive that
+        turns out to be damaged or hostile: then nothing is kept of its tree."""
+        tree = self.tree(package)
+        if tree.is_dir():
+            return tree
+        running = self._unpacking.get(package.digest)
+        if running is None:
+            running = asyncio.get_running_loop().run_in_executor(self._threads, self._unpack, package)
+            self._unpacking[package.digest] = running
+            running.add_done_callback(lambda done: self._unpacked(package.digest, done))
+        # Who gives up waiting does not stop it for the others.
+        return await asyncio.shield(running)
+
+    def _unpacked(self, digest: str, done: asyncio.Future[Path]) -> None:
+        del self._unpacking[digest]
+        if not done.cancelled():
+            done.exception()
+
+    def _unpack(self, package: Package) -> Path:
+        tree = self.tree(package)
+        if tree.is_dir():
+            return tree
+        temporary = Path(tempfile.mkdtemp(dir=self._incoming))
+        try:
+            with open(self._archive(package.digest), "rb") as file:
+                archives.extract(file, temporary)
+            for stale in tree.parent.glob("tree.*"):
+                shutil.rmtree(stale)
+            temporary.rename(tree)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return tree
+
+    def open_archive(self, digest: str) -> BinaryIO | None:
+        """The archive's bytes, or None when no package has the digest."""
+        if not _DIGEST.fullmatch(digest):
+            return None
+        try:
+            return open(self._archive(digest), "rb")
+        except FileNotFoundError:
+            return None
+
+    async def forget(self, in_use: Callable[[], Awaitable[set[str]]]) -> list[str]:
+        """Remove the packages that are not in use by what `in_use` says now, and return their digests. While a
+        package is arriving, nothing is removed."""
+        if self._arriving:
+            return []
+        arrivals = self._arrivals
+        present = {path.name for path in self._directory.iterdir() if _DIGEST.fullmatch(path.name)}
+        unused = present - await in_use() - self._unpacking.keys()
+        if self._arrivals != arrivals:
+            return []
+        for digest in unused:
+            (self._directory / digest).rename(Path(tempfile.mkdtemp(dir=self._incoming)) / digest)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._empty_incoming, unused)
+        return sorted(unused)
+
+    def _empty_incoming(self, digests: set[str]) -> None:
+        for path in self._incoming.glob("*/*"):
+            if path.name in digests:
+                shutil.rmtree(path.parent)
+
+    def _archive(self, digest: str) -> Path:
+        return self._directory / digest / _ARCHIVE
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
