@@ -54,7 +54,18 @@ class EnvironmentSpec:
     log_group: str
     log_stream: str
     log_format: str = "Text"
+    application_log_level: str | None = None
+    system_log_level: str | None = None
     initialization_type: str = "on-demand"
+    runtime_version_arn: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first command to a worker in another process: where the server's own endpoint is."""
+
+    host: str
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,5 +127,5 @@ class LogLines:
     lines: tuple[tuple[int, str], ...] = field(repr=False)
 
 
-Command = Start | Run | Retire
+Command = Hello | Start | Run | Retire
 Event = Available | Answered | Finished | Gone | LogLines

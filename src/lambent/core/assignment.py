@@ -1,0 +1,160 @@
+"""The assignment service: which execution environment serves an invocation.
+
+Environments of one version of a function, in one revision of its configuration, are a *pool*. All mutable state is
+here; every method is synchronous, decides, and returns what the caller must do.
+
+The policy: an idle environment, the one used last first (the rest grow idle and go; and its memory is warm); else
+wait, and start one environment for each invocation that waits beyond what is about to become available. An
+environment whose invocation is answered but not over (DRAINING) is about to become available for a short grace:
+a client that calls again as soon as it has its answer must not cause a cold start.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+DRAINING_GRACE_US = 20_000
+
+
+@dataclass(slots=True)
+class _Pool:
+    idle: list[str] = field(default_factory=list)
+    """Stack: the environment used last is at the end."""
+    idle_since: dict[str, int] = field(default_factory=dict)
+    starting: set[str] = field(default_factory=set)
+    busy: set[str] = field(default_factory=set)
+    draining: dict[str, int] = field(default_factory=dict)
+    """Of the busy ones: answered, with the time until which that counts as nearly available."""
+    waiting: deque[str] = field(default_factory=deque)
+    superseded: bool = False
+
+    def is_empty(self) -> bool:
+        return not (self.idle or self.starting or self.busy or self.waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The environment is the invocation's now."""
+
+    environment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartOne:
+    """The invocation waits, and a new environment, of this id, is to be started."""
+
+    environment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The invocation waits for an environment that is about to become available. If `recheck_us` is set,
+    `recheck` must be called at that time."""
+
+    recheck_us: int | None = None
+
+
+Decision = Use | StartOne | Wait
+
+
+class Assignment:
+    """Environments by pool, and the invocations that wait for one. Ids are any unique strings, made by the caller."""
+
+    def __init__(self) -> None:
+        self._pools: dict[str, _Pool] = {}
+        self._pool_of: dict[str, str] = {}
+
+    def arrive(self, pool_id: str, request_id: str, new_environment_id: Callable[[], str], now: int) -> Decision:
+        """An invocation needs an environment of the pool. `new_environment_id` makes the id for StartOne."""
+        pool = self._pools.get(pool_id)
+        if pool is None:
+            pool = self._pools[pool_id] = _Pool()
+        if pool.idle:
+            environment_id = pool.idle.pop()
+            del pool.idle_since[environment_id]
+            pool.busy.add(environment_id)
+            return Use(environment_id)
+        pool.waiting.append(request_id)
+        return self._supply(pool_id, pool, new_environment_id, now)
+
+    def recheck(self, pool_id: str, new_environment_id: Callable[[], str], now: int) -> Decision:
+        """The grace of an answered environment may be over: Wait (with nothing to do) or StartOne."""
+        pool = self._pools.get(pool_id)
+        return Wait() if pool is None else self._supply(pool_id, pool, new_environment_id, now)
+
+    def _supply(self, pool_id: str, pool: _Pool, new_environment_id: Callable[[], str], now: int) -> Decision:
+        nearly = [until for until in pool.draining.values() if until > now]
+        missing = len(pool.waiting) - len(pool.starting)
+        if missing <= 0:
+            return Wait()
+        if missing <= len(nearly):
+            return Wait(recheck_us=min(nearly))
+        environment_id = new_environment_id()
+        pool.starting.add(environment_id)
+        self._pool_of[environment_id] = pool_id
+        return StartOne(environment_id)
+
+    def answered(self, environment_id: str, now: int) -> None:
+        """The environment's caller is answered; it is expected to become available at once."""
+        pool = self._pools[self._pool_of[environment_id]]
+        if environment_id in pool.busy:
+            pool.draining[environment_id] = now + DRAINING_GRACE_US
+
+    def available(self, environment_id: str, now: int) -> str | None:
+        """The environment takes an event: the request that it serves now, or None when it is idle."""
+        pool = self._pools[self._pool_of[environment_id]]
+        pool.starting.discard(environment_id)
+        pool.draining.pop(environment_id, None)
+        if pool.waiting:
+            pool.busy.add(environment_id)
+            return pool.waiting.popleft()
+        pool.busy.discard(environment_id)
+        pool.idle.append(environment_id)
+        pool.idle_since[environment_id] = now
+        return None
+
+    def gone(self, environment_id: str) -> str | None:
+        """The environment is no more. Returns the request that waits in vain for its start, if any."""
+        pool_id = self._pool_of.pop(environment_id, None)
+        if pool_id is None:
+            return None
+        pool = self._pools[pool_id]
+        never_available = environment_id in pool.starting
+        pool.starting.discard(environment_id)
+        pool.busy.discard(environment_id)
+        pool.draining.pop(environment_id, None)
+        if environment_id in pool.idle_since:
+            pool.idle.remove(environment_id)
+            del pool.idle_since[environment_id]
+        stranded = None
+        if never_available and len(pool.waiting) > len(pool.starting):
+            stranded = pool.waiting.popleft()
+        if pool.is_empty():
+            del self._pools[pool_id]
+        return stranded
+
+    def supersede(self, pool_id: str) -> list[str]:
+        """No new invocation will come for the pool. Takes out its idle environments, to be retired; the busy ones
+        go by `expired` once they are idle, and an invocation that still waits is served first."""
+        pool = self._pools.get(pool_id)
+        if pool is None:
+            return []
+        pool.superseded = True
+        return self._take_idle(pool, list(pool.idle))
+
+    def expired(self, idle_since_before: int) -> list[str]:
+        """Take out, to be retired, what is idle since before the given time, or superseded."""
+        stale: list[str] = []
+        for pool in self._pools.values():
+            stale += self._take_idle(
+                pool, [e for e in pool.idle if pool.superseded or pool.idle_since[e] < idle_since_before]
+            )
+        return stale
+
+    @staticmethod
+    def _take_idle(pool: _Pool, environment_ids: list[str]) -> list[str]:
+        for environment_id in environment_ids:
+            pool.idle.remove(environment_id)
+            del pool.idle_since[environment_id]
+            pool.busy.add(environment_id)
+        return environment_ids

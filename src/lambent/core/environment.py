@@ -1,0 +1,465 @@
+"""The state machine of an execution environment: pure, one table, one owner (`worker/execution_environment.py`).
+
+An environment is a sandbox bound to one version of a function. Its *participants* (the runtime; extensions when they
+come) show that they are done with a phase by asking for the next event. The life of an environment:
+
+```
+STARTING   the sandbox is being made
+INIT       the function's initialisation, on a budget of 10 s
+READY      frozen; takes an event
+INVOKE     the function has an event, and its timeout runs
+DRAINING   the caller has the response; a participant is not done yet
+RESETTING  the processes are being killed, after a timeout or a failed initialisation
+BROKEN     no process is left; takes an event, whose run repeats the initialisation
+REINIT     that repetition, under the function's own timeout
+SHUTDOWN   the processes are being killed for good
+GONE       nothing is left
+```
+
+`step(environment, event, now)` returns the next environment and the commands that its owner must perform, in order.
+An event that a phase does not know raises `IllegalTransition`: the owner asks `allows` first where an event comes
+from a function's code, which is hostile.
+
+Source of the phases and of their budgets: AWS Lambda developer guide, "Understanding the Lambda execution
+environment lifecycle"; of the repeated initialisation: the same page, "Failures during the Init phase".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Any
+
+from lambent.core.invocation import Answer, Outcome
+from lambent.core.limits import INIT_BUDGET_US, SHUTDOWN_BUDGET_US
+
+RUNTIME = "runtime"
+
+
+class Phase(Enum):
+    STARTING = auto()
+    INIT = auto()
+    READY = auto()
+    INVOKE = auto()
+    DRAINING = auto()
+    RESETTING = auto()
+    BROKEN = auto()
+    REINIT = auto()
+    SHUTDOWN = auto()
+    GONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a program could not serve. `document` is the error document that the runtime itself reported, if any."""
+
+    error_type: str
+    message: str
+    document: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The state of one environment. Times are microseconds of the owner's monotonic clock."""
+
+    timeout_us: int
+    participants: frozenset[str] = frozenset((RUNTIME,))
+    phase: Phase = Phase.STARTING
+    asking: frozenset[str] = frozenset()
+    since_us: int = 0
+    """When the phase began; in DRAINING and RESETTING, when the invocation began."""
+    deadline_us: int | None = None
+    """When the phase's budget ends, if it has one."""
+    init_us: int | None = None
+    """The duration of the initialisation, until an invocation has reported it."""
+    request_id: str | None = None
+    """The invocation in flight, until it is finished."""
+    outcome: Outcome | None = None
+    error_type: str | None = None
+    """How the invocation in flight has ended, once the caller is answered."""
+    retired: bool = False
+
+
+# Events -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStarted:
+    """The program is running."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxFailed:
+    """The machine could not give a sandbox."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """A participant asks for the next event."""
+
+    participant: str = RUNTIME
+
+
+@dataclass(frozen=True, slots=True)
+class InitFailed:
+    """The runtime reported that the function's initialisation failed."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """An invocation is for this environment."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The runtime has posted the response to, or the error of, the invocation in flight."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The last process of the program is gone."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """`deadline_us` has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """The environment is to end: idle for too long, superseded, or its server is leaving."""
+
+
+Event = SandboxStarted | SandboxFailed | Next | InitFailed | Assigned | Answered | Exited | Deadline | Retired
+
+
+# Commands ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartProgram:
+    """Start the runtime's process in the sandbox that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class InitEnded:
+    """An initialisation of its own (not one inside an invocation) is over; `failure` tells if it failed."""
+
+    duration_us: int
+    outcome: Outcome
+    error_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Give the invocation in flight to the runtime, which is waiting for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCaller:
+    """The caller may have this answer."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class FailCaller:
+    """The caller gets an error document that the service makes, or the runtime's own if the failure has one."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The invocation is over and measured."""
+
+    request_id: str
+    outcome: Outcome
+    duration_us: int
+    init_us: int | None
+    error_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BecomeAvailable:
+    """The environment takes an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill all processes; `Exited` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destroy:
+    """Take everything away; the environment is gone."""
+
+    reason: str = ""
+
+
+Command = StartProgram | InitEnded | Deliver | AnswerCaller | FailCaller | Finish | BecomeAvailable | Kill | Destroy
+Step = tuple[Environment, tuple[Command, ...]]
+
+TIMED_OUT = "Sandbox.Timedout"
+SANDBOX_FAILED = "Sandbox.Failure"
+
+
+class IllegalTransition(Exception):
+    """The phase does not know the event: a bug of the owner."""
+
+
+def step(environment: Environment, event: Event, now: int) -> Step:
+    """The next state, and what to do. Raises IllegalTransition."""
+    transition = _TABLE.get((environment.phase, type(event)))
+    if transition is None:
+        raise IllegalTransition(f"{type(event).__name__} in {environment.phase.name}")
+    return transition(environment, event, now)
+
+
+def allows(environment: Environment, event_type: type[Event]) -> bool:
+    return (environment.phase, event_type) in _TABLE
+
+
+# Transitions ------------------------------------------------------------------------------------------------------
+
+
+def _enter(environment: Environment, phase: Phase, now: int, deadline_us: int | None = None) -> Environment:
+    return replace(environment, phase=phase, since_us=now, deadline_us=deadline_us, asking=frozenset())
+
+
+def _started(environment: Environment, _event: SandboxStarted, now: int) -> Step:
+    if environment.retired:
+        return _enter(environment, Phase.SHUTDOWN, now, now + SHUTDOWN_BUDGET_US), (Kill(),)
+    return _enter(environment, Phase.INIT, now, now + INIT_BUDGET_US), ()
+
+
+def _not_started(environment: Environment, event: SandboxFailed, now: int) -> Step:
+    return _enter(environment, Phase.GONE, now), (Destroy(event.reason),)
+
+
+def _ask(environment: Environment, event: Next) -> Environment | None:
+    """The environment with one more participant asking; None when now all of them are."""
+    if len(environment.participants) == 1:
+        return None
+    asking = environment.asking | {event.participant}
+    return None if asking == environment.participants else replace(environment, asking=asking)
+
+
+def _initialised(environment: Environment, event: Next, now: int) -> Step:
+    still = _ask(environment, event)
+    if still is not None:
+        return still, ()
+    duration_us = now - environment.since_us
+    ready = replace(_enter(environment, Phase.READY, now), init_us=duration_us)
+    return ready, (InitEnded(duration_us, Outcome.SUCCESS), BecomeAvailable())
+
+
+def _init_failed(environment: Environment, event: InitFailed, now: int) -> Step:
+    ended = InitEnded(now - environment.since_us, Outcome.FUNCTION_ERROR, event.failure.error_type)
+    return _enter(environment, Phase.RESETTING, now), (ended, Kill())
+
+
+def _init_exited(environment: Environment, event: Exited, now: int) -> Step:
+    ended = InitEnded(now - environment.since_us, Outcome.CRASH, event.failure.error_type)
+    return _enter(environment, Phase.BROKEN, now), (ended, BecomeAvailable())
+
+
+def _init_timed_out(environment: Environment, _event: Deadline, now: int) -> Step:
+    ended = InitEnded(now - environment.since_us, Outcome.TIMEOUT)
+    return _enter(environment, Phase.RESETTING, now), (ended, Kill())
+
+
+def _assigned(environment: Environment, event: Assigned, now: int) -> Step:
+    # Spelled out, not `replace`: this is on the path of every invocation.
+    invoking = Environment(
+        environment.timeout_us,
+        environment.participants,
+        Phase.INVOKE,
+        frozenset(),
+        now,
+        now + environment.timeout_us,
+        environment.init_us,
+        event.request_id,
+    )
+    return invoking, (_DELIVER,)
+
+
+def _assigned_broken(environment: Environment, event: Assigned, now: int) -> Step:
+    entered = _enter(environment, Phase.REINIT, now, now + environment.timeout_us)
+    # The repetition's time is part of this invocation's duration; the failed one was reported on its own.
+    return replace(entered, request_id=event.request_id, init_us=None), (StartProgram(),)
+
+
+def _reinitialised(environment: Environment, event: Next, _now: int) -> Step:
+    still = _ask(environment, event)
+    if still is not None:
+        return still, ()
+    return replace(environment, phase=Phase.INVOKE, asking=frozenset()), (_DELIVER,)
+
+
+def _answered(environment: Environment, event: Answered, _now: int) -> Step:
+    answer = event.answer
+    draining = Environment(
+        environment.timeout_us,
+        environment.participants,
+        Phase.DRAINING,
+        frozenset(),
+        environment.since_us,
+        environment.deadline_us,
+        environment.init_us,
+        environment.request_id,
+        Outcome.SUCCESS if answer.error_type is None else Outcome.FUNCTION_ERROR,
+        answer.error_type,
+        environment.retired,
+    )
+    return draining, (AnswerCaller(answer),)
+
+
+def _failed(environment: Environment, failure: Failure, outcome: Outcome) -> Environment:
+    return replace(environment, outcome=outcome, error_type=failure.error_type)
+
+
+def _finish(environment: Environment, now: int) -> Finish:
+    assert environment.request_id is not None, "finished without an invocation"
+    assert environment.outcome is not None, "finished without an outcome"
+    duration_us = now - environment.since_us
+    if environment.outcome is Outcome.TIMEOUT:
+        duration_us = environment.timeout_us  # not the time that killing took
+    return Finish(environment.request_id, environment.outcome, duration_us, environment.init_us, environment.error_type)
+
+
+def _settled(environment: Environment, phase: Phase, now: int) -> Step:
+    """The invocation is over; the environment takes another one, or goes if it is retired."""
+    finish = _finish(environment, now)
+    if environment.retired:
+        if phase is Phase.BROKEN:
+            return _enter(environment, Phase.GONE, now), (finish, Destroy())
+        return _enter(environment, Phase.SHUTDOWN, now, now + SHUTDOWN_BUDGET_US), (finish, Kill())
+    settled = Environment(environment.timeout_us, environment.participants, phase, frozenset(), now)
+    return settled, (finish, _AVAILABLE)
+
+
+def _drained(environment: Environment, event: Next, now: int) -> Step:
+    still = _ask(environment, event)
+    return (still, ()) if still is not None else _settled(environment, Phase.READY, now)
+
+
+def _invoke_exited(environment: Environment, event: Exited, now: int) -> Step:
+    crashed = _failed(environment, event.failure, Outcome.CRASH)
+    after, commands = _settled(crashed, Phase.BROKEN, now)
+    return after, (FailCaller(event.failure), *commands)
+
+
+def _draining_exited(environment: Environment, event: Exited, now: int) -> Step:
+    return _settled(_failed(environment, event.failure, Outcome.CRASH), Phase.BROKEN, now)
+
+
+def timed_out(timeout_us: int) -> Failure:
+    return Failure(TIMED_OUT, f"Task timed out after {timeout_us / 1_000_000:.2f} seconds")
+
+
+def _invoke_timed_out(environment: Environment, _event: Deadline, _now: int) -> Step:
+    failure = timed_out(environment.timeout_us)
+    late = _failed(environment, failure, Outcome.TIMEOUT)
+    return replace(late, phase=Phase.RESETTING, deadline_us=None), (FailCaller(failure), Kill())
+
+
+def _draining_timed_out(environment: Environment, _event: Deadline, _now: int) -> Step:
+    late = _failed(environment, timed_out(environment.timeout_us), Outcome.TIMEOUT)
+    return replace(late, phase=Phase.RESETTING, deadline_us=None), (Kill(),)
+
+
+def _reinit_failed(environment: Environment, event: InitFailed, _now: int) -> Step:
+    failed = _failed(environment, event.failure, Outcome.CRASH)
+    return replace(failed, phase=Phase.RESETTING, deadline_us=None), (FailCaller(event.failure), Kill())
+
+
+def _reset(environment: Environment, _event: Exited, now: int) -> Step:
+    if environment.request_id is not None:
+        return _settled(environment, Phase.BROKEN, now)
+    if environment.retired:
+        return _enter(environment, Phase.GONE, now), (Destroy(),)
+    return _enter(environment, Phase.BROKEN, now), (BecomeAvailable(),)
+
+
+def _broke(environment: Environment, _event: Exited, now: int) -> Step:
+    return _enter(environment, Phase.BROKEN, now), ()
+
+
+def _shut_down(environment: Environment, _event: Retired, now: int) -> Step:
+    retired = replace(environment, retired=True)
+    return _enter(retired, Phase.SHUTDOWN, now, now + SHUTDOWN_BUDGET_US), (Kill(),)
+
+
+def _remember(environment: Environment, _event: Retired, _now: int) -> Step:
+    return replace(environment, retired=True), ()
+
+
+def _restarted(environment: Environment, _event: SandboxStarted, _now: int) -> Step:
+    return environment, ()
+
+
+def _lost(environment: Environment, event: SandboxFailed, now: int) -> Step:
+    """The sandbox could not be had again. An invocation that the caller has no answer to yet fails."""
+    gone = _enter(environment, Phase.GONE, now)
+    if environment.request_id is None:
+        return gone, (Destroy(event.reason),)
+    if environment.outcome is not None:
+        return gone, (_finish(environment, now), Destroy(event.reason))
+    failure = Failure(SANDBOX_FAILED, event.reason)
+    lost = _failed(environment, failure, Outcome.LOST)
+    return gone, (FailCaller(failure), _finish(lost, now), Destroy(event.reason))
+
+
+def _gone(environment: Environment, _event: Event, now: int) -> Step:
+    return _enter(environment, Phase.GONE, now), (Destroy(),)
+
+
+_DELIVER = Deliver()
+_AVAILABLE = BecomeAvailable()
+
+_TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
+    (Phase.STARTING, SandboxStarted): _started,
+    (Phase.STARTING, SandboxFailed): _not_started,
+    (Phase.STARTING, Retired): _remember,
+    (Phase.INIT, Next): _initialised,
+    (Phase.INIT, InitFailed): _init_failed,
+    (Phase.INIT, Exited): _init_exited,
+    (Phase.INIT, Deadline): _init_timed_out,
+    (Phase.INIT, Retired): _shut_down,
+    (Phase.READY, Assigned): _assigned,
+    (Phase.READY, Exited): _broke,
+    (Phase.READY, Retired): _shut_down,
+    (Phase.INVOKE, Answered): _answered,
+    (Phase.INVOKE, Exited): _invoke_exited,
+    (Phase.INVOKE, Deadline): _invoke_timed_out,
+    (Phase.INVOKE, Retired): _remember,
+    (Phase.DRAINING, Next): _drained,
+    (Phase.DRAINING, Exited): _draining_exited,
+    (Phase.DRAINING, Deadline): _draining_timed_out,
+    (Phase.DRAINING, Retired): _remember,
+    (Phase.RESETTING, Exited): _reset,
+    (Phase.RESETTING, SandboxFailed): _lost,
+    (Phase.RESETTING, Retired): _remember,
+    (Phase.BROKEN, Assigned): _assigned_broken,
+    (Phase.BROKEN, Retired): _gone,
+    (Phase.REINIT, SandboxStarted): _restarted,
+    (Phase.REINIT, SandboxFailed): _lost,
+    (Phase.REINIT, Next): _reinitialised,
+    (Phase.REINIT, InitFailed): _reinit_failed,
+    (Phase.REINIT, Exited): _invoke_exited,
+    (Phase.REINIT, Deadline): _invoke_timed_out,
+    (Phase.REINIT, Retired): _remember,
+    (Phase.SHUTDOWN, Exited): _gone,
+    (Phase.SHUTDOWN, Deadline): _gone,
+    (Phase.SHUTDOWN, Retired): _remember,
+}

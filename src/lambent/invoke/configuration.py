@@ -1,0 +1,70 @@
+"""What the data plane knows of the functions: an immutable snapshot per version, held in memory.
+
+The store feeds its changes in here; an invocation reads nothing else. Owns no decision: `frontend` interprets.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lambent.core.arn import function_arn
+from lambent.core.function import LATEST, FunctionName, FunctionVersion
+from lambent.store.changes import Change, FunctionRemoved, VersionChanged, VersionRemoved
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A version that can run, with what each invocation of it needs already computed."""
+
+    version: FunctionVersion
+    pool_id: str
+    arn: str
+    """Unqualified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A version as it is known: `serving` is None while nothing of it can run."""
+
+    current: FunctionVersion
+    serving: Serving | None
+
+    def serving_pool(self) -> str | None:
+        return None if self.serving is None else self.serving.pool_id
+
+
+def _serving(version: FunctionVersion) -> Serving:
+    function = version.function
+    pool_id = "/".join((function.account, function.region, function.name, version.version, version.config_revision))
+    return Serving(version, pool_id, function_arn(function))
+
+
+class ServingConfiguration:
+    """Snapshots by function and version. `on_superseded` is told the pool that gets no invocation any more."""
+
+    def __init__(self) -> None:
+        self._functions: dict[FunctionName, dict[str, Snapshot]] = {}
+        self.on_superseded: Callable[[str], None] = lambda _pool_id: None
+
+    def apply(self, change: Change) -> None:
+        match change:
+            case VersionChanged(current, serving):
+                versions = self._functions.setdefault(current.function, {})
+                before = versions.get(current.version)
+                after = None if serving is None else _serving(serving)
+                if before is not None and (after is None or before.serving_pool() != after.pool_id):
+                    self._supersede(before)
+                versions[current.version] = Snapshot(current, after)
+            case VersionRemoved(function, version):
+                snapshot = self._functions.get(function, {}).pop(version, None)
+                self._supersede(snapshot)
+            case FunctionRemoved(function):
+                for snapshot in self._functions.pop(function, {}).values():
+                    self._supersede(snapshot)
+
+    def _supersede(self, snapshot: Snapshot | None) -> None:
+        if snapshot is not None and snapshot.serving is not None:
+            self.on_superseded(snapshot.serving.pool_id)
+
+    def find(self, function: FunctionName, qualifier: str | None) -> Snapshot | None:
+        versions = self._functions.get(function)
+        return None if versions is None else versions.get(qualifier or LATEST)

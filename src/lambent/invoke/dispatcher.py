@@ -1,0 +1,293 @@
+"""The dispatcher of a partition: from an admitted invocation to its outcome.
+
+Owns the partition's admission counts, its assignment state and what is in flight. It speaks to the worker only by
+`worker.messages`, so that the worker may be in another process; it decides nothing itself that `core` can decide.
+What an environment is doing is the worker's to know.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from lambent.clock import Clock
+from lambent.core.admission import Admission
+from lambent.core.arn import runtime_version_arn
+from lambent.core.assignment import Assignment, StartOne, Use, Wait
+from lambent.core.errors import ServiceException, TooManyRequestsException
+from lambent.core.function import FunctionVersion
+from lambent.core.invocation import Answer, Invocation, Outcome, Report
+from lambent.invoke.configuration import Serving
+from lambent.observe.ledger import Began, Ended, Ledger
+from lambent.worker.messages import (
+    Answered,
+    Available,
+    Command,
+    Credentials,
+    EnvironmentSpec,
+    Event,
+    Finished,
+    Gone,
+    LogLines,
+    Retire,
+    Run,
+    Start,
+)
+
+_log = logging.getLogger(__name__)
+
+SWEEP_S = 1.0
+"""How often idle environments are looked through. An environment lives up to this much longer than its setting."""
+
+
+class LogSink(Protocol):
+    def append(
+        self, account: str, region: str, group: str, stream: str, lines: tuple[tuple[int, str], ...]
+    ) -> None: ...
+
+
+class CredentialSource(Protocol):
+    """Gives an environment the session of its function's role, and takes it back."""
+
+    def issue(self, account: str, role_arn: str, session_name: str) -> Credentials: ...
+
+    def revoke(self, access_key_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """An invocation's result for its caller. `tail` is the end of its log, when asked for."""
+
+    answer: Answer
+    tail: bytes | None = None
+
+
+@dataclass(slots=True)
+class _InFlight:
+    invocation: Invocation
+    serving: Serving
+    result: asyncio.Future[Completed]
+    environment_id: str | None = None
+    answer: Answer | None = None
+
+
+class Dispatcher:
+    """`invoke` is called by the front end; `on_event` by the worker's link; `send` goes to the worker."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        logs: LogSink,
+        credentials: CredentialSource,
+        new_id: Callable[[], str],
+        concurrency_limit: int,
+        idle_timeout_s: int,
+    ) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._logs = logs
+        self._credentials = credentials
+        self._new_id = new_id
+        self._idle_timeout_us = idle_timeout_s * 1_000_000
+        self._admission = Admission(concurrency_limit)
+        self._assignment = Assignment()
+        self._in_flight: dict[str, _InFlight] = {}
+        self._running: dict[str, str] = {}
+        """The request that an environment serves, by environment."""
+        self._keys: dict[str, str] = {}
+        """The access key that an environment was given, by environment."""
+        self._sweep: asyncio.TimerHandle | None = None
+        self.send: Callable[[Command], None] = _no_worker
+
+    def start(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._retire_idle)
+
+    async def close(self, grace_s: float) -> None:
+        """Wait for what runs, up to the grace, and stop retiring environments. The environments end with
+        the worker; new calls are the caller's to stop."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        running = [entry.result for entry in self._in_flight.values()]
+        if running:
+            await asyncio.wait(running, timeout=grace_s)
+
+    # From the front end -----------------------------------------------------------------------------------------
+
+    def invoke(self, serving: Serving, invocation: Invocation) -> asyncio.Future[Completed]:
+        """Run the invocation. Raises TooManyRequestsException; the future may get ServiceException."""
+        function = serving.version.function
+        refusal = self._admission.admit(function.account, function.region)
+        if refusal is not None:
+            raise TooManyRequestsException("Rate Exceeded.", Reason=refusal)
+        result: asyncio.Future[Completed] = asyncio.get_running_loop().create_future()
+        entry = _InFlight(invocation, serving, result)
+        self._in_flight[invocation.request_id] = entry
+        now = self._clock.monotonic_us()
+        decision = self._assignment.arrive(serving.pool_id, invocation.request_id, self._new_id, now)
+        if isinstance(decision, Use):
+            self._run(entry, decision.environment_id)
+        else:
+            self._supply(serving, decision)
+        return result
+
+    def supersede(self, pool_id: str) -> None:
+        for environment_id in self._assignment.supersede(pool_id):
+            self.send(Retire(environment_id))
+
+    # Decisions carried out --------------------------------------------------------------------------------------
+
+    def _supply(self, serving: Serving, decision: StartOne | Wait | Use) -> None:
+        if isinstance(decision, StartOne):
+            self._start(serving, decision.environment_id)
+        elif isinstance(decision, Wait) and decision.recheck_us is not None:
+            delay_s = max(0, decision.recheck_us - self._clock.monotonic_us()) / 1_000_000
+            asyncio.get_running_loop().call_later(delay_s, self._recheck, serving)
+
+    def _recheck(self, serving: Serving) -> None:
+        decision = self._assignment.recheck(serving.pool_id, self._new_id, self._clock.monotonic_us())
+        self._supply(serving, decision)
+
+    def _start(self, serving: Serving, environment_id: str) -> None:
+        version = serving.version
+        credentials = self._credentials.issue(
+            version.function.account, version.configuration.role, _session_name(version.function.name)
+        )
+        self._keys[environment_id] = credentials.access_key_id
+        self.send(Start(environment_id, self._spec(version, environment_id, credentials)))
+
+    def _spec(self, version: FunctionVersion, environment_id: str, credentials: Credentials) -> EnvironmentSpec:
+        configuration = version.configuration
+        function = version.function
+        return EnvironmentSpec(
+            account=function.account,
+            region=function.region,
+            function_name=function.name,
+            version=version.version,
+            runtime=configuration.runtime,
+            handler=configuration.handler,
+            memory_mib=configuration.memory_mib,
+            timeout_ms=configuration.timeout_s * 1000,
+            ephemeral_mib=configuration.ephemeral_mib,
+            package=version.package.digest,
+            variables=dict(configuration.variables or {}),
+            credentials=credentials,
+            log_group=configuration.logging.log_group,
+            log_stream=_stream_name(self._clock.wall_ms(), version.version, environment_id),
+            log_format=configuration.logging.log_format,
+            application_log_level=configuration.logging.application_level,
+            system_log_level=configuration.logging.system_level,
+            runtime_version_arn=runtime_version_arn(function.region, configuration.runtime),
+        )
+
+    def _run(self, entry: _InFlight, environment_id: str) -> None:
+        version = entry.serving.version
+        invocation = entry.invocation
+        entry.environment_id = environment_id
+        self._running[environment_id] = invocation.request_id
+        self._ledger.begin(
+            Began(
+                request_id=invocation.request_id,
+                account=version.function.account,
+                region=version.function.region,
+                function=version.function.name,
+                version=version.version,
+                memory_mib=version.configuration.memory_mib,
+                architecture=version.architectures[0],
+                wall_ms=self._clock.wall_ms(),
+            )
+        )
+        self.send(Run(environment_id, invocation))
+
+    def _retire_idle(self) -> None:
+        for environment_id in self._assignment.expired(self._clock.monotonic_us() - self._idle_timeout_us):
+            self.send(Retire(environment_id))
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._retire_idle)
+
+    # From the worker --------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, Answered):
+            self._answered(event)
+        elif isinstance(event, Finished):
+            self._finished(event.environment_id, event.request_id, event.report)
+        elif isinstance(event, Available):
+            request_id = self._assignment.available(event.environment_id, self._clock.monotonic_us())
+            if request_id is not None:
+                self._run(self._in_flight[request_id], event.environment_id)
+        elif isinstance(event, LogLines):
+            self._logs.append(event.account, event.region, event.log_group, event.log_stream, event.lines)
+        else:
+            self._gone(event)
+
+    def _answered(self, event: Answered) -> None:
+        entry = self._in_flight[event.request_id]
+        self._assignment.answered(event.environment_id, self._clock.monotonic_us())
+        entry.answer = event.answer
+        if not entry.invocation.wants_tail:
+            _resolve(entry.result, Completed(event.answer))
+
+    def _finished(self, environment_id: str, request_id: str, report: Report) -> None:
+        entry = self._in_flight.pop(request_id)
+        self._running.pop(environment_id, None)
+        function = entry.serving.version.function
+        self._admission.release(function.account, function.region)
+        self._ledger.end(
+            Ended(
+                request_id=request_id,
+                init_us=report.init_us,
+                duration_us=report.duration_us,
+                outcome=report.outcome.value,
+                max_memory_mib=report.max_memory_mib,
+                wall_ms=self._clock.wall_ms(),
+            )
+        )
+        if entry.answer is not None:
+            _resolve(entry.result, Completed(entry.answer, report.tail))
+        elif not entry.result.done():
+            entry.result.set_exception(ServiceException("The execution environment was lost."))
+
+    def _gone(self, event: Gone) -> None:
+        environment_id = event.environment_id
+        key = self._keys.pop(environment_id, None)
+        if key is not None:
+            self._credentials.revoke(key)
+        if event.reason:
+            _log.error("environment lost", extra={"environment": environment_id, "reason": event.reason})
+        request_id = self._running.get(environment_id)
+        if request_id is not None:
+            self._finished(environment_id, request_id, Report(Outcome.LOST, 0, 0))
+        stranded = self._assignment.gone(environment_id)
+        if stranded is not None:
+            self._refuse(stranded, event.reason)
+
+    def _refuse(self, request_id: str, reason: str) -> None:
+        """The invocation never ran: no environment could be had for it."""
+        entry = self._in_flight.pop(request_id)
+        function = entry.serving.version.function
+        self._admission.release(function.account, function.region)
+        if not entry.result.done():
+            entry.result.set_exception(ServiceException(f"No execution environment could be started: {reason}"))
+
+
+def _no_worker(command: Command) -> None:
+    raise RuntimeError(f"{type(command).__name__} before a worker was connected")
+
+
+def _resolve(result: asyncio.Future[Completed], completed: Completed) -> None:
+    if not result.done():
+        result.set_result(completed)
+
+
+def _session_name(function_name: str) -> str:
+    """A role session's name has two characters at least. Source: developer guide, "Execution role"."""
+    return function_name if len(function_name) > 1 else function_name + "@lambda_function"
+
+
+def _stream_name(wall_ms: int, version: str, environment_id: str) -> str:
+    """`YYYY/MM/DD/[version]32-hex-digits`, the date in UTC. Environment ids are 32 hexadecimal digits."""
+    day = datetime.fromtimestamp(wall_ms / 1000, UTC)
+    return f"{day:%Y/%m/%d}/[{version}]{environment_id}"

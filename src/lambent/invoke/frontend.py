@@ -1,0 +1,160 @@
+"""The front end of the data plane: the Invoke operation, from a parsed request to a result.
+
+Resolves the qualifier in the snapshot, checks in the order in which AWS does, and hands over to the dispatcher.
+Whoever has an event for a function comes through here.
+"""
+
+import base64
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from lambent.clock import Clock
+from lambent.core.arn import function_arn, resolve_name
+from lambent.core.errors import (
+    InvalidRequestContentException,
+    NotImplementedException,
+    RequestTooLargeException,
+    ResourceConflictException,
+    ResourceNotFoundException,
+)
+from lambent.core.function import LATEST, State
+from lambent.core.invocation import Invocation
+from lambent.core.limits import SYNC_REQUEST_BYTES
+from lambent.invoke.client_context import decode_client_context
+from lambent.invoke.configuration import Serving, ServingConfiguration
+from lambent.invoke.dispatcher import Dispatcher
+from lambent.wire.call import Call, Reply
+
+_json_skim = msgspec.json.Decoder(msgspec.Raw)
+"""Checks that bytes are JSON without building anything from them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend:
+    """What Invoke needs."""
+
+    configuration: ServingConfiguration
+    dispatcher: Dispatcher
+    clock: Clock
+
+
+async def invoke(frontend: Frontend, call: Call) -> Reply:
+    """The Invoke operation. Source of the order of checks: `AWS Lambda API Reference`, Invoke, and its errors."""
+    params = call.params
+    kind = params.get("InvocationType") or "RequestResponse"
+    serving, invoked_arn = _resolve(frontend, call)
+    payload = params.get("Payload") or b"{}"
+    if kind == "Event":
+        raise NotImplementedException(
+            "Asynchronous invocations (InvocationType Event) are not built yet: see docs/compatibility.md."
+        )
+    _check_payload(payload, kind)
+    client_context = decode_client_context(params.get("ClientContext"))
+    if kind == "DryRun":
+        return Reply({"StatusCode": 204})
+    trace_id = call.headers.get("x-amzn-trace-id") or _new_trace_id(frontend.clock)
+    wants_tail = params.get("LogType") == "Tail"
+    invocation = Invocation(
+        request_id=call.request_id,
+        invoked_arn=invoked_arn,
+        payload=payload,
+        content_type=call.headers.get("content-type") or "application/json",
+        client_context=client_context,
+        trace_id=trace_id,
+        wants_tail=wants_tail,
+    )
+    completed = await frontend.dispatcher.invoke(serving, invocation)
+    answer = completed.answer
+    result: dict[str, Any] = {
+        "StatusCode": 200,
+        "ExecutedVersion": serving.version.version,
+        "Payload": answer.payload,
+    }
+    if answer.error_type is not None:
+        result["FunctionError"] = "Unhandled"
+    if completed.tail is not None and wants_tail:
+        result["LogResult"] = base64.b64encode(completed.tail).decode()
+    headers = (("X-Amzn-Trace-Id", trace_id), ("X-Amzn-Remapped-Content-Length", "0"))
+    return Reply(result, headers)
+
+
+def _resolve(frontend: Frontend, call: Call) -> tuple[Serving, str]:
+    """The version that is to run, and its ARN with the qualifier that the caller used."""
+    function, qualifier = resolve_name(
+        call.params["FunctionName"], call.params.get("Qualifier"), account=call.caller.account, region=call.region
+    )
+    snapshot = frontend.configuration.find(function, qualifier)
+    if snapshot is None:
+        missing = function_arn(function, qualifier or LATEST)
+        raise ResourceNotFoundException(f"Function not found: {missing}")
+    serving = snapshot.serving
+    if serving is None:
+        state = State.FAILED if snapshot.current.state.value == State.FAILED else State.PENDING
+        raise ResourceConflictException(
+            f"The operation cannot be performed at this time. The function is currently in the following state: {state}"
+        )
+    return serving, serving.arn if qualifier is None else f"{serving.arn}:{qualifier}"
+
+
+def _check_payload(payload: bytes, kind: str) -> None:
+    if len(payload) > SYNC_REQUEST_BYTES:
+        raise RequestTooLargeException(
+            f"{len(payload)} byte payload is too large for the {kind} invocation type "
+            f"(limit {SYNC_REQUEST_BYTES} bytes)"
+        )
+    try:
+        _json_skim.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidRequestContentException(_parse_failure(payload)) from None
+
+
+def _parse_failure(payload: bytes) -> str:
+    """AWS's text for a payload that is not JSON: the position is told, never the content beyond one token."""
+    text = payload.decode("utf-8", "replace")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        line, column, position = error.lineno, error.colno, error.pos
+    except RecursionError:
+        line, column, position = 1, 1, 0
+    else:
+        line, column, position = 1, 1, 0  # what Python forgives (NaN, a lone surrogate) and JSON does not have
+    token = _token_at(text, position)
+    if not text[position:].strip():
+        reason = "Unexpected end-of-input"
+    elif len(token) > 1 or token.isalpha():
+        reason = (
+            f"Unrecognized token '{token}': was expecting (JSON String, Number, Array, Object or token "
+            "'null', 'true' or 'false')"
+        )
+        column += len(token)
+    else:
+        reason = (
+            f"Unexpected character ('{text[position]}' (code {ord(text[position])})): expected a valid value "
+            "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
+        )
+    source = "[Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled)"
+    return (
+        "Could not parse request body into json: Could not parse payload into json: "
+        f"{reason}\n at {source}; line: {line}, column: {column}]"
+    )
+
+
+def _token_at(text: str, position: int) -> str:
+    end = position
+    while end < len(text) and end - position < 64 and (text[end].isalnum() or text[end] in "_$"):
+        end += 1
+    return text[position:end]
+
+
+def _new_trace_id(clock: Clock) -> str:
+    """A trace of our own, not sampled. Source: X-Ray developer guide, "Tracing header"."""
+    return f"Root=1-{clock.wall_ms() // 1000:08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+
+
+OPERATIONS: dict[str, Callable[[Frontend, Call], Any]] = {"Invoke": invoke}

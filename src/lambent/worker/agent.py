@@ -1,0 +1,122 @@
+"""The worker of one node: keeps its execution environments, and carries out a dispatcher's commands.
+
+`handle` takes commands, `emit` gives events; both are `worker.messages` and nothing else, so the dispatcher may be
+in this process or in another (`worker/transport.py`).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lambent.clock import Clock
+from lambent.core.environment import Failure
+from lambent.worker.execution_environment import ExecutionEnvironment, LaunchError, ProtocolFactory, Surroundings
+from lambent.worker.messages import Command, EnvironmentSpec, Event, Hello, Retire, Run, Start
+from lambent.worker.runtimes.catalog import InvalidEntrypoint, Runtimes, RuntimeUnavailable
+from lambent.worker.runtimes.variables import compose
+from lambent.worker.sandbox.driver import (
+    Addresses,
+    Driver,
+    Mount,
+    Program,
+    Sandbox,
+    SandboxError,
+    SandboxSpec,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Agent:
+    """`packages` tells where the unpacked tree of a deployment package is."""
+
+    def __init__(
+        self,
+        *,
+        driver: Driver,
+        runtimes: Runtimes,
+        packages: Callable[[str], Path],
+        clock: Clock,
+        emit: Callable[[Event], None],
+        front_door: ProtocolFactory,
+        parallel_starts: int,
+        billing_step_ms: int,
+    ) -> None:
+        self._driver = driver
+        self._runtimes = runtimes
+        self._packages = packages
+        self._clock = clock
+        self._emit = emit
+        self._front_door = front_door
+        self._parallel_starts = parallel_starts
+        self._billing_step_ms = billing_step_ms
+        self._environments: dict[str, ExecutionEnvironment] = {}
+        self._around: Surroundings | None = None
+
+    async def open(self, tasks: asyncio.TaskGroup) -> Sequence[str]:
+        """Start the isolation driver. Returns the protections that this machine does not have."""
+        missing = await self._driver.open()
+        self._around = Surroundings(
+            clock=self._clock,
+            emit=self._emit,
+            make_sandbox=self._make_sandbox,
+            make_program=self._make_program,
+            front_door=self._front_door,
+            start_slots=asyncio.Semaphore(self._parallel_starts),
+            tasks=tasks,
+            forget=self._forget,
+            billing_step_ms=self._billing_step_ms,
+        )
+        return missing
+
+    async def close(self) -> None:
+        """End all environments and the driver, whatever they are doing."""
+        environments = list(self._environments.values())
+        self._environments.clear()
+        await asyncio.gather(*(environment.abandon() for environment in environments), return_exceptions=True)
+        await self._driver.close()
+
+    def handle(self, command: Command) -> None:
+        match command:
+            case Run(environment_id, invocation):
+                self._environments[environment_id].run(invocation)
+            case Start(environment_id, spec):
+                assert self._around is not None, "a command before the agent was opened"
+                environment = ExecutionEnvironment(environment_id, spec, self._around)
+                self._environments[environment_id] = environment
+                environment.start()
+            case Hello():
+                pass  # for a worker in another process: `lambent.worker.transport` acts upon it
+            case Retire(environment_id):
+                environment_or_none = self._environments.get(environment_id)
+                if environment_or_none is not None:
+                    environment_or_none.retire()
+
+    def _forget(self, environment_id: str) -> None:
+        self._environments.pop(environment_id, None)
+
+    async def _make_sandbox(self, environment_id: str, spec: EnvironmentSpec) -> Sandbox:
+        code = self._packages(spec.package)
+        try:
+            await self._runtimes.prepare(spec.runtime)
+            launch = self._runtimes.launch(spec.runtime, code)
+        except RuntimeUnavailable as error:
+            raise SandboxError(str(error)) from error
+        return await self._driver.create(
+            SandboxSpec(
+                sandbox_id=environment_id,
+                mounts=(Mount(code, "/var/task"), *launch.mounts),
+                links=launch.links,
+                memory_mib=spec.memory_mib,
+                ephemeral_mib=spec.ephemeral_mib,
+            )
+        )
+
+    def _make_program(self, spec: EnvironmentSpec, addresses: Addresses) -> Program:
+        """Raises LaunchError."""
+        try:
+            launch = self._runtimes.launch(spec.runtime, self._packages(spec.package))
+        except InvalidEntrypoint as error:
+            raise LaunchError(Failure("Runtime.InvalidEntrypoint", str(error))) from error
+        return Program(launch.command, compose(spec, launch, addresses))

@@ -1,0 +1,492 @@
+"""An execution environment at work: performs what `core.environment` decides.
+
+Owns one sandbox, the listeners in it and the state. Everything that happens (a request at the Runtime API, an exit,
+a deadline, a command of the dispatcher) becomes an event for the state machine, one after another; its commands are
+performed in order. Nothing here decides.
+"""
+
+import asyncio
+import json
+import signal
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+from lambent.clock import Clock
+from lambent.core import environment as machine
+from lambent.core.environment import Environment, Failure, Phase
+from lambent.core.invocation import Answer, Invocation, Outcome, Report
+from lambent.core.limits import LOG_TAIL_BYTES
+from lambent.core.log_lines import LogLines as PlatformLines
+from lambent.core.metering import billed_ms
+from lambent.worker import messages
+from lambent.worker.output import Output
+from lambent.worker.runtime_api import Posted, Refusal, RuntimeConnection
+from lambent.worker.sandbox.driver import Addresses, Exit, Program, Running, Sandbox, SandboxError
+
+DRAIN_BYTES = 4_194_304
+"""How much unread output is taken at the end of an invocation; more of it comes with the next one."""
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+
+
+class LaunchError(Exception):
+    """The function's program can not be started, by its own fault: a missing bootstrap, say."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the worker gives each environment."""
+
+    clock: Clock
+    emit: Callable[[messages.Event], None]
+    make_sandbox: Callable[[str, messages.EnvironmentSpec], Coroutine[Any, Any, Sandbox]]
+    make_program: Callable[[messages.EnvironmentSpec, Addresses], Program]
+    """Raises LaunchError."""
+    front_door: ProtocolFactory
+    """Serves a connection to Lambent's own endpoint that comes from inside a sandbox."""
+    start_slots: asyncio.Semaphore
+    tasks: asyncio.TaskGroup
+    forget: Callable[[str], None]
+    billing_step_ms: int
+
+
+class ExecutionEnvironment:
+    def __init__(self, environment_id: str, spec: messages.EnvironmentSpec, around: Surroundings) -> None:
+        self.environment_id = environment_id
+        self._spec = spec
+        self._around = around
+        self._state = Environment(timeout_us=spec.timeout_ms * 1000)
+        self._queue: deque[machine.Event] = deque()
+        self._stepping = False
+        self._invocation: Invocation | None = None
+        self._delivered = False
+        self._waiting: RuntimeConnection | None = None
+        self._connections: set[RuntimeConnection] = set()
+        self._reported: Failure | None = None
+        self._sandbox: Sandbox | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._listeners: list[asyncio.AbstractServer] = []
+        self._output: Output | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._frozen = False
+        self._lines: list[tuple[int, str]] = []
+        self._tail: deque[str] = deque()
+        """The end of the invocation's log, while somebody wants it."""
+        self._tail_bytes = 0
+        self._platform = PlatformLines(
+            function_name=spec.function_name,
+            version=spec.version,
+            memory_mib=spec.memory_mib,
+            runtime=_runtime_version(spec.runtime),
+            runtime_arn=spec.runtime_version_arn,
+            initialization_type=spec.initialization_type,
+            json_format=spec.log_format != "Text",
+            level=spec.system_log_level or "INFO",
+        )
+
+    # From the worker ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._begin_start()
+
+    def run(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        self._delivered = False
+        self._feed(machine.Assigned(invocation.request_id))
+
+    def retire(self) -> None:
+        if machine.allows(self._state, machine.Retired):
+            self._feed(machine.Retired())
+
+    async def abandon(self) -> None:
+        """The worker is leaving: take the sandbox away without a word to anybody."""
+        self._set_timer(None)
+        if self._starting is not None:
+            self._starting.cancel()
+        self._close_program()
+        if self._sandbox is not None:
+            await self._sandbox.destroy()
+
+    # From the Runtime API -----------------------------------------------------------------------------------------
+
+    def asks_next(self, connection: RuntimeConnection) -> Refusal | None:
+        phase = self._state.phase
+        if phase is Phase.INVOKE and not self._delivered:
+            self._waiting = connection
+            self._deliver()
+            return None
+        if phase is Phase.READY and self._waiting is None:
+            self._waiting = connection
+            return None
+        if self._waiting is not None or not machine.allows(self._state, machine.Next):
+            return _illegal(_RUNTIME_STATES[phase], "Ready")
+        self._waiting = connection
+        self._feed(machine.Next())
+        return None
+
+    def responds(self, request_id: str, posted: Posted) -> Refusal | None:
+        invocation = self._invocation
+        if self._state.phase in (Phase.INIT, Phase.STARTING, Phase.REINIT):
+            return _illegal("Started", "InvocationResponse")
+        if (
+            self._state.phase is not Phase.INVOKE
+            or invocation is None
+            or invocation.request_id != request_id
+            or not self._delivered
+        ):
+            return Refusal(400, "InvalidRequestID", "Invalid request ID")
+        if posted.too_large:
+            self._feed(machine.Answered(_TOO_LARGE))
+            return Refusal(413, "RequestEntityTooLarge", _TOO_LARGE_FOR_RUNTIME)
+        self._feed(machine.Answered(Answer(posted.body, posted.content_type, posted.error_type)))
+        return None
+
+    def fails_init(self, posted: Posted) -> Refusal | None:
+        if not machine.allows(self._state, machine.InitFailed):
+            return _illegal(_RUNTIME_STATES[self._state.phase], "InitError")
+        error_type = posted.error_type or "Runtime.Unknown"
+        failure = Failure(_error_type_of(posted.body) or error_type, "", posted.body)
+        self._feed(machine.InitFailed(failure))
+        return None
+
+    def hangs_up(self, connection: RuntimeConnection) -> None:
+        if self._waiting is connection:
+            self._waiting = None
+
+    # The machine --------------------------------------------------------------------------------------------------
+
+    def _feed(self, event: machine.Event) -> None:
+        """Step the machine. An event that arrives while commands are performed waits for its turn."""
+        self._queue.append(event)
+        if self._stepping:
+            return
+        self._stepping = True
+        try:
+            while self._queue:
+                before = self._state.deadline_us
+                self._state, commands = machine.step(
+                    self._state, self._queue.popleft(), self._around.clock.monotonic_us()
+                )
+                if self._state.deadline_us != before:
+                    self._set_timer(self._state.deadline_us)
+                for command in commands:
+                    self._perform(command)
+        finally:
+            self._stepping = False
+        if self._state.phase is Phase.READY and not self._frozen and self._sandbox is not None:
+            self._sandbox.freeze()
+            self._frozen = True
+
+    def _set_timer(self, deadline_us: int | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline_us is not None:
+            delay_s = max(0, deadline_us - self._around.clock.monotonic_us()) / 1_000_000
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._deadline_passed)
+
+    def _deadline_passed(self) -> None:
+        self._timer = None
+        if machine.allows(self._state, machine.Deadline):
+            self._feed(machine.Deadline())
+
+    def _perform(self, command: machine.Command) -> None:
+        match command:
+            case machine.Deliver():
+                self._deliver()
+            case machine.AnswerCaller(answer):
+                self._answer(answer)
+            case machine.Finish():
+                self._finish(command)
+            case machine.BecomeAvailable():
+                self._around.emit(messages.Available(self.environment_id))
+            case machine.FailCaller(failure):
+                self._fail(failure)
+            case machine.InitEnded(duration_us, outcome, error_type):
+                self._init_ended(duration_us, outcome, error_type)
+            case machine.StartProgram():
+                self._begin_start()
+            case machine.Kill():
+                self._around.tasks.create_task(self._kill())
+            case machine.Destroy(reason):
+                self._around.tasks.create_task(self._destroy(reason))
+            case _:
+                assert_never(command)
+
+    # An invocation ------------------------------------------------------------------------------------------------
+
+    def _deliver(self) -> None:
+        invocation = self._invocation
+        assert invocation is not None, "nothing to deliver"
+        if self._waiting is None:
+            self._thaw()  # the runtime has hung up: let it ask again
+            return
+        clock = self._around.clock
+        wall_ms = clock.wall_ms()
+        self._log_start(wall_ms, invocation)
+        assert self._state.deadline_us is not None, "an invocation has a deadline"
+        deadline_ms = wall_ms + (self._state.deadline_us - clock.monotonic_us()) // 1000
+        connection, self._waiting = self._waiting, None
+        connection.deliver(invocation, deadline_ms)
+        self._thaw()
+
+    def _log_start(self, wall_ms: int, invocation: Invocation) -> None:
+        self._delivered = True
+        for line in self._platform.start(wall_ms, invocation.request_id):
+            self._log(wall_ms, line)
+
+    def _thaw(self) -> None:
+        if self._frozen and self._sandbox is not None:
+            self._sandbox.thaw()
+            self._frozen = False
+
+    def _answer(self, answer: Answer) -> None:
+        invocation = self._invocation
+        assert invocation is not None, "an answer to nothing"
+        self._around.emit(messages.Answered(self.environment_id, invocation.request_id, answer))
+
+    def _fail(self, failure: Failure) -> None:
+        invocation = self._invocation
+        assert invocation is not None, "a failure of nothing"
+        wall_ms = self._around.clock.wall_ms()
+        self._take_output()
+        if not self._delivered:  # the initialisation inside the invocation failed: START comes after it
+            self._log_start(wall_ms, invocation)
+        if failure.document is not None:
+            self._answer(Answer(failure.document, error_type=failure.error_type))
+            return
+        message = f"RequestId: {invocation.request_id} Error: {failure.message}"
+        if failure.error_type == machine.TIMED_OUT:
+            time = datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds")
+            self._log(wall_ms, f"{time.replace('+00:00', 'Z')} {invocation.request_id} {failure.message}")
+            self._log(wall_ms, "")
+        else:
+            self._log(wall_ms, message)
+            self._log(wall_ms, failure.error_type)
+        document = json.dumps({"errorType": failure.error_type, "errorMessage": message}, separators=(",", ":"))
+        self._answer(Answer(document.encode(), error_type=failure.error_type))
+
+    def _finish(self, finish: machine.Finish) -> None:
+        self._take_output()
+        assert self._sandbox is not None or finish.outcome is Outcome.LOST, "an invocation ran nowhere"
+        memory_mib = 0 if self._sandbox is None else self._sandbox.memory_peak_mib()
+        report = Report(
+            finish.outcome,
+            finish.duration_us,
+            min(memory_mib, self._spec.memory_mib),
+            finish.init_us,
+            finish.error_type,
+        )
+        billed = billed_ms(finish.duration_us, finish.init_us, self._around.billing_step_ms)
+        wall_ms = self._around.clock.wall_ms()
+        for line in self._platform.end(wall_ms, finish.request_id, report, billed):
+            self._log(wall_ms, line)
+        self._send_lines()
+        invocation = self._invocation
+        if invocation is not None and invocation.wants_tail:
+            tail = "".join(line + "\n" for line in self._tail).encode()[-LOG_TAIL_BYTES:]
+            report = Report(
+                report.outcome, report.duration_us, report.max_memory_mib, report.init_us, report.error_type, tail
+            )
+            self._tail.clear()
+            self._tail_bytes = 0
+        self._invocation = None
+        self._around.emit(messages.Finished(self.environment_id, finish.request_id, report))
+
+    def _init_ended(self, duration_us: int, outcome: Outcome, error_type: str | None) -> None:
+        self._take_output()
+        if outcome is not Outcome.SUCCESS:
+            wall_ms = self._around.clock.wall_ms()
+            for line in self._platform.init_report(wall_ms, duration_us, outcome, error_type):
+                self._log(wall_ms, line)
+        self._send_lines()
+
+    # Its log ------------------------------------------------------------------------------------------------------
+
+    def _log(self, wall_ms: int, line: str) -> None:
+        self._lines.append((wall_ms, line))
+        if self._invocation is None or not self._invocation.wants_tail:
+            return
+        self._tail.append(line)
+        self._tail_bytes += len(line)
+        while self._tail_bytes - len(self._tail[0]) > LOG_TAIL_BYTES:
+            self._tail_bytes -= len(self._tail.popleft())
+
+    def _on_output_line(self, line: str) -> None:
+        self._log(self._around.clock.wall_ms(), line)
+
+    def _take_output(self) -> None:
+        if self._output is not None:
+            self._output.drain(DRAIN_BYTES)
+
+    def _on_output(self) -> None:
+        if self._output is not None and self._output.read():
+            self._send_lines()
+
+    def _send_lines(self) -> None:
+        if self._lines:
+            spec = self._spec
+            lines, self._lines = tuple(self._lines), []
+            self._around.emit(messages.LogLines(spec.account, spec.region, spec.log_group, spec.log_stream, lines))
+
+    # Its program --------------------------------------------------------------------------------------------------
+
+    def _begin_start(self) -> None:
+        self._starting = self._around.tasks.create_task(self._start_program())
+
+    async def _start_program(self) -> None:
+        around = self._around
+        try:
+            async with around.start_slots:
+                if self._sandbox is None:
+                    self._sandbox = await around.make_sandbox(self.environment_id, self._spec)
+                program = around.make_program(self._spec, self._sandbox.addresses)
+                running = await self._sandbox.start(program, self._exited)
+                self._log_init_start()
+                await self._listen(running)
+        except LaunchError as error:
+            self._log_init_start()
+            self._starting = None
+            self._feed_if_allowed(machine.SandboxStarted())
+            self._feed_if_allowed(machine.Exited(error.failure))
+        except (SandboxError, OSError) as error:
+            self._starting = None
+            self._feed_if_allowed(machine.SandboxFailed(str(error)))
+        else:
+            self._starting = None
+
+    def _log_init_start(self) -> None:
+        wall_ms = self._around.clock.wall_ms()
+        for line in self._platform.init_start(wall_ms):
+            self._log(wall_ms, line)
+
+    async def _listen(self, running: Running) -> None:
+        loop = asyncio.get_running_loop()
+        self._reported = None
+        self._output = Output(running.output, self._on_output_line)
+        loop.add_reader(running.output, self._on_output)
+        self._feed_if_allowed(machine.SandboxStarted())
+        for factory, listener in (
+            (lambda: RuntimeConnection(self, self._connections), running.runtime_api),
+            (self._around.front_door, running.endpoint),
+        ):
+            self._listeners.append(await loop.create_server(factory, sock=listener))
+
+    def _exited(self, ended: Exit) -> None:
+        """The sandbox's word that the last process is gone."""
+        self._close_program()
+        self._feed_if_allowed(machine.Exited(self._reported or _failure_of(ended)))
+
+    def _feed_if_allowed(self, event: machine.Event) -> None:
+        if machine.allows(self._state, type(event)):
+            self._feed(event)
+
+    def _close_program(self) -> None:
+        self._waiting = None
+        self._frozen = False
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        for connection in list(self._connections):
+            connection.close()
+        if self._output is not None:
+            asyncio.get_running_loop().remove_reader(self._output.descriptor)
+            self._output.drain(DRAIN_BYTES)
+            self._output.close()
+            self._output = None
+
+    async def _kill(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait((self._starting,))
+        if self._sandbox is not None:
+            await self._sandbox.kill()
+
+    async def _destroy(self, reason: str) -> None:
+        self._set_timer(None)
+        self._close_program()
+        self._send_lines()
+        if self._sandbox is not None:
+            await self._sandbox.destroy()
+        self._around.forget(self.environment_id)
+        self._around.emit(messages.Gone(self.environment_id, reason))
+
+
+_TOO_LARGE_FOR_RUNTIME = "Exceeded maximum allowed payload size (6291556 bytes)."
+_TOO_LARGE = Answer(
+    json.dumps(
+        {
+            "errorType": "Function.ResponseSizeTooLarge",
+            "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+        },
+        separators=(",", ":"),
+    ).encode(),
+    error_type="Function.ResponseSizeTooLarge",
+)
+
+_RUNTIME_STATES = {
+    Phase.STARTING: "Started",
+    Phase.INIT: "Started",
+    Phase.REINIT: "Started",
+    Phase.READY: "Ready",
+    Phase.INVOKE: "Running",
+    Phase.DRAINING: "RuntimeResponseSentState",
+    Phase.RESETTING: "InitError",
+    Phase.BROKEN: "InitError",
+    Phase.SHUTDOWN: "InitError",
+    Phase.GONE: "InitError",
+}
+"""The runtime's states, as the Runtime API's error texts name them."""
+
+
+def _illegal(state: str, wanted: str) -> Refusal:
+    message = f"State transition from {state} to {wanted} failed for runtime. Error: State transition is not allowed"
+    return Refusal(403, "InvalidStateTransition", message)
+
+
+def _failure_of(ended: Exit) -> Failure:
+    """Source of the texts: the errors that Lambda answers with for a runtime that ends."""
+    if ended.launch_error is not None:
+        return Failure("Runtime.InvalidEntrypoint", ended.launch_error)
+    if ended.signal is not None:
+        name = _SIGNAL_NAMES.get(ended.signal) or f"signal {ended.signal}"
+        return Failure("Runtime.ExitError", f"Runtime exited with error: signal: {name}")
+    if ended.code:
+        return Failure("Runtime.ExitError", f"Runtime exited with error: exit status {ended.code}")
+    return Failure("Runtime.ExitError", "Runtime exited without providing a reason")
+
+
+_SIGNAL_NAMES = {
+    signal.SIGKILL: "killed",
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGABRT: "aborted",
+    signal.SIGBUS: "bus error",
+    signal.SIGFPE: "floating point exception",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGTERM: "terminated",
+    signal.SIGTRAP: "trace/breakpoint trap",
+    signal.SIGSYS: "bad system call",
+}
+"""As Go names them, in which the platform's own supervisor is written."""
+
+
+def _error_type_of(document: bytes) -> str | None:
+    """The `errorType` inside a runtime's error document, for the log; the document itself passes unread."""
+    try:
+        parsed = json.loads(document)
+    except (ValueError, RecursionError):
+        return None
+    error_type = parsed.get("errorType") if isinstance(parsed, dict) else None
+    return error_type[:128] if isinstance(error_type, str) else None
+
+
+def _runtime_version(runtime: str) -> str:
+    """`python3.13` as the log tells it: `python:3.13`."""
+    name = runtime.rstrip("0123456789.x")
+    return f"{name}:{runtime[len(name) :].removesuffix('.x')}" if name != runtime else runtime

@@ -1,0 +1,163 @@
+"""A worker in a process of its own: its messages over a Unix stream socket.
+
+A message is a frame: four bytes of length, then MessagePack of the message's type name and fields. Payloads are bytes
+inside it. Both ends are of one version, so there is no negotiation; a frame that does not parse ends the connection.
+
+The worker listens and serves one dispatcher at a time. When the connection ends, so do the environments: what they
+were doing is the dispatcher's to answer, by the rules for a lost environment.
+"""
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+
+from lambent.worker.messages import Command, Event
+
+_log = logging.getLogger(__name__)
+
+_LENGTH = struct.Struct(">I")
+FRAME_LIMIT_BYTES = 64 * 1024 * 1024
+_TYPES: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Command), *get_args(Event))}
+_envelope = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
+_decoders = {name: msgspec.msgpack.Decoder(kind) for name, kind in _TYPES.items()}
+_encoder = msgspec.msgpack.Encoder()
+
+Message = Command | Event
+
+
+def encode(message: Message) -> bytes:
+    body = _encoder.encode((type(message).__name__, message))
+    return _LENGTH.pack(len(body)) + body
+
+
+def decode(body: bytes) -> Message:
+    """Raises msgspec.DecodeError or KeyError for what is no message."""
+    name, fields = _envelope.decode(body)
+    message: Message = _decoders[name].decode(fields)
+    return message
+
+
+class MessageStream(asyncio.Protocol):
+    """One end of the connection."""
+
+    def __init__(self, on_message: Callable[[Message], None], on_lost: Callable[[], None]) -> None:
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > FRAME_LIMIT_BYTES:
+                self._break("a frame is too long")
+                return
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            try:
+                message = decode(body)
+            except (msgspec.DecodeError, KeyError):
+                self._break("a frame is no message")
+                return
+            self._on_message(message)
+
+    def _break(self, reason: str) -> None:
+        _log.error("worker connection broken", extra={"reason": reason})
+        self.close()
+
+    def send(self, message: Message) -> None:
+        if self._transport is not None:
+            self._transport.write(encode(message))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._on_lost()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def connect(path: Path, on_event: Callable[[Message], None], on_lost: Callable[[], None]) -> MessageStream:
+    """The dispatcher's end. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    _, stream = await loop.create_unix_connection(lambda: MessageStream(on_event, on_lost), str(path))
+    return stream
+
+
+class Relay(asyncio.Protocol):
+    """Carries a connection from inside a sandbox to the server's own address, byte for byte.
+
+    Serves as the front door of a worker in a process of its own. Each side reads only as fast as the other writes.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._near: asyncio.Transport | None = None
+        self._far: asyncio.Transport | None = None
+        self._connecting: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._near = transport
+        transport.pause_reading()
+        self._connecting = asyncio.get_running_loop().create_task(self._connect(transport))
+
+    async def _connect(self, near: asyncio.Transport) -> None:
+        try:
+            self._far, _ = await asyncio.get_running_loop().create_connection(
+                lambda: _FarSide(near), self._host, self._port
+            )
+        except OSError:
+            near.abort()
+            return
+        near.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        assert self._far is not None, "read before the far side was there"
+        self._far.write(data)
+
+    def pause_writing(self) -> None:
+        if self._far is not None:
+            self._far.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._far is not None:
+            self._far.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._far is not None:
+            self._far.close()
+
+
+class _FarSide(asyncio.Protocol):
+    def __init__(self, near: asyncio.Transport) -> None:
+        self._near = near
+
+    def data_received(self, data: bytes) -> None:
+        self._near.write(data)
+
+    def pause_writing(self) -> None:
+        self._near.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._near.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._near.close()

@@ -1,0 +1,127 @@
+"""Random traffic over the assignment service: nobody shares an environment, nobody waits for nothing."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from lambent.core.assignment import DRAINING_GRACE_US, Assignment, StartOne, Use, Wait
+
+POOLS = st.sampled_from(["a", "b"])
+
+
+class Traffic(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.assignment = Assignment()
+        self.now = 0
+        self.made = 0
+        self.requests = 0
+        self.pool_of: dict[str, str] = {}
+        self.starting: set[str] = set()
+        self.idle: set[str] = set()
+        self.serving: dict[str, str] = {}
+        self.answered: dict[str, int] = {}
+        self.waiting: dict[str, str] = {}
+        self.rechecks: list[tuple[int, str]] = []
+
+    def new_id(self) -> str:
+        self.made += 1
+        return f"e{self.made}"
+
+    def follow(self, pool: str, decision: Use | StartOne | Wait) -> None:
+        if isinstance(decision, StartOne):
+            self.pool_of[decision.environment_id] = pool
+            self.starting.add(decision.environment_id)
+        elif isinstance(decision, Wait) and decision.recheck_us is not None:
+            assert decision.recheck_us > self.now
+            self.rechecks.append((decision.recheck_us, pool))
+
+    def becomes_available(self, environment: str) -> None:
+        self.answered.pop(environment, None)
+        request = self.assignment.available(environment, self.now)
+        if request is None:
+            self.idle.add(environment)
+        else:
+            assert self.waiting.pop(request) == self.pool_of[environment], "served by another pool"
+            self.serving[environment] = request
+
+    @rule(pool=POOLS)
+    def a_request_arrives(self, pool: str) -> None:
+        self.requests += 1
+        request = f"r{self.requests}"
+        decision = self.assignment.arrive(pool, request, self.new_id, self.now)
+        if isinstance(decision, Use):
+            assert decision.environment_id in self.idle
+            assert self.pool_of[decision.environment_id] == pool
+            self.idle.remove(decision.environment_id)
+            self.serving[decision.environment_id] = request
+        else:
+            self.waiting[request] = pool
+            self.follow(pool, decision)
+
+    @precondition(lambda self: self.starting)
+    @rule(data=st.data(), well=st.booleans())
+    def a_start_ends(self, data: st.DataObject, well: bool) -> None:
+        environment = data.draw(st.sampled_from(sorted(self.starting)))
+        self.starting.remove(environment)
+        if well:
+            self.becomes_available(environment)
+        else:
+            stranded = self.assignment.gone(environment)
+            if stranded is not None:
+                del self.waiting[stranded]
+
+    @precondition(lambda self: self.serving)
+    @rule(data=st.data())
+    def a_caller_is_answered(self, data: st.DataObject) -> None:
+        environment = data.draw(st.sampled_from(sorted(self.serving)))
+        if environment not in self.answered:
+            self.answered[environment] = self.now
+            self.assignment.answered(environment, self.now)
+
+    @precondition(lambda self: self.serving)
+    @rule(data=st.data(), lost=st.booleans())
+    def an_invocation_ends(self, data: st.DataObject, lost: bool) -> None:
+        environment = data.draw(st.sampled_from(sorted(self.serving)))
+        del self.serving[environment]
+        if lost:
+            self.answered.pop(environment, None)
+            assert self.assignment.gone(environment) is None
+        else:
+            self.becomes_available(environment)
+
+    @rule(passed=st.sampled_from([1, DRAINING_GRACE_US, 10 * DRAINING_GRACE_US]))
+    def time_passes(self, passed: int) -> None:
+        self.now += passed
+        due = [entry for entry in self.rechecks if entry[0] <= self.now]
+        self.rechecks = [entry for entry in self.rechecks if entry[0] > self.now]
+        for _, pool in due:
+            self.follow(pool, self.assignment.recheck(pool, self.new_id, self.now))
+
+    @rule(pool=POOLS)
+    def a_pool_is_superseded(self, pool: str) -> None:
+        retired = self.assignment.supersede(pool)
+        assert {e for e in self.idle if self.pool_of[e] == pool} == set(retired)
+        self.end(retired)
+
+    @rule(age=st.sampled_from([0, DRAINING_GRACE_US]))
+    def idle_ones_expire(self, age: int) -> None:
+        retired = self.assignment.expired(self.now - age)
+        assert set(retired) <= self.idle, "an environment retired under its invocation"
+        self.end(retired)
+
+    def end(self, environments: list[str]) -> None:
+        for environment in environments:
+            self.idle.remove(environment)
+            assert self.assignment.gone(environment) is None
+
+    @invariant()
+    def whoever_waits_waits_for_something(self) -> None:
+        for pool in ("a", "b"):
+            waiting = sum(1 for of in self.waiting.values() if of == pool)
+            starting = sum(1 for e in self.starting if self.pool_of[e] == pool)
+            rechecks = sum(1 for _, of in self.rechecks if of == pool)
+            assert waiting <= starting + rechecks, "a request that nothing will ever serve"
+            assert not waiting or not any(self.pool_of[e] == pool for e in self.idle)
+
+
+TestTraffic = Traffic.TestCase
