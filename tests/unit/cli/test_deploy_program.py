@@ -83,8 +83,10 @@ def test_a_node_function_runs_on_what_its_package_asks_for(tmp_path: Path) -> No
     source = "exports.handler = async () => {};"
     folder = folder_with(tmp_path, index__js=source)
     assert (find(folder).runtime, find(folder).handler) == (NODE_RUNTIME, "index.handler")
-    (folder / "package.json").write_text('{"engines": {"node": ">=20.1"}}')
+    (folder / "package.json").write_text('{"engines": {"node": "^20.1"}}')
     assert find(folder).runtime == "nodejs20.x"
+    (folder / "package.json").write_text('{"engines": {"node": ">=16"}}')
+    assert find(folder).runtime == NODE_RUNTIME
 
 
 def test_the_main_module_of_a_package_is_looked_into(tmp_path: Path) -> None:

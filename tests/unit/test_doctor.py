@@ -1,0 +1,67 @@
+"""What `lambent doctor` finds, and how it tells it."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from lambent.__main__ import main
+from lambent.doctor import Finding, Grade, look_at_disk, look_at_port, report
+
+
+def test_a_taken_port_is_found_with_who_holds_it() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        taken = look_at_port("127.0.0.1", port, without_authentication_allowed=False)
+    assert (taken.subject, taken.grade) == (f"port {port} on 127.0.0.1", Grade.MISSING)
+    assert "is taken" in taken.detail
+    assert look_at_port("127.0.0.1", port, without_authentication_allowed=False).grade is Grade.GOOD
+
+
+def test_an_address_that_others_reach_is_refused_unless_it_was_asked_for() -> None:
+    assert look_at_port("0.0.0.0", 0, without_authentication_allowed=False).grade is Grade.MISSING
+    assert look_at_port("0.0.0.0", 0, without_authentication_allowed=True).grade is Grade.GOOD
+
+
+def test_a_directory_that_is_yet_to_be_made_is_judged_by_the_one_it_will_be_in(tmp_path: Path) -> None:
+    found = look_at_disk("data directory", tmp_path / "one" / "two", "--data-dir")
+    assert found.grade is not Grade.MISSING
+    assert "GiB free" in found.detail
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_directory_in_memory_is_not_a_disk() -> None:
+    if not Path("/dev/shm").is_mount():
+        pytest.skip("/dev/shm is not mounted here")
+    found = look_at_disk("data directory", Path("/dev/shm/lambent"), "--data-dir")
+    assert found.grade is Grade.LIMITED
+    assert "it is memory" in found.detail
+    assert "--data-dir" in found.mend
+
+
+def test_a_place_that_is_no_directory_can_not_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    found = look_at_disk("data directory", tmp_path / "file" / "data", "--data-dir")
+    assert found.grade is Grade.MISSING
+    assert "--data-dir" in found.mend
+
+
+def test_a_report_says_below_a_finding_how_to_mend_it() -> None:
+    findings = [Finding("one", Grade.GOOD, "there"), Finding("two", Grade.MISSING, "not there", "Install two.")]
+    assert report(findings, colour=False).splitlines() == [
+        "good     one: there",
+        "missing  two: not there",
+        "         -> Install two.",
+    ]
+
+
+def test_the_exit_code_tells_whether_the_server_can_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    words = ["doctor", "--json", "--port", "0", "--runtimes-dir", str(tmp_path)]
+    assert main([*words, "--data-dir", str(tmp_path / "file" / "data")]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {finding["grade"] for finding in found} <= set(Grade)
+    assert any(finding["subject"].startswith("data directory") and finding["mend"] for finding in found)
