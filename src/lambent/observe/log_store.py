@@ -218,7 +218,7 @@ class LogStore:
 
 def _chosen(files: GroupFiles, names: Sequence[str] | None, prefix: str | None) -> frozenset[str] | None:
     if names is not None:
-        missing = set(names).difference(files.streams())
+        missing = files.missing(names)
         if missing:
             raise UnknownLogStream(min(missing))
         return frozenset(names)

@@ -34,18 +34,21 @@ START: Boundary = (0, 0, 0)
 
 
 class Block(msgspec.Struct, array_like=True):
-    """A run of records that is read as one; `first_ms` and `last_ms` bound the timestamps in it."""
+    """A run of records that is read as one; `first_ms` and `last_ms` bound the timestamps in it. Streams are told by
+    their numbers in the segment, which are shorter than their names."""
 
     offset: int
     length: int
     first_ms: int
     last_ms: int
-    streams: set[str]
+    streams: set[int]
 
 
 class StreamSpan(msgspec.Struct, array_like=True):
-    """What is known of a stream: when it appeared, its first and last event, its last ingestion."""
+    """What is known of a stream: its number in its segment, when it appeared, its first and last event, its last
+    ingestion."""
 
+    number: int
     created_ms: int
     first_ms: int
     last_ms: int
@@ -61,6 +64,16 @@ class StreamSpan(msgspec.Struct, array_like=True):
 class SegmentIndex(msgspec.Struct):
     blocks: list[Block]
     streams: dict[str, StreamSpan]
+
+    def blocks_of(self, selection: "Selection") -> list[Block]:
+        """The blocks that may hold something of the selection."""
+        blocks = self.blocks
+        if selection.streams is not None:
+            numbers = {self.streams[stream].number for stream in selection.streams & self.streams.keys()}
+            blocks = [block for block in blocks if not numbers.isdisjoint(block.streams)]
+        return [
+            block for block in blocks if block.last_ms >= selection.first_ms and block.first_ms <= selection.last_ms
+        ]
 
     def times(self) -> tuple[int, int]:
         """The earliest and the latest timestamp."""
@@ -81,9 +94,9 @@ class SegmentIndex(msgspec.Struct):
             span = self.streams.get(stream)
             if span is None:
                 first = lines[0][0]
-                span = self.streams[stream] = StreamSpan(ingested_ms, first, first, ingested_ms)
+                span = self.streams[stream] = StreamSpan(len(self.streams), ingested_ms, first, first, ingested_ms)
             span.ingested_ms = max(span.ingested_ms, ingested_ms)
-            block.streams.add(stream)
+            block.streams.add(span.number)
             for stamp, _ in lines:
                 if stamp > span.last_ms:
                     span.last_ms = stamp
@@ -116,11 +129,6 @@ class Selection:
     streams: frozenset[str] | None = None
     first_ms: int = 0
     last_ms: int = 2**63
-
-    def may_be_in(self, block: Block) -> bool:
-        if block.last_ms < self.first_ms or block.first_ms > self.last_ms:
-            return False
-        return self.streams is None or not self.streams.isdisjoint(block.streams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +345,15 @@ class GroupFiles:
                     known.widen(span)
         return found
 
+    def missing(self, names: Sequence[str]) -> set[str]:
+        """Which of the named streams there are not."""
+        wanted = set(names)
+        for segment in reversed(self._segments):
+            if not wanted:
+                break
+            wanted -= self._index(segment).streams.keys()
+        return wanted
+
     def end(self) -> Boundary:
         if not self._segments:
             return START
@@ -348,9 +365,9 @@ class GroupFiles:
         for segment in self._segments:
             if segment.number < boundary[0] or segment.is_known_to_lack(selection):
                 continue
-            for block in self._index(segment).blocks:
+            for block in self._index(segment).blocks_of(selection):
                 behind = (segment.number, block.offset + block.length, 0)
-                if behind <= boundary or not selection.may_be_in(block):
+                if behind <= boundary:
                     continue
                 events = [event for event in segment.read(block, selection) if event.at >= boundary]
                 yield BlockRead(events, behind, block.length)
@@ -360,9 +377,9 @@ class GroupFiles:
         for segment in reversed(self._segments):
             if segment.number > boundary[0] or segment.is_known_to_lack(selection):
                 continue
-            for block in reversed(self._index(segment).blocks):
+            for block in reversed(self._index(segment).blocks_of(selection)):
                 before = (segment.number, block.offset, 0)
-                if before >= boundary or not selection.may_be_in(block):
+                if before >= boundary:
                     continue
                 events = [event for event in reversed(segment.read(block, selection)) if event.at < boundary]
                 yield BlockRead(events, before, block.length)
