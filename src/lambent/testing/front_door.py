@@ -32,7 +32,7 @@ class OpenFrontDoor:
     url: str
     issued: IssuedCredentials
 
-    def client(self, service: str, key: str = ACCOUNT, secret: str = "x", token: str | None = None) -> Any:
+    def client(self, service: str, key: str = ACCOUNT, secret: str = "x", token: str | None = None) -> Any:  # noqa: S107
         return boto3.client(
             service,
             endpoint_url=self.url,
