@@ -63,6 +63,10 @@ class CodeStorageExceededException(ModelledError):
     code = "CodeStorageExceededException"
 
 
+class CodeSigningConfigNotFoundException(ModelledError):
+    code = "CodeSigningConfigNotFoundException"
+
+
 class ServiceException(ModelledError):
     code = "ServiceException"
     fault = "Service"
@@ -83,8 +87,3 @@ class NotImplementedException(ModelledError):
 
     code = "NotImplementedException"
     fault = "Service"
-
-
-class RuntimeUnavailable(Exception):
-    """This machine can not run functions of a runtime. The message is for the functions' owners: it says what is
-    missing. Not an answer by itself: a function that needs the runtime ends in State Failed."""

@@ -29,11 +29,12 @@ _THREADS = 2
 
 
 class PackageStore:
-    """`directory` is made if it is missing. Leftovers of a server that was killed are removed."""
+    """`directory` is made if it is missing. Leftovers of a server that was killed are removed: `incoming` names the
+    place of what is under way, one for each process that has the directory open."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, incoming: str = "incoming") -> None:
         self._directory = directory
-        self._incoming = directory / "incoming"
+        self._incoming = directory / incoming
         directory.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(mode=0o700)
@@ -56,9 +57,13 @@ class PackageStore:
         archives.check_size(archive)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._put, archive)
 
+    async def check(self, archive: bytes) -> Package:
+        """What `put` would return or raise, with nothing kept."""
+        archives.check_size(archive)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _inspect, archive)
+
     def _put(self, archive: bytes) -> Package:
-        archives.inspect(io.BytesIO(archive))
-        package = Package(hashlib.sha256(archive).hexdigest(), len(archive))
+        package = _inspect(archive)
         if self._archive(package.digest).exists():
             return package
         temporary = Path(tempfile.mkdtemp(dir=self._incoming))
@@ -158,6 +163,11 @@ class PackageStore:
 
     def _archive(self, digest: str) -> Path:
         return self._directory / digest / _ARCHIVE
+
+
+def _inspect(archive: bytes) -> Package:
+    archives.inspect(io.BytesIO(archive))
+    return Package(hashlib.sha256(archive).hexdigest(), len(archive))
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,0 +1,29 @@
+"""What the operations of the control plane work with: handed in by `lambent.assembly`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from lambent.clock import Clock
+from lambent.store.metadata import MetadataStore
+from lambent.store.packages import PackageStore
+from lambent.wire.call import Call, Reply
+
+
+class Runtimes(Protocol):
+    async def prepare(self, runtime: str) -> None:
+        """Make sure that functions of the runtime can be started. Raises RuntimeUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """`new_id` makes the opaque ids of revisions: unique, a UUID's text. `code_link_secret` signs code links."""
+
+    store: MetadataStore
+    packages: PackageStore
+    clock: Clock
+    new_id: Callable[[], str]
+    code_link_secret: bytes = field(repr=False)
+
+
+Operation = Callable[[Control, Call], Awaitable[Mapping[str, Any] | Reply]]

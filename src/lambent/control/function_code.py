@@ -1,0 +1,55 @@
+"""The code of a function: UpdateFunctionCode."""
+
+from dataclasses import replace
+from typing import Any
+
+from lambent.control.configuration import not_yet
+from lambent.control.dependencies import Control, Operation
+from lambent.control.lookup import find, named_unqualified, not_found
+from lambent.control.revision import check_can_change, check_revision, updated
+from lambent.control.shapes import function_configuration
+from lambent.control.source import archive_given
+from lambent.control.versions import publish_unprepared
+from lambent.core.function import LATEST, FunctionVersion
+from lambent.store import functions
+from lambent.store.metadata import WritingConnection
+from lambent.wire.call import Call
+
+
+async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
+    """Answers InProgress: what served goes on serving until the new package is prepared."""
+    function = named_unqualified(call)
+    params = call.params
+    present = await find(deps, function, None)
+    if params.get("PublishTo"):
+        raise not_yet("PublishTo")
+    archive = archive_given(params, "updating")
+    architectures = tuple(params.get("Architectures") or ())
+
+    def conditions(latest: FunctionVersion | None) -> FunctionVersion:
+        if latest is None:
+            raise not_found(function)
+        check_can_change(latest)
+        check_revision(latest, params.get("RevisionId"))
+        return latest
+
+    if params.get("DryRun"):
+        package = await deps.packages.check(archive)
+        shown = replace(conditions(present), package=package, architectures=architectures or present.architectures)
+        return function_configuration(shown)
+
+    with deps.packages.arriving():
+        package = await deps.packages.put(archive)
+
+        def transaction(connection: WritingConnection) -> FunctionVersion:
+            before = conditions(functions.get(connection, function))
+            after = replace(before, package=package, architectures=architectures or before.architectures)
+            latest = updated(deps, before, after)
+            functions.replace(connection, latest, expected_revision=before.revision_id)
+            return publish_unprepared(deps, connection, latest) if params.get("Publish") else latest
+
+        shown = await deps.store.run(transaction)
+    return function_configuration(shown, None if shown.version == LATEST else shown.version)
+
+
+OPERATIONS: dict[str, Operation] = {"UpdateFunctionCode": update_function_code}

@@ -1,0 +1,131 @@
+"""The resource function: CreateFunction, GetFunction, ListFunctions, DeleteFunction."""
+
+import sqlite3
+from typing import Any
+
+from lambent.control import code_links, configuration
+from lambent.control.dependencies import Control, Operation
+from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found
+from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
+from lambent.control.shapes import function_configuration, listed_configuration
+from lambent.control.source import archive_given
+from lambent.control.versions import publish_unprepared
+from lambent.core.errors import InvalidParameterValueException, ResourceConflictException
+from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Package
+from lambent.core.function_state import CREATED
+from lambent.core.limits import FUNCTION_NAME_CHARACTERS
+from lambent.store import functions
+from lambent.store.metadata import WritingConnection
+from lambent.wire.call import Call, Reply
+
+
+async def create_function(deps: Control, call: Call) -> dict[str, Any]:
+    """Answers Pending: the package is kept and checked; whether the function can run shows in its State."""
+    function = named_unqualified(call)
+    _check_name(function)
+    params = {**call.params, "FunctionName": function.name}
+    wanted = configuration.create(params)
+    tags = configuration.check_tags(params.get("Tags") or {})
+    archive = archive_given(params["Code"], "creating")
+    with deps.packages.arriving():
+        package = await deps.packages.put(archive)
+        latest = _first(deps, function, wanted, package, params, tags)
+
+        def transaction(connection: WritingConnection) -> FunctionVersion:
+            functions.insert(connection, latest)
+            return publish_unprepared(deps, connection, latest) if params.get("Publish") else latest
+
+        try:
+            shown = await deps.store.run(transaction)
+        except functions.AlreadyExists as error:
+            raise ResourceConflictException(f"Function already exist: {function.name}") from error
+    # The ARN is unqualified also for the version that Publish made.
+    return function_configuration(shown)
+
+
+def _check_name(function: FunctionName) -> None:
+    if len(function.name) > FUNCTION_NAME_CHARACTERS:
+        raise InvalidParameterValueException(
+            f"1 validation error detected: Value '{function.name}' at 'functionName' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {FUNCTION_NAME_CHARACTERS}"
+        )
+
+
+def _first(
+    deps: Control,
+    function: FunctionName,
+    wanted: Configuration,
+    package: Package,
+    params: configuration.Params,
+    tags: dict[str, str],
+) -> FunctionVersion:
+    return FunctionVersion(
+        function=function,
+        version=LATEST,
+        configuration=wanted,
+        package=package,
+        architectures=tuple(params.get("Architectures") or ("x86_64",)),
+        revision_id=deps.new_id(),
+        config_revision=deps.new_id(),
+        last_modified_ms=deps.clock.wall_ms(),
+        state=CREATED.state,
+        last_update=CREATED.last_update,
+        tags=tags,
+    )
+
+
+async def get_function(deps: Control, call: Call) -> dict[str, Any]:
+    function, qualifier = named(call)
+    version = await find(deps, function, qualifier)
+    # Tags are the function's, whichever version is asked for.
+    tags = version.tags if version.version == LATEST else (await find(deps, function, None)).tags
+    link = code_links.sign(deps.code_link_secret, call.endpoint, version.package.digest, deps.clock.wall_ms())
+    answer: dict[str, Any] = {
+        "Configuration": function_configuration(version, qualifier),
+        "Code": {"RepositoryType": "S3", "Location": link},
+    }
+    if tags:
+        answer["Tags"] = dict(tags)
+    return answer
+
+
+async def list_functions(deps: Control, call: Call) -> dict[str, Any]:
+    limit = page_size(call.params.get("MaxItems"))
+    after = read_marker(call.params.get("Marker"))
+    account, region = call.caller.account, call.region
+    every_version = call.params.get("FunctionVersion") == "ALL"
+
+    def query(connection: sqlite3.Connection) -> list[FunctionVersion]:
+        if every_version:
+            return functions.list_everything(connection, account, region, after=after or ("", 0), limit=limit + 1)
+        return functions.list_latest(connection, account, region, after=after[0] if after else "", limit=limit + 1)
+
+    page, more = split_page(await deps.store.read(query), limit)
+    shapes = [listed_configuration(version, version.version if every_version else None) for version in page]
+    marker = make_marker(page[-1].function.name, functions.number_of(page[-1].version)) if more else None
+    return with_next_marker({"Functions": shapes}, marker)
+
+
+async def delete_function(deps: Control, call: Call) -> Reply:
+    """The function with its versions, or one version of it. AWS answers 204 where the model says 200."""
+    function, qualifier = named(call)
+    if qualifier is None:
+        if not await deps.store.run(lambda connection: functions.delete(connection, function)):
+            raise not_found(function)
+        return Reply({}, status=204)
+    await find(deps, function, None)
+    if qualifier == LATEST:
+        raise InvalidParameterValueException("$LATEST version cannot be deleted without deleting the function.")
+    if not is_version_number(qualifier):
+        raise InvalidParameterValueException("Deletion of aliases is not currently supported.")
+    # A version that is not there, in a function that is: the answer is the same.
+    await deps.store.run(lambda connection: functions.delete_version(connection, function, qualifier))
+    return Reply({}, status=204)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "CreateFunction": create_function,
+    "GetFunction": get_function,
+    "ListFunctions": list_functions,
+    "DeleteFunction": delete_function,
+}

@@ -1,0 +1,19 @@
+"""All operations of the control plane, by name."""
+
+from functools import partial
+
+from lambent.control import function_code, function_configuration, functions, versions
+from lambent.control.dependencies import Control, Operation
+from lambent.wire.call import Handler
+
+OPERATIONS: dict[str, Operation] = {
+    **functions.OPERATIONS,
+    **function_code.OPERATIONS,
+    **function_configuration.OPERATIONS,
+    **versions.OPERATIONS,
+}
+
+
+def operations(deps: Control) -> dict[str, Handler]:
+    """Handlers by operation name, bound to their dependencies."""
+    return {name: partial(operation, deps) for name, operation in OPERATIONS.items()}

@@ -1,0 +1,101 @@
+"""The work between an accepted change and a function that can run: `State` and `LastUpdateStatus` follow it.
+
+Whatever the store has as Pending or InProgress is prepared: its package unpacked, its runtime made ready; then its
+record is replaced, unless somebody changed it in the meantime. Work is taken from the store's own changes, and at
+start from what a killed server left, so that nothing stays in between for ever.
+"""
+
+import asyncio
+from dataclasses import replace
+
+from lambent.control.dependencies import Control, Runtimes
+from lambent.core.errors import ModelledError
+from lambent.core.function import FunctionVersion
+from lambent.core.function_state import (
+    Event,
+    PreparationFailed,
+    Prepared,
+    is_unfinished,
+    lifecycle_of,
+    step,
+)
+from lambent.store import functions
+from lambent.store.changes import Change, VersionChanged
+from lambent.store.metadata import WritingConnection
+from lambent.worker.runtimes.launch import RuntimeUnavailable
+
+PARALLEL = 4
+DEADLINE_S = 360
+"""Developer guide, "Lambda function states": a function that is Pending for more than six minutes is given up."""
+
+
+class Preparation:
+    """Owns the preparations in progress. `run` is the parent of their tasks."""
+
+    def __init__(self, deps: Control, runtimes: Runtimes, parallel: int = PARALLEL) -> None:
+        self._deps = deps
+        self._runtimes = runtimes
+        self._parallel = parallel
+        # As many as there are unfinished versions in the store: what bounds those bounds this.
+        self._queue: asyncio.Queue[FunctionVersion] = asyncio.Queue()
+        deps.store.subscribe(self._hear)
+
+    async def run(self) -> None:
+        """Prepare what is left from before, then whatever comes, until cancelled. The store must be open."""
+        # What was heard already may be in it again: the second to finish finds the record changed, and leaves it.
+        for version in await self._left_from_before():
+            self._queue.put_nowait(version)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._parallel):
+                group.create_task(self._work())
+
+    def _hear(self, change: Change) -> None:
+        if isinstance(change, VersionChanged) and is_unfinished(change.current):
+            self._queue.put_nowait(change.current)
+
+    async def _left_from_before(self) -> list[FunctionVersion]:
+        return await self._deps.store.read(
+            lambda connection: [
+                version
+                for function, number in functions.unfinished(connection)
+                if (version := functions.get(connection, function, number)) is not None
+            ]
+        )
+
+    async def _work(self) -> None:
+        while True:
+            version = await self._queue.get()
+            await self._finish(version, await self._prepare(version))
+
+    async def _prepare(self, version: FunctionVersion) -> Event:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await self._deps.packages.unpack(version.package)
+                await self._runtimes.prepare(version.configuration.runtime)
+        except ModelledError as error:
+            return PreparationFailed(error.message or error.code, "InvalidZipFileException")
+        except RuntimeUnavailable as error:
+            return PreparationFailed(str(error), "InvalidRuntime")
+        except TimeoutError:
+            return PreparationFailed(f"The preparation took longer than {DEADLINE_S} seconds.", "InternalError")
+        except OSError as error:
+            return PreparationFailed(f"The package could not be unpacked: {error.strerror}", "InternalError")
+        return Prepared()
+
+    async def _finish(self, version: FunctionVersion, event: Event) -> None:
+        lifecycle = step(lifecycle_of(version), event)
+        after = replace(
+            version,
+            revision_id=self._deps.new_id(),
+            state=lifecycle.state,
+            last_update=lifecycle.last_update,
+        )
+
+        def transaction(connection: WritingConnection) -> None:
+            functions.replace(connection, after, expected_revision=version.revision_id)
+
+        try:
+            await self._deps.store.run(transaction)
+        except functions.RevisionMismatch:
+            # Changed meanwhile, or deleted and created again: what it is now has a preparation of its own.
+            return
