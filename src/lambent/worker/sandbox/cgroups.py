@@ -1,0 +1,265 @@
+"""Control groups: limits, freezing and killing of a sandbox, in whichever versions the machine has mounted.
+
+For each of memory, pids and freezing one hierarchy is chosen: version 2 where its controller is there, else version 1.
+Freezing and killing need no controller, so a version 2 hierarchy without any is used for them (9 µs for a freeze,
+against 76 µs by the version 1 freezer). Groups are named `lambent-<mark of the data directory>/<sandbox>` and are put
+below our own group where possible, so that a limit on the server holds for its sandboxes too. Nothing outside of a
+group of that name is ever touched.
+"""
+
+import errno
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+
+_MIB = 1 << 20
+_WANTED = frozenset({"memory", "pids", "freezer"})
+_REMOVE_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """A mounted hierarchy as it concerns us. `base` is the directory in which our groups may be made."""
+
+    version: int
+    base: str
+    controllers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The hierarchies to use; `None` where the machine has none that we may write to."""
+
+    memory: Hierarchy | None
+    pids: Hierarchy | None
+    freezer: Hierarchy | None
+
+    def all(self) -> tuple[Hierarchy, ...]:
+        return tuple(dict.fromkeys(h for h in (self.freezer, self.memory, self.pids) if h is not None))
+
+
+def _unescape(path: str) -> str:
+    return path.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+
+
+def _own_groups() -> dict[str, str]:
+    """Our own group per version 1 controller, and under the empty name that of version 2."""
+    own = {}
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        for line in file:
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            for controller in controllers.split(","):
+                own[controller] = path
+    return own
+
+
+def find() -> list[Hierarchy]:
+    """Every mounted hierarchy, version 2 first. `base` is our own group's directory in it."""
+    own = _own_groups()
+    found = []
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            before, _, after = line.partition(" - ")
+            kind, _, options = after.split()[:3]
+            if kind not in ("cgroup", "cgroup2"):
+                continue
+            root, point = (_unescape(part) for part in before.split()[3:5])
+            if kind == "cgroup2":
+                base = _below(point, root, own.get("", "/"))
+                found.append(Hierarchy(2, base, frozenset(_read(f"{base}/cgroup.controllers").split())))
+            else:
+                names = [name for name in options.split(",") if name in own]
+                if names:
+                    found.append(Hierarchy(1, _below(point, root, own[names[0]]), frozenset(names)))
+    return sorted(found, key=lambda hierarchy: -hierarchy.version)
+
+
+def _below(point: str, root: str, own: str) -> str:
+    """Where the own group is under a mount that may itself show only a part (`root`) of the hierarchy."""
+    relative = own[len(root) :] if root != "/" and own.startswith(root) else own
+    path = os.path.normpath(f"{point}/{relative}")
+    return path if os.path.isdir(path) else point
+
+
+def choose(name: str) -> Choice:
+    """Choose the hierarchies and make our group `name` in each; one that does not let us is left out."""
+    chosen: dict[str, Hierarchy] = {}
+    for hierarchy in find():
+        offered = hierarchy.controllers | ({"freezer"} if hierarchy.version == 2 else set())
+        if not (offered & _WANTED) - chosen.keys() or not _prepare(hierarchy, name):
+            continue
+        has = offered
+        if hierarchy.version == 2:
+            has = frozenset(_read(f"{hierarchy.base}/{name}/cgroup.subtree_control").split()) | {"freezer"}
+        for controller in (has & _WANTED) - chosen.keys():
+            chosen[controller] = hierarchy
+    return Choice(chosen.get("memory"), chosen.get("pids"), chosen.get("freezer"))
+
+
+def _prepare(hierarchy: Hierarchy, name: str) -> bool:
+    group = f"{hierarchy.base}/{name}"
+    try:
+        os.makedirs(group, exist_ok=True)
+        if hierarchy.version == 2:
+            wanted = hierarchy.controllers & {"memory", "pids"}
+            if wanted:
+                _delegate(hierarchy.base, wanted)
+                _write(f"{group}/cgroup.subtree_control", " ".join(f"+{controller}" for controller in sorted(wanted)))
+    except OSError:
+        # Whatever the reason (a read-only mount, another's group), the answer is the same: not for us.
+        return os.access(f"{group}/cgroup.procs", os.W_OK) and hierarchy.version == 2
+    return os.access(f"{group}/cgroup.procs", os.W_OK)
+
+
+def _delegate(base: str, controllers: frozenset[str]) -> None:
+    """Hand controllers down from our own version 2 group. A group with processes can not, unless it is the root: then
+    we (the launcher, and the server that is its parent) step aside into a group of our own."""
+    command = " ".join(f"+{controller}" for controller in sorted(controllers))
+    try:
+        _write(f"{base}/cgroup.subtree_control", command)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        os.makedirs(f"{base}/lambent-server", exist_ok=True)
+        for process in (os.getppid(), os.getpid()):
+            _write(f"{base}/lambent-server/cgroup.procs", str(process))
+        _write(f"{base}/cgroup.subtree_control", command)
+
+
+@dataclass(slots=True)
+class Group:
+    """A sandbox's groups. `freeze_file` and `peak_file` are for the server to keep open."""
+
+    directories: list[str]
+    freeze_file: str
+    freeze_version: int
+    peak_file: str
+    _joins: list[int] = field(default_factory=list)
+    _kill: int = -1
+
+    def join(self) -> None:
+        """Put the calling process into the groups. Nothing but a few writes: a fresh child calls it."""
+        for descriptor in self._joins:
+            os.write(descriptor, b"0")
+
+    def kill(self) -> None:
+        """Kill everything in the groups, frozen or not."""
+        if self._kill >= 0:
+            os.write(self._kill, b"1")
+        else:
+            kill_members(self.directories)
+            self.thaw()
+
+    def thaw(self) -> None:
+        if self.freeze_file:
+            _write(self.freeze_file, "0" if self.freeze_version == 2 else "THAWED")
+
+    def remove(self) -> None:
+        """Remove the groups, of which every process must be gone or dying."""
+        for descriptor in (*self._joins, *([self._kill] if self._kill >= 0 else [])):
+            os.close(descriptor)
+        self._joins, self._kill = [], -1
+        for directory in self.directories:
+            _remove_directory(directory)
+
+
+def make(choice: Choice, name: str, sandbox_id: str, memory_mib: int, processes: int) -> Group:
+    """Make a sandbox's groups with their limits. Raises OSError."""
+    directories = [f"{hierarchy.base}/{name}/{sandbox_id}" for hierarchy in choice.all()]
+    group = Group(directories, "", 0, "")
+    for directory in directories:
+        os.mkdir(directory)
+        group._joins.append(os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
+    if choice.memory is not None:
+        group.peak_file = _limit_memory(f"{choice.memory.base}/{name}/{sandbox_id}", choice.memory.version, memory_mib)
+    if choice.pids is not None:
+        # Bubblewrap's own two processes are not the function's.
+        _write(f"{choice.pids.base}/{name}/{sandbox_id}/pids.max", str(processes + 2))
+    if choice.freezer is not None:
+        directory = f"{choice.freezer.base}/{name}/{sandbox_id}"
+        group.freeze_version = choice.freezer.version
+        group.freeze_file = f"{directory}/{'cgroup.freeze' if group.freeze_version == 2 else 'freezer.state'}"
+        if os.path.exists(f"{directory}/cgroup.kill"):
+            group._kill = os.open(f"{directory}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
+    return group
+
+
+def _limit_memory(directory: str, version: int, memory_mib: int) -> str:
+    size = str(memory_mib * _MIB)
+    if version == 2:
+        _write(f"{directory}/memory.max", size)
+        if os.path.exists(f"{directory}/memory.swap.max"):
+            _write(f"{directory}/memory.swap.max", "0")
+        peak = f"{directory}/memory.peak"
+        return peak if os.path.exists(peak) else ""
+    _write(f"{directory}/memory.limit_in_bytes", size)
+    if os.path.exists(f"{directory}/memory.memsw.limit_in_bytes"):
+        _write(f"{directory}/memory.memsw.limit_in_bytes", size)
+    return f"{directory}/memory.max_usage_in_bytes"
+
+
+def clean(choice: Choice, name: str) -> int:
+    """End and remove the sandboxes that a dead server left below our group. Returns how many there were."""
+    left: dict[str, list[str]] = {}
+    for hierarchy in choice.all():
+        with os.scandir(f"{hierarchy.base}/{name}") as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    left.setdefault(entry.name, []).append(entry.path)
+    for directories in left.values():
+        kill_members(directories)
+        for directory in directories:
+            for file, word in (("cgroup.freeze", "0"), ("freezer.state", "THAWED")):
+                if os.path.exists(f"{directory}/{file}"):
+                    _write(f"{directory}/{file}", word)
+        for directory in directories:
+            _remove_directory(directory)
+    return len(left)
+
+
+def remove(choice: Choice, name: str) -> None:
+    for hierarchy in choice.all():
+        _remove_directory(f"{hierarchy.base}/{name}")
+
+
+def kill_members(directories: list[str]) -> None:
+    for directory in directories:
+        for process in _read(f"{directory}/cgroup.procs").split():
+            try:
+                os.kill(int(process), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+def _remove_directory(directory: str) -> None:
+    """A group can be removed some moments after its last process was killed."""
+    deadline = time.monotonic() + _REMOVE_WITHIN_S
+    while True:
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            kill_members([directory])
+            time.sleep(0.001)
+        else:
+            return
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,203 @@
+"""What the two drivers share: a driver that owns a launcher, and a sandbox that lives in it."""
+
+import asyncio
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lambent.worker.sandbox.driver import Addresses, Exit, Program, Running, SandboxError, SandboxSpec
+from lambent.worker.sandbox.freezing import FileFreezer, Freezer, descendants
+from lambent.worker.sandbox.link import Link
+
+_GONE_WITHIN_S = 30.0
+
+
+def mark_of(data_dir: Path) -> str:
+    """The name of all that a data directory's sandboxes have on the machine."""
+    return "lambent-" + hashlib.sha256(os.fsencode(os.path.realpath(data_dir))).hexdigest()[:12]
+
+
+class LaunchedSandbox:
+    """A sandbox in a launcher; see `driver.Sandbox`. At most one program runs in it at a time."""
+
+    def __init__(
+        self, link: Link, sandbox_id: str, addresses: Addresses, reply: dict[str, Any], signals: Freezer, depth: int
+    ) -> None:
+        """`signals` freezes where there is no cgroup for it; `depth` is 1 where the process that the launcher tells
+        is the parent of the program's, 0 where it is the program's."""
+        self.addresses = addresses
+        self.uid: int = reply["uid"]
+        self._link = link
+        self._id = sandbox_id
+        self._depth = depth
+        self._process = 0
+        self._gone: asyncio.Event | None = None
+        self._on_exit: Callable[[Exit], None] | None = None
+        self._destroyed = False
+        self._freezer = FileFreezer(reply["freeze_file"], reply["freeze_version"]) if reply["freeze_file"] else signals
+        self._peak = os.open(reply["peak_file"], os.O_RDONLY | os.O_CLOEXEC) if reply["peak_file"] else -1
+        self._peak_mib = 1
+
+    async def start(self, program: Program, on_exit: Callable[[Exit], None]) -> Running:
+        if self._destroyed or self._gone is not None:
+            raise SandboxError("the sandbox is gone, or still runs a program")
+        self._gone = asyncio.Event()
+        self._on_exit = on_exit
+        self._link.watch(self._id, self._exited)
+        fields = {"command": program.command, "variables": dict(program.variables), "directory": program.directory}
+        try:
+            reply, descriptors = await self._link.ask("start", id=self._id, **fields)
+        except BaseException as error:
+            self._on_exit = None
+            if isinstance(error, SandboxError):
+                self._link.unwatch(self._id)
+                self._gone = None
+            else:
+                # Given up while it starts: it must not come up later, unseen.
+                self._link.post("kill", id=self._id)
+            raise
+        self._process = reply["pid"]
+        runtime_api, endpoint = (socket.socket(fileno=descriptor) for descriptor in descriptors[:2])
+        for listener in (runtime_api, endpoint):
+            listener.setblocking(False)
+        os.set_blocking(descriptors[2], False)
+        return Running(runtime_api, endpoint, descriptors[2])
+
+    def _exited(self, how: Exit) -> None:
+        on_exit, self._on_exit = self._on_exit, None
+        self._process = 0
+        if self._gone is not None:
+            self._gone.set()
+        self._gone = None
+        if on_exit is not None:
+            on_exit(how)
+
+    def freeze(self) -> None:
+        if self._process:
+            self._freezer.freeze(self._process)
+
+    def thaw(self) -> None:
+        if self._process:
+            self._freezer.thaw(self._process)
+
+    def memory_peak_mib(self) -> int:
+        """By the memory cgroup, else that of the program's own process."""
+        if self._peak >= 0:
+            self._peak_mib = max(1, int(os.pread(self._peak, 32, 0)) + (1 << 20) - 1 >> 20)
+        elif self._process:
+            self._peak_mib = max(self._peak_mib, self._resident_mib())
+        return self._peak_mib
+
+    def _resident_mib(self) -> int:
+        process = self._process
+        if self._depth:
+            process = next(iter(descendants(process)), process)
+        try:
+            with open(f"/proc/{process}/status", "rb") as file:
+                line = next((line for line in file if line.startswith(b"VmHWM")), b"VmHWM: 0 kB")
+        except (FileNotFoundError, ProcessLookupError):
+            return 1
+        return max(1, int(line.split()[1]) + 1023 >> 10)
+
+    async def kill(self) -> None:
+        gone = self._gone
+        if gone is None:
+            return
+        self._link.post("kill", id=self._id)
+        async with asyncio.timeout(_GONE_WITHIN_S):
+            await gone.wait()
+
+    async def destroy(self) -> None:
+        if self._destroyed:
+            return
+        self._destroyed = True
+        try:
+            await self.kill()
+            if self._link.alive:
+                await self._link.ask("destroy", id=self._id)
+        except SandboxError:
+            # The launcher has ended: so has all that it had, and the next one removes the cgroups.
+            if self._link.alive:
+                raise
+        finally:
+            self._freezer.close()
+            if self._peak >= 0:
+                os.close(self._peak)
+                self._peak = -1
+
+
+class LaunchedDriver:
+    """A driver whose sandboxes live in a launcher; see `driver.Driver`. A launcher that dies is replaced."""
+
+    name = ""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._link: Link | None = None
+        self._opening: asyncio.Task[list[str]] | None = None
+        self._sandboxes: dict[str, LaunchedSandbox] = {}
+
+    def configuration(self) -> dict[str, Any]:
+        """The launcher's `open` request. Raises SandboxError."""
+        raise NotImplementedError
+
+    def sandbox(self, link: Link, spec: SandboxSpec, reply: dict[str, Any]) -> LaunchedSandbox:
+        raise NotImplementedError
+
+    @property
+    def directory(self) -> Path:
+        return self._data_dir / "sandbox"
+
+    @property
+    def launcher_pid(self) -> int:
+        return self._link.pid if self._link is not None else 0
+
+    async def open(self) -> Sequence[str]:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return await self._start_launcher()
+
+    async def _start_launcher(self) -> list[str]:
+        old, self._link = self._link, None
+        if old is not None:
+            await old.close()
+        link = Link(on_lost=self._sandboxes.clear)
+        try:
+            reply, _ = await link.ask("open", **self.configuration())
+        except BaseException:
+            await link.close()
+            raise
+        self._link = link
+        missing: list[str] = reply["missing"]
+        return missing
+
+    async def _living_link(self) -> Link:
+        if self._link is None or not self._link.alive:
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._start_launcher())
+            await asyncio.shield(self._opening)
+        assert self._link is not None
+        return self._link
+
+    async def create(self, spec: SandboxSpec) -> LaunchedSandbox:
+        link = await self._living_link()
+        reply, _ = await link.ask(
+            "create",
+            id=spec.sandbox_id,
+            mounts=[(str(mount.source), mount.target) for mount in spec.mounts],
+            links=[(link.path, link.target) for link in spec.links],
+            memory_mib=spec.memory_mib,
+            ephemeral_mib=spec.ephemeral_mib,
+            processes=spec.processes,
+            file_descriptors=spec.file_descriptors,
+        )
+        sandbox = self.sandbox(link, spec, reply)
+        self._sandboxes[spec.sandbox_id] = sandbox
+        return sandbox
+
+    async def close(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()

@@ -1,0 +1,146 @@
+"""The launcher's private mount namespace, and the stage in it: a tmpfs below which everything is put that
+bubblewrap is to show to a sandbox.
+
+Bubblewrap runs with the environment's own user id, which may not traverse the 0700 directories above our data or an
+interpreter; a bind mount below the stage has no such parents. As all of it lives in a namespace of its own, the
+machine's mount table never shows it and nothing is left of it when the launcher is gone, however it went.
+
+An ordinary user gets the same by way of a user namespace in which only the own user id exists.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+
+from lambent.worker.sandbox import kernel
+
+# Covered by the stage inside the private namespace only. Nobody keeps code or data to be run there.
+_PLACES = ("/dev/shm", "/mnt", "/run")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_FROM_HOST_ETC = ("ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust", "ca-certificates")
+_COPIED_FROM_ETC = ("ld.so.cache", "localtime")
+
+USER, USER_ID, GROUP_ID = "sbx_user1051", 993, 990
+HOSTNAME = "169-254-100-6"
+
+_ETC = {
+    "passwd": f"root:x:0:0:root:/root:/sbin/nologin\n{USER}:x:{USER_ID}:{GROUP_ID}::/home/{USER}:/sbin/nologin\n"
+    "nobody:x:65534:65534:nobody:/:/sbin/nologin\n",
+    "group": f"root:x:0:\n{USER}:x:{GROUP_ID}:\nnogroup:x:65534:\n",
+    "hosts": f"127.0.0.1 localhost sandbox.localdomain sandbox {HOSTNAME}\n::1 localhost\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n",
+    "resolv.conf": "",
+    "protocols": "ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\n",
+    "services": "domain 53/udp\nhttp 80/tcp\nhttps 443/tcp\n",
+}
+
+
+class Stage:
+    """The stage. `root` is its path in the launcher's namespace. Not usable before `enter`."""
+
+    def __init__(self) -> None:
+        self.root = next(place for place in _PLACES if os.path.isdir(place))
+        self._sources: dict[tuple[str, int, int], tuple[str, int]] = {}
+        self._made = 0
+
+    def enter(self, as_root: bool) -> None:
+        """Leave the machine's mount and network namespaces and build the stage. Raises OSError."""
+        if not as_root:
+            user, group = os.geteuid(), os.getegid()
+            kernel.unshare(kernel.CLONE_NEWUSER)
+            _write("/proc/self/uid_map", f"{user} {user} 1")
+            _write("/proc/self/setgroups", "deny")
+            _write("/proc/self/gid_map", f"{group} {group} 1")
+        kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET)
+        # A slave still follows what the machine mounts and unmounts (a private one would keep an unmounted disk
+        # busy), and hands nothing of its own back.
+        kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
+        kernel.mount("tmpfs", self.root, "tmpfs", kernel.MS_NOSUID, "mode=0711,size=16m")
+        self._make_devices()
+        self._make_etc()
+
+    def path(self, *parts: str) -> str:
+        return os.path.join(self.root, *parts)
+
+    def _make_devices(self) -> None:
+        os.mkdir(self.path("dev"), 0o755)
+        for name in _DEVICES:
+            _touch(self.path("dev", name))
+            kernel.mount(f"/dev/{name}", self.path("dev", name), flags=kernel.MS_BIND)
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            os.symlink(f"/proc/self/fd/{number}", self.path("dev", name))
+        os.symlink("/proc/self/fd", self.path("dev", "fd"))
+
+    def _make_etc(self) -> None:
+        os.mkdir(self.path("etc"), 0o755)
+        for name, text in _ETC.items():
+            _write(self.path("etc", name), text)
+            os.chmod(self.path("etc", name), 0o644)
+        for name in _COPIED_FROM_ETC:
+            if os.path.isfile(f"/etc/{name}"):
+                shutil.copyfile(f"/etc/{name}", self.path("etc", name))
+        for name in _FROM_HOST_ETC:
+            if os.path.exists(f"/etc/{name}"):
+                self._bind_beneath(f"/etc/{name}", self.path("etc", name))
+
+    def _bind_beneath(self, source: str, target: str) -> None:
+        os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
+        if os.path.isdir(source):
+            os.mkdir(target, 0o755)
+        else:
+            _touch(target)
+        kernel.mount(source, target, flags=kernel.MS_BIND)
+
+    def copy_program(self, files: Sequence[tuple[str, str]]) -> None:
+        """Copy files, each (path on the machine, path below the stage), so that any user id may run them."""
+        for source, beneath in files:
+            target = self.path(beneath)
+            os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
+            shutil.copyfile(source, target)
+            os.chmod(target, 0o755)
+
+    def show(self, source: str) -> str:
+        """The path below the stage at which `source` can be seen; to be given back with `hide`."""
+        status = os.stat(source)
+        key = (source, status.st_dev, status.st_ino)
+        shown, uses = self._sources.get(key, ("", 0))
+        if not uses:
+            self._made += 1
+            shown = self.path(f"source-{self._made}")
+            self._bind_beneath(source, shown)
+        self._sources[key] = (shown, uses + 1)
+        return shown
+
+    def hide(self, shown: str) -> None:
+        key = next(key for key, (path, _) in self._sources.items() if path == shown)
+        uses = self._sources[key][1] - 1
+        if uses:
+            self._sources[key] = (shown, uses)
+            return
+        del self._sources[key]
+        self.remove(shown)
+
+    def make_scratch(self, name: str, size_mib: int) -> str:
+        """A tmpfs for a sandbox's /tmp, where a disk image can not be had."""
+        target = self.path(name)
+        os.mkdir(target)
+        kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"mode=1777,size={size_mib}m")
+        return target
+
+    def remove(self, target: str) -> None:
+        """Take a mount point below the stage away."""
+        directory = os.path.isdir(target)
+        kernel.unmount(target)
+        if directory:
+            os.rmdir(target)
+        else:
+            os.unlink(target)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def _touch(path: str) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o644))
