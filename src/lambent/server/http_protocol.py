@@ -9,6 +9,7 @@ import email.utils
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import httptools
 
@@ -82,8 +83,7 @@ class HttpConnection(asyncio.Protocol):
     # asyncio ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # those of uvloop are no subclasses of it
         self._connections.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

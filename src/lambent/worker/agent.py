@@ -6,7 +6,7 @@ in this process or in another (`worker/transport.py`).
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from lambent.clock import Clock
@@ -15,28 +15,20 @@ from lambent.worker.execution_environment import ExecutionEnvironment, LaunchErr
 from lambent.worker.messages import Command, EnvironmentSpec, Event, Hello, Retire, Run, Start
 from lambent.worker.runtimes.catalog import InvalidEntrypoint, Runtimes, RuntimeUnavailable
 from lambent.worker.runtimes.variables import compose
-from lambent.worker.sandbox.driver import (
-    Addresses,
-    Driver,
-    Mount,
-    Program,
-    Sandbox,
-    SandboxError,
-    SandboxSpec,
-)
+from lambent.worker.sandbox.driver import Driver, Mount, Program, Sandbox, SandboxError, SandboxSpec
 
 _log = logging.getLogger(__name__)
 
 
 class Agent:
-    """`packages` tells where the unpacked tree of a deployment package is."""
+    """`unpack` gives the tree of a deployment package by its digest; it raises SandboxError where there is none."""
 
     def __init__(
         self,
         *,
         driver: Driver,
         runtimes: Runtimes,
-        packages: Callable[[str], Path],
+        unpack: Callable[[str], Awaitable[Path]],
         clock: Clock,
         emit: Callable[[Event], None],
         front_door: ProtocolFactory,
@@ -45,7 +37,7 @@ class Agent:
     ) -> None:
         self._driver = driver
         self._runtimes = runtimes
-        self._packages = packages
+        self._unpack = unpack
         self._clock = clock
         self._emit = emit
         self._front_door = front_door
@@ -61,7 +53,6 @@ class Agent:
             clock=self._clock,
             emit=self._emit,
             make_sandbox=self._make_sandbox,
-            make_program=self._make_program,
             front_door=self._front_door,
             start_slots=asyncio.Semaphore(self._parallel_starts),
             tasks=tasks,
@@ -96,14 +87,17 @@ class Agent:
     def _forget(self, environment_id: str) -> None:
         self._environments.pop(environment_id, None)
 
-    async def _make_sandbox(self, environment_id: str, spec: EnvironmentSpec) -> Sandbox:
-        code = self._packages(spec.package)
+    async def _make_sandbox(self, environment_id: str, spec: EnvironmentSpec) -> tuple[Sandbox, Program]:
+        """Raises LaunchError for what is the function's own fault, SandboxError for the rest."""
+        code = await self._unpack(spec.package)
         try:
             await self._runtimes.prepare(spec.runtime)
             launch = self._runtimes.launch(spec.runtime, code)
         except RuntimeUnavailable as error:
             raise SandboxError(str(error)) from error
-        return await self._driver.create(
+        except InvalidEntrypoint as error:
+            raise LaunchError(Failure("Runtime.InvalidEntrypoint", str(error))) from error
+        sandbox = await self._driver.create(
             SandboxSpec(
                 sandbox_id=environment_id,
                 mounts=(Mount(code, "/var/task"), *launch.mounts),
@@ -112,11 +106,4 @@ class Agent:
                 ephemeral_mib=spec.ephemeral_mib,
             )
         )
-
-    def _make_program(self, spec: EnvironmentSpec, addresses: Addresses) -> Program:
-        """Raises LaunchError."""
-        try:
-            launch = self._runtimes.launch(spec.runtime, self._packages(spec.package))
-        except InvalidEntrypoint as error:
-            raise LaunchError(Failure("Runtime.InvalidEntrypoint", str(error))) from error
-        return Program(launch.command, compose(spec, launch, addresses))
+        return sandbox, Program(launch.command, compose(spec, launch, sandbox.addresses))

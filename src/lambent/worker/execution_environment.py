@@ -24,7 +24,7 @@ from lambent.core.metering import billed_ms
 from lambent.worker import messages
 from lambent.worker.output import Output
 from lambent.worker.runtime_api import Posted, Refusal, RuntimeConnection
-from lambent.worker.sandbox.driver import Addresses, Exit, Program, Running, Sandbox, SandboxError
+from lambent.worker.sandbox.driver import Exit, Program, Running, Sandbox, SandboxError
 
 DRAIN_BYTES = 4_194_304
 """How much unread output is taken at the end of an invocation; more of it comes with the next one."""
@@ -46,9 +46,8 @@ class Surroundings:
 
     clock: Clock
     emit: Callable[[messages.Event], None]
-    make_sandbox: Callable[[str, messages.EnvironmentSpec], Coroutine[Any, Any, Sandbox]]
-    make_program: Callable[[messages.EnvironmentSpec, Addresses], Program]
-    """Raises LaunchError."""
+    make_sandbox: Callable[[str, messages.EnvironmentSpec], Coroutine[Any, Any, tuple[Sandbox, Program]]]
+    """The sandbox, and the program that runs in it. Raises LaunchError or SandboxError."""
     front_door: ProtocolFactory
     """Serves a connection to Lambent's own endpoint that comes from inside a sandbox."""
     start_slots: asyncio.Semaphore
@@ -71,6 +70,7 @@ class ExecutionEnvironment:
         self._connections: set[RuntimeConnection] = set()
         self._reported: Failure | None = None
         self._sandbox: Sandbox | None = None
+        self._program: Program | None = None
         self._starting: asyncio.Task[None] | None = None
         self._listeners: list[asyncio.AbstractServer] = []
         self._output: Output | None = None
@@ -275,7 +275,6 @@ class ExecutionEnvironment:
 
     def _finish(self, finish: machine.Finish) -> None:
         self._take_output()
-        assert self._sandbox is not None or finish.outcome is Outcome.LOST, "an invocation ran nowhere"
         memory_mib = 0 if self._sandbox is None else self._sandbox.memory_peak_mib()
         report = Report(
             finish.outcome,
@@ -345,10 +344,9 @@ class ExecutionEnvironment:
         around = self._around
         try:
             async with around.start_slots:
-                if self._sandbox is None:
-                    self._sandbox = await around.make_sandbox(self.environment_id, self._spec)
-                program = around.make_program(self._spec, self._sandbox.addresses)
-                running = await self._sandbox.start(program, self._exited)
+                if self._sandbox is None or self._program is None:
+                    self._sandbox, self._program = await around.make_sandbox(self.environment_id, self._spec)
+                running = await self._sandbox.start(self._program, self._exited)
                 self._log_init_start()
                 await self._listen(running)
         except LaunchError as error:
@@ -462,7 +460,7 @@ def _failure_of(ended: Exit) -> Failure:
     return Failure("Runtime.ExitError", "Runtime exited without providing a reason")
 
 
-_SIGNAL_NAMES = {
+_SIGNAL_NAMES: dict[int, str] = {
     signal.SIGKILL: "killed",
     signal.SIGSEGV: "segmentation fault",
     signal.SIGABRT: "aborted",

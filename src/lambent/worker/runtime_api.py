@@ -9,7 +9,7 @@ Source of paths, headers and error documents: developer guide, "Using the Lambda
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import unquote
 
 import httptools
@@ -116,10 +116,9 @@ class RuntimeConnection(asyncio.Protocol):
     # asyncio ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # those of uvloop are no subclasses of it
         if len(self._open) >= CONNECTION_LIMIT:
-            transport.abort()
+            self._transport.abort()
             return
         self._open.add(self)
 

@@ -10,24 +10,26 @@ were doing is the dispatcher's to answer, by the rules for a lost environment.
 import asyncio
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import get_args
+from typing import Protocol, cast, get_args
 
 import msgspec
 
-from lambent.worker.messages import Command, Event
+from lambent.worker.messages import Command, Event, Hello
 
 _log = logging.getLogger(__name__)
+
+Message = Command | Event
 
 _LENGTH = struct.Struct(">I")
 FRAME_LIMIT_BYTES = 64 * 1024 * 1024
 _TYPES: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Command), *get_args(Event))}
 _envelope = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
-_decoders = {name: msgspec.msgpack.Decoder(kind) for name, kind in _TYPES.items()}
+_decoders: dict[str, msgspec.msgpack.Decoder[Message]] = {
+    name: msgspec.msgpack.Decoder(kind) for name, kind in _TYPES.items()
+}
 _encoder = msgspec.msgpack.Encoder()
-
-Message = Command | Event
 
 
 def encode(message: Message) -> bytes:
@@ -38,8 +40,7 @@ def encode(message: Message) -> bytes:
 def decode(body: bytes) -> Message:
     """Raises msgspec.DecodeError or KeyError for what is no message."""
     name, fields = _envelope.decode(body)
-    message: Message = _decoders[name].decode(fields)
-    return message
+    return _decoders[name].decode(fields)
 
 
 class MessageStream(asyncio.Protocol):
@@ -52,8 +53,7 @@ class MessageStream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # those of uvloop are no subclasses of it
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -98,6 +98,76 @@ async def connect(path: Path, on_event: Callable[[Message], None], on_lost: Call
     return stream
 
 
+class AgentLike(Protocol):
+    """The worker's agent, as this end of the connection drives it."""
+
+    def handle(self, command: Command) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+MakeAgent = Callable[[Callable[[Event], None], Callable[[], asyncio.Protocol]], Awaitable[AgentLike]]
+
+
+class WorkerServer:
+    """The worker's end. Each connection is a dispatcher's session with an agent of its own; one has it at a time."""
+
+    def __init__(self, make_agent: MakeAgent, tasks: asyncio.TaskGroup) -> None:
+        self.make_agent = make_agent
+        self.tasks = tasks
+        self.turn = asyncio.Lock()
+        self._sessions: set[_Session] = set()
+
+    def connection(self) -> MessageStream:
+        session = _Session(self)
+        self._sessions.add(session)
+        return session.stream
+
+    def forget(self, session: "_Session") -> None:
+        self._sessions.discard(session)
+
+    async def close(self) -> None:
+        """End every session, and wait for the environments of the last one to be gone."""
+        for session in list(self._sessions):
+            session.stream.close()
+        async with self.turn:
+            pass
+
+
+class _Session:
+    def __init__(self, server: WorkerServer) -> None:
+        self._server = server
+        self._agent: AgentLike | None = None
+        self._early: list[Command] = []
+        self._ended = asyncio.Event()
+        self.stream = MessageStream(self._received, self._lost)
+
+    def _received(self, message: Message) -> None:
+        assert isinstance(message, Command), "a dispatcher sends commands"
+        if isinstance(message, Hello):
+            self._server.tasks.create_task(self._serve(message))
+        elif self._agent is None:
+            self._early.append(message)
+        else:
+            self._agent.handle(message)
+
+    def _lost(self) -> None:
+        self._ended.set()
+        self._server.forget(self)
+
+    async def _serve(self, hello: Hello) -> None:
+        async with self._server.turn:
+            if self._ended.is_set():
+                return
+            agent = await self._server.make_agent(self.stream.send, lambda: Relay(hello.host, hello.port))
+            for command in self._early:
+                agent.handle(command)
+            self._early.clear()
+            self._agent = agent
+            await self._ended.wait()
+            await agent.close()
+
+
 class Relay(asyncio.Protocol):
     """Carries a connection from inside a sandbox to the server's own address, byte for byte.
 
@@ -112,10 +182,9 @@ class Relay(asyncio.Protocol):
         self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._near = transport
-        transport.pause_reading()
-        self._connecting = asyncio.get_running_loop().create_task(self._connect(transport))
+        self._near = cast("asyncio.Transport", transport)  # those of uvloop are no subclasses of it
+        self._near.pause_reading()
+        self._connecting = asyncio.get_running_loop().create_task(self._connect(self._near))
 
     async def _connect(self, near: asyncio.Transport) -> None:
         try:

@@ -1,0 +1,305 @@
+"""The composition root: makes every part from the settings, and joins them. The only module that sees everything."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvloop
+
+from lambent import __version__
+from lambent.clock import SystemClock
+from lambent.control.dependencies import Control
+from lambent.control.operations import operations as control_operations
+from lambent.control.preparation import Preparation
+from lambent.core.errors import ModelledError
+from lambent.core.function import Package
+from lambent.identity.authentication import Identity
+from lambent.identity.credentials import IssuedCredentials
+from lambent.identity.operations import iam_operations, sts_operations
+from lambent.identity.roles import Roles
+from lambent.invoke.configuration import ServingConfiguration
+from lambent.invoke.dispatcher import Dispatcher
+from lambent.invoke.frontend import Frontend
+from lambent.invoke.operations import operations as invoke_operations
+from lambent.invoke.worker_link import WorkerLink
+from lambent.observe.ledger import Ledger
+from lambent.observe.log_store import LogStore
+from lambent.observe.operations import operations as logs_operations
+from lambent.server import operator_log
+from lambent.server.code_page import code_page
+from lambent.server.data_directory import DataDirectory, DataDirectoryError, secret
+from lambent.server.front_door import FrontDoor, health_page
+from lambent.server.http_protocol import Connections
+from lambent.server.listening import ListenError, listen, url_of
+from lambent.settings import Settings
+from lambent.store import functions
+from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
+from lambent.store.packages import PackageStore
+from lambent.wire.call import Handler
+from lambent.wire.routes import Router
+from lambent.worker.agent import Agent
+from lambent.worker.execution_environment import ProtocolFactory
+from lambent.worker.messages import Credentials, Event, Hello
+from lambent.worker.runtimes.catalog import Runtimes
+from lambent.worker.sandbox.driver import SandboxError
+from lambent.worker.sandbox.drivers import make_driver
+from lambent.worker.transport import WorkerServer
+
+_log = logging.getLogger(__name__)
+
+SERVICES = ("lambda", "logs", "sts", "iam")
+SLOW_CLIENT_SWEEP_S = 5
+UNUSED_PACKAGES_SWEEP_S = 600
+
+
+def serve(settings: Settings) -> int:
+    """`lambent serve`: run until SIGTERM or SIGINT. Returns the exit code."""
+    return _run(_serve(settings), settings)
+
+
+def serve_worker(settings: Settings, socket: Path) -> int:
+    """`lambent worker`: a worker in a process of its own, until SIGTERM or SIGINT. Returns the exit code."""
+    return _run(_serve_worker(settings, socket), settings)
+
+
+def _run(work: Coroutine[Any, Any, None], settings: Settings) -> int:
+    operator_log.configure(settings.log_level)
+    refusals: list[BaseException] = []
+    try:
+        uvloop.run(work)
+    except* (ListenError, DataDirectoryError, DataDirectoryTooNew, SandboxError, TimeoutError) as errors:
+        refusals += errors.exceptions
+    for refusal in refusals:
+        print(f"lambent: {refusal}", file=sys.stderr)
+    return 1 if refusals else 0
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = _stop_signals()
+    listener = listen(
+        settings.host, settings.port, without_authentication_allowed=settings.listen_without_authentication
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        directory = DataDirectory(settings.data_dir)
+        directory.open()
+        stack.callback(directory.close)
+        data_plane, connections = await _open_server(settings, stack, url_of(listener))
+        accepting = await asyncio.get_running_loop().create_server(connections, sock=listener)
+        print(f"Lambent is ready on {url_of(listener)} (data in {settings.data_dir})", flush=True)
+        await stopping.wait()
+        accepting.close()
+        await connections.drain(settings.shutdown_grace_s)
+        await data_plane.close(settings.shutdown_grace_s)
+
+
+async def _open_server(
+    settings: Settings, stack: contextlib.AsyncExitStack, url: str
+) -> tuple[Dispatcher, Connections]:
+    """Make and open every part; the stack closes them in the opposite order."""
+    clock = SystemClock()
+    data = settings.data_dir
+    store = MetadataStore(data / "metadata.sqlite")
+    await store.open()
+    stack.push_async_callback(store.close)
+    packages = PackageStore(data / "packages")
+    stack.push_async_callback(packages.close)
+    logs = LogStore(data / "logs", clock)
+    await logs.open()
+    stack.push_async_callback(logs.close)
+    ledger = Ledger(data / "ledger")
+    stack.callback(ledger.close)
+    runtimes = Runtimes(settings.runtimes_dir, settings.node, settings.node_client, settings.python_search)
+    issued = IssuedCredentials()
+
+    dispatcher = Dispatcher(
+        clock=clock,
+        ledger=ledger,
+        logs=logs,
+        credentials=_RoleSessions(issued),
+        new_id=_new_environment_id,
+        concurrency_limit=settings.concurrency_limit,
+        idle_timeout_s=settings.idle_timeout_s,
+    )
+    configuration = ServingConfiguration()
+    configuration.on_superseded = dispatcher.supersede
+    store.subscribe(configuration.apply)
+    for change in await store.read(lambda connection: list(functions.load_all(connection))):
+        configuration.apply(change)
+
+    control = Control(
+        store=store,
+        packages=packages,
+        clock=clock,
+        new_id=lambda: str(uuid.uuid4()),
+        code_link_secret=secret(data / "code-link-secret"),
+    )
+    preparation = Preparation(control, runtimes)
+    handlers = _handlers(
+        {
+            "lambda": control_operations(control) | invoke_operations(Frontend(configuration, dispatcher, clock)),
+            "logs": logs_operations(logs),
+            "iam": iam_operations(Roles(store, clock)),
+            "sts": sts_operations(),
+        }
+    )
+    door = FrontDoor(
+        router=Router(SERVICES),
+        identity=Identity(issued, account=settings.account, region=settings.region),
+        handlers=handlers,
+        pages={"health": health_page(__version__), "code": code_page(packages, control.code_link_secret, clock)},
+    )
+    connections = Connections(door.serve)
+    await _open_worker(settings, stack, dispatcher, connections, packages, runtimes, url)
+    dispatcher.start()
+    await stack.enter_async_context(
+        _background(preparation.run(), _forget_unused_packages(packages, store), _sweep_slow_clients(connections))
+    )
+    return dispatcher, connections
+
+
+async def _open_worker(
+    settings: Settings,
+    stack: contextlib.AsyncExitStack,
+    dispatcher: Dispatcher,
+    connections: Connections,
+    packages: PackageStore,
+    runtimes: Runtimes,
+    url: str,
+) -> None:
+    """Join the dispatcher to its worker: in this process, or in the one that listens on the setting's socket."""
+    tasks = await stack.enter_async_context(asyncio.TaskGroup())
+    if settings.worker_socket is not None:
+        address = urlsplit(url)
+        assert address.hostname is not None
+        assert address.port is not None
+        link = WorkerLink(settings.worker_socket, Hello(address.hostname, address.port), dispatcher.on_event)
+        await link.open(tasks)
+        stack.push_async_callback(link.close)
+        dispatcher.send = link.send
+        return
+    agent = _agent(settings, runtimes, packages, dispatcher.on_event, connections)
+    await _open_agent(agent, tasks)
+    stack.push_async_callback(agent.close)
+    dispatcher.send = agent.handle
+
+
+def _agent(
+    settings: Settings,
+    runtimes: Runtimes,
+    packages: PackageStore,
+    emit: Callable[[Event], None],
+    front_door: ProtocolFactory,
+) -> Agent:
+    async def unpack(digest: str) -> Path:
+        try:
+            return await packages.unpack(Package(digest, 0))
+        except (OSError, ModelledError) as error:
+            raise SandboxError(f"the deployment package can not be unpacked: {error}") from error
+
+    return Agent(
+        driver=make_driver(
+            settings.sandbox,
+            data_dir=settings.data_dir,
+            uid_base=settings.sandbox_uid_base,
+            uid_count=settings.sandbox_uid_count,
+        ),
+        runtimes=runtimes,
+        unpack=unpack,
+        clock=SystemClock(),
+        emit=emit,
+        front_door=front_door,
+        parallel_starts=settings.parallel_starts,
+        billing_step_ms=settings.billing_step_ms,
+    )
+
+
+async def _open_agent(agent: Agent, tasks: asyncio.TaskGroup) -> None:
+    for missing in await agent.open(tasks):
+        _log.warning("protection missing", extra={"what": missing})
+
+
+async def _serve_worker(settings: Settings, socket: Path) -> None:
+    """Serve one dispatcher at a time. When its connection ends, so do its environments."""
+    stopping = _stop_signals()
+    packages = PackageStore(settings.data_dir / "packages", incoming="incoming-worker")
+    runtimes = Runtimes(settings.runtimes_dir, settings.node, settings.node_client, settings.python_search)
+    async with asyncio.TaskGroup() as tasks:
+
+        async def make_agent(emit: Callable[[Event], None], front_door: ProtocolFactory) -> Agent:
+            agent = _agent(settings, runtimes, packages, emit, front_door)
+            await _open_agent(agent, tasks)
+            return agent
+
+        server = WorkerServer(make_agent, tasks)
+        accepting = await asyncio.get_running_loop().create_unix_server(server.connection, path=str(socket))
+        print(f"Lambent's worker is ready on {socket}", flush=True)
+        await stopping.wait()
+        accepting.close()
+        await server.close()
+    await packages.close()
+
+
+def _handlers(services: dict[str, dict[str, Handler]]) -> dict[tuple[str, str], Handler]:
+    return {
+        (service, operation): handler
+        for service, operations in services.items()
+        for operation, handler in operations.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _RoleSessions:
+    """The identity layer's credentials in the form that the worker's messages have."""
+
+    issued: IssuedCredentials
+
+    def issue(self, account: str, role_arn: str, session_name: str) -> Credentials:
+        given = self.issued.issue(account, role_arn, session_name)
+        return Credentials(given.access_key_id, given.secret_access_key, given.session_token)
+
+    def revoke(self, access_key_id: str) -> None:
+        self.issued.revoke(access_key_id)
+
+
+@contextlib.asynccontextmanager
+async def _background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs the work until the server leaves."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(job) for job in work]
+        yield
+        for task in running:
+            task.cancel()
+
+
+async def _forget_unused_packages(packages: PackageStore, store: MetadataStore) -> None:
+    while True:
+        await packages.forget(lambda: store.read(functions.digests_in_use))
+        await asyncio.sleep(UNUSED_PACKAGES_SWEEP_S)
+
+
+def _new_environment_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _stop_signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _sweep_slow_clients(connections: Connections) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(SLOW_CLIENT_SWEEP_S)
+        connections.close_slow(loop.time())
