@@ -73,9 +73,11 @@ def _contents(infos: list[zipfile.ZipInfo]) -> Contents:
     directories: dict[tuple[str, ...], None] = {}
     entries: dict[tuple[str, ...], Entry] = {}
     for info in infos:
-        parts = _parts(info.filename)
+        # zipfile cuts `filename` at a NUL; an honest name has none.
+        name = info.orig_filename
+        parts = _parts(name)
         kind = stat.S_IFMT(info.external_attr >> 16)
-        is_directory = info.is_dir() or kind == stat.S_IFDIR
+        is_directory = name.endswith("/") or kind == stat.S_IFDIR
         if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
             raise InvalidParameterValueException(COULD_NOT_UNZIP)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):

@@ -1,0 +1,333 @@
+import asyncio
+import hashlib
+import io
+import stat
+import warnings
+import zipfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambent.core import limits
+from lambent.core.errors import InvalidParameterValueException, RequestEntityTooLargeException
+from lambent.store.archive import COULD_NOT_UNZIP, inspect
+from lambent.store.packages import PackageStore
+
+FILE = stat.S_IFREG | 0o644
+LINK = stat.S_IFLNK | 0o777
+
+Entry = tuple[str, bytes, int]
+
+
+def zipped(*entries: Entry, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for name, content, mode in entries:
+            info = zipfile.ZipInfo(name, (2024, 2, 3, 4, 5, 6))
+            info.external_attr = mode << 16
+            info.compress_type = method
+            archive.writestr(info, content)
+    return buffer.getvalue()
+
+
+@asynccontextmanager
+async def opened(directory: Path) -> AsyncIterator[PackageStore]:
+    store = PackageStore(directory)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def left_over(directory: Path) -> list[Path]:
+    return list((directory / "incoming").iterdir())
+
+
+def test_a_package_is_kept_by_its_digest_and_unpacked_once(disk: Path) -> None:
+    archive = zipped(
+        ("app.py", b"print()", FILE),
+        ("bin/tool", b"#!", FILE | 0o100),
+        ("private", b"", stat.S_IFREG | 0o600),
+        ("empty/", b"", stat.S_IFDIR | 0o700),
+        ("lib/current", b"../app.py", LINK),
+    )
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            package = await store.put(archive)
+            assert (package.digest, package.size) == (hashlib.sha256(archive).hexdigest(), len(archive))
+            assert await store.put(archive) == package
+            first, second = await asyncio.gather(store.unpack(package), store.unpack(package))
+            assert first == second == store.tree(package)
+            modes = {
+                str(path.relative_to(first)): stat.S_IMODE(path.lstat().st_mode)
+                for path in first.rglob("*")
+                if not path.is_symlink()
+            }
+            assert modes == {
+                "app.py": 0o644,
+                "bin": 0o755,
+                "bin/tool": 0o755,
+                "private": 0o644,
+                "empty": 0o755,
+                "lib": 0o755,
+            }
+            assert stat.S_IMODE(first.stat().st_mode) == 0o755
+            assert (first / "lib/current").read_bytes() == b"print()"
+            assert (first / "app.py").stat().st_mtime == 1_706_933_106
+            inode = first.stat().st_ino
+            assert (await store.unpack(package)).stat().st_ino == inode
+            assert left_over(disk) == []
+            file = store.open_archive(package.digest)
+            assert file is not None
+            with file:
+                assert file.read() == archive
+
+    asyncio.run(main())
+
+
+def test_no_archive_is_opened_by_a_name_that_is_no_digest(disk: Path) -> None:
+    async def main() -> None:
+        (disk / "package.zip").write_bytes(b"secret")
+        async with opened(disk / "packages") as store:
+            assert store.open_archive("..") is None
+            assert store.open_archive("0" * 64) is None
+
+    asyncio.run(main())
+
+
+def test_a_name_beyond_ascii_is_unpacked_as_it_is(disk: Path) -> None:
+    async def main() -> None:
+        async with opened(disk) as store:
+            tree = await store.unpack(await store.put(zipped(("größe/ü.txt", b"x", FILE))))
+            assert (tree / "größe" / "ü.txt").read_bytes() == b"x"
+
+    asyncio.run(main())
+
+
+def refused_at_once(archive: bytes) -> str | None:
+    with pytest.raises(InvalidParameterValueException) as raised:
+        inspect(io.BytesIO(archive))
+    return raised.value.message
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [("../evil", b"", FILE)],
+        [("a/../../evil", b"", FILE)],
+        [("a/../b", b"", FILE)],
+        [("/etc/passwd", b"", FILE)],
+        [("a", b"1", FILE), ("a", b"2", FILE)],
+        [("a", b"1", FILE), ("./a", b"2", FILE)],
+        [("a//b", b"1", FILE), ("a/b", b"2", FILE)],
+        [("a", b"1", FILE), ("a/b", b"2", FILE)],
+        [("a", b"..", LINK), ("a/b", b"2", FILE)],
+        [("device", b"", stat.S_IFCHR | 0o666)],
+        [("disk", b"", stat.S_IFBLK | 0o666)],
+        [("pipe", b"", stat.S_IFIFO | 0o666)],
+        [("socket", b"", stat.S_IFSOCK | 0o666)],
+        [("long" * 64, b"", FILE)],
+        [("long/" * 900 + "x", b"", FILE)],
+        [(".", b"", FILE)],
+        [("link", b"x" * 5000, LINK)],
+    ],
+    ids=lambda entries: "+".join(name[:20] for name, _, _ in entries),
+)
+def test_a_hostile_directory_is_refused_before_anything_is_written(entries: list[Entry]) -> None:
+    assert refused_at_once(zipped(*entries)) == COULD_NOT_UNZIP
+
+
+def test_encrypted_and_exotic_archives_are_refused() -> None:
+    plain = bytearray(zipped(("a", b"x", FILE)))
+    plain[plain.index(b"PK\x01\x02") + 8] |= 1
+    assert refused_at_once(bytes(plain)) == COULD_NOT_UNZIP
+    assert refused_at_once(zipped(("a", b"x", FILE), method=zipfile.ZIP_LZMA)) == COULD_NOT_UNZIP
+
+
+def test_too_many_entries_are_refused() -> None:
+    many = zipped(*((str(number), b"", FILE) for number in range(65_536)), method=zipfile.ZIP_STORED)
+    assert refused_at_once(many) == COULD_NOT_UNZIP
+
+
+def test_sizes_have_their_own_answers(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with opened(disk) as store:
+            with pytest.raises(RequestEntityTooLargeException) as zipped_size:
+                await store.put(bytes(limits.ZIPPED_BYTES))
+            assert zipped_size.value.message == "Zipped size must be smaller than 52428800 bytes"
+            for archive in (b"", zipped()):
+                with pytest.raises(InvalidParameterValueException) as empty:
+                    await store.put(archive)
+                assert empty.value.message == "Uploaded file must be a non-empty zip"
+
+    asyncio.run(main())
+    bomb = zipped(*((str(number), bytes(26_214_400), FILE) for number in range(10)))
+    assert len(bomb) < 1_000_000
+    assert refused_at_once(bomb) == "Unzipped size must be smaller than 262144000 bytes"
+
+
+LYING = {
+    "content": (b"x" * 50, b"y" * 50),
+    "name in the local header": (b"PK\x03\x04", b"PK\x03\x05"),
+}
+
+
+@pytest.mark.parametrize("change", LYING.values(), ids=LYING)
+def test_a_damaged_archive_leaves_nothing_behind(disk: Path, change: tuple[bytes, bytes]) -> None:
+    archive = zipped(("good", b"g", FILE), ("bad", b"x" * 50, FILE), method=zipfile.ZIP_STORED)
+    archive = archive.replace(*change)
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            package = await store.put(archive)
+            for _ in range(2):
+                with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
+                    await store.unpack(package)
+            assert not store.tree(package).exists()
+            assert left_over(disk) == []
+
+    asyncio.run(main())
+
+
+def test_an_entry_gives_no_more_than_it_declares(disk: Path) -> None:
+    archive = bytearray(zipped(("big", bytes(1_000_000), FILE)))
+    directory = archive.index(b"PK\x01\x02")
+    archive[directory + 24 : directory + 28] = (10).to_bytes(4, "little")
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            package = await store.put(bytes(archive))
+            with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
+                await store.unpack(package)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [("out", b"/etc/passwd", LINK)],
+        [("out", b"..", LINK)],
+        [("a/out", b"../../x", LINK)],
+        [("here", b".", LINK), ("out", b"here/../x", LINK)],
+        [("d/e/", b"", stat.S_IFDIR), ("deep", b"d/e", LINK), ("out", b"deep/../../../x", LINK)],
+        [("one", b"two/../..", LINK), ("two", b".", LINK)],
+        [("nothing", b"", LINK)],
+    ],
+    ids=lambda entries: "+".join(f"{name}-{target.decode()}" for name, target, _ in entries),
+)
+def test_links_that_leave_the_tree_are_refused(disk: Path, entries: list[Entry]) -> None:
+    async def main() -> None:
+        async with opened(disk) as store:
+            package = await store.put(zipped(*entries))
+            with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
+                await store.unpack(package)
+            assert not store.tree(package).exists()
+            assert left_over(disk) == []
+
+    asyncio.run(main())
+
+
+def test_links_inside_the_tree_are_kept_even_when_they_lead_nowhere(disk: Path) -> None:
+    entries = [("d/", b"", stat.S_IFDIR), ("d/up", b"../app", LINK), ("nowhere", b"d/none", LINK), ("app", b"a", FILE)]
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            tree = await store.unpack(await store.put(zipped(*entries)))
+            assert (tree / "d/up").read_bytes() == b"a"
+            assert (tree / "nowhere").is_symlink()
+
+    asyncio.run(main())
+
+
+def test_what_an_earlier_boot_unpacked_is_unpacked_again(disk: Path) -> None:
+    async def main() -> None:
+        async with opened(disk) as store:
+            package = await store.put(zipped(("a", b"whole", FILE)))
+            torn = disk / package.digest / "tree.earlier-boot"
+            torn.mkdir()
+            assert ((await store.unpack(package)) / "a").read_bytes() == b"whole"
+            assert not torn.exists()
+
+    asyncio.run(main())
+
+
+def test_what_a_killed_server_left_is_swept_at_the_next_start(disk: Path) -> None:
+    (disk / "incoming" / "half").mkdir(parents=True)
+
+    async def main() -> None:
+        async with opened(disk):
+            assert left_over(disk) == []
+
+    asyncio.run(main())
+
+
+def test_forget_removes_what_nothing_uses_and_nothing_that_is_arriving(disk: Path) -> None:
+    async def main() -> None:
+        async with opened(disk) as store:
+            old = await store.put(zipped(("a", b"1", FILE)))
+            kept = await store.put(zipped(("a", b"2", FILE)))
+            await store.unpack(old)
+
+            async def in_use() -> set[str]:
+                return {kept.digest}
+
+            with store.arriving():
+                assert await store.forget(in_use) == []
+
+            async def slowly() -> set[str]:
+                with store.arriving():
+                    await store.put(zipped(("a", b"3", FILE)))
+                return {kept.digest}
+
+            assert await store.forget(slowly) == []
+            new = hashlib.sha256(zipped(("a", b"3", FILE))).hexdigest()
+            assert await store.forget(in_use) == sorted([old.digest, new])
+            assert store.open_archive(old.digest) is None
+            assert left_over(disk) == []
+            file = store.open_archive(kept.digest)
+            assert file is not None
+            file.close()
+
+    asyncio.run(main())
+
+
+NAMES = st.text("ab./\\\0é", min_size=1, max_size=12)
+
+
+@given(st.lists(st.tuples(NAMES, st.binary(max_size=5), st.sampled_from((FILE, LINK, 0, stat.S_IFDIR))), max_size=6))
+def test_whatever_a_directory_says_every_path_stays_inside(entries: list[Entry]) -> None:
+    try:
+        contents = inspect(io.BytesIO(zipped(*entries)))
+    except InvalidParameterValueException:
+        return
+    paths = [*contents.directories, *(entry.parts for entry in contents.entries)]
+    assert len(set(paths)) == len(paths)
+    for parts in paths:
+        assert parts
+        assert not {"", ".", ".."} & set(parts)
+        assert not any("/" in part or "\0" in part for part in parts)
+
+
+@given(st.binary(max_size=400))
+def test_random_bytes_never_do_more_than_be_refused(archive: bytes) -> None:
+    with pytest.raises(InvalidParameterValueException):
+        inspect(io.BytesIO(b"PK\x03\x04" + archive))
+
+
+@given(st.data())
+def test_a_changed_byte_gives_a_refusal_or_paths_that_stay_inside(data: st.DataObject) -> None:
+    archive = bytearray(zipped(("a/b", b"content", FILE), ("link", b"a", LINK)))
+    position = data.draw(st.integers(0, len(archive) - 1))
+    archive[position] = data.draw(st.integers(0, 255))
+    try:
+        contents = inspect(io.BytesIO(archive))
+    except InvalidParameterValueException:
+        return
+    assert all(part not in ("", ".", "..") for entry in contents.entries for part in entry.parts)
