@@ -13,6 +13,7 @@ from lambent.core.limits import RUNTIMES, RUNTIMES_RUN
 from lambent.worker.runtimes import provided
 from lambent.worker.runtimes.interpreters import Interpreters
 from lambent.worker.runtimes.launch import FoundRuntime, InvalidEntrypoint, Launch, RuntimeUnavailable
+from lambent.worker.runtimes.node import NodeRuntimes, Nodes
 from lambent.worker.runtimes.python import PythonRuntimes
 
 __all__ = ["FoundRuntime", "InvalidEntrypoint", "Launch", "RuntimeUnavailable", "Runtimes"]
@@ -23,6 +24,7 @@ class Runtimes:
 
     def __init__(self, cache_dir: Path, node: str = "", node_client: str = "lambent", python_search: str = "") -> None:
         self._python = PythonRuntimes(cache_dir, Interpreters(python_search, os.environ, Path.home()))
+        self._node = NodeRuntimes(cache_dir, Nodes(node, os.environ, Path.home()), node_client, os.environ)
         self._ready: dict[str, Launch] = {}
         self._preparing: dict[str, asyncio.Task[Launch]] = {}
 
@@ -49,11 +51,12 @@ class Runtimes:
 
     def found(self) -> Sequence[FoundRuntime]:
         """The interpreters of this machine. Blocks for up to seconds: it asks each."""
-        return self._python.found()
+        return [*self._python.found(), *self._node.found()]
 
     def _prepare(self, runtime: str) -> Launch:
-        if runtime in RUNTIMES_RUN and runtime.startswith("python3."):
-            return self._python.prepare(runtime)
+        if runtime in RUNTIMES_RUN:
+            language = self._python if runtime.startswith("python3.") else self._node
+            return language.prepare(runtime)
         if runtime in RUNTIMES:
             raise RuntimeUnavailable(f"Lambent does not run {runtime} yet; docs/compatibility.md lists what it runs")
         raise RuntimeUnavailable(
