@@ -35,7 +35,7 @@ from lambent.observe.log_store import LogStore
 from lambent.observe.operations import operations as logs_operations
 from lambent.server import operator_log
 from lambent.server.code_page import code_page
-from lambent.server.data_directory import DataDirectory, DataDirectoryError, secret
+from lambent.server.data_directory import DataDirectory, DataDirectoryError
 from lambent.server.front_door import FrontDoor, health_page
 from lambent.server.http_protocol import Connections
 from lambent.server.listening import ListenError, listen, url_of
@@ -43,6 +43,7 @@ from lambent.settings import Settings
 from lambent.store import functions
 from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
 from lambent.store.packages import PackageStore
+from lambent.store.secret import read_or_make
 from lambent.wire.call import Handler
 from lambent.wire.routes import Router
 from lambent.worker.agent import Agent
@@ -140,7 +141,7 @@ async def _open_server(
         packages=packages,
         clock=clock,
         new_id=lambda: str(uuid.uuid4()),
-        code_link_secret=secret(data / "code-link-secret"),
+        code_link_secret=read_or_make(data / "code-link-secret"),
     )
     preparation = Preparation(control, runtimes)
     handlers = _handlers(

@@ -41,18 +41,3 @@ class DataDirectory:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def secret(path: Path) -> bytes:
-    """The random 32 bytes in the file, made when it is not there. Only the owner can read it."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            value = os.urandom(32)
-            os.write(descriptor, value)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        return value

@@ -8,6 +8,7 @@ Reading, hashing, writing and unpacking happen in threads of their own.
 """
 
 import asyncio
+import errno
 import hashlib
 import io
 import os
@@ -73,13 +74,7 @@ class PackageStore:
             os.fsync(file.fileno())
         temporary.chmod(0o755)
         _sync_directory(temporary)
-        try:
-            temporary.rename(self._directory / package.digest)
-        except OSError:
-            # Somebody else has put the same package in the meantime.
-            shutil.rmtree(temporary)
-            if not self._archive(package.digest).exists():
-                raise
+        _rename_unless_there(temporary, self._directory / package.digest)
         _sync_directory(self._directory)
         return package
 
@@ -125,8 +120,9 @@ class PackageStore:
             with open(self._archive(package.digest), "rb") as file:
                 archives.extract(file, temporary)
             for stale in tree.parent.glob("tree.*"):
-                shutil.rmtree(stale)
-            temporary.rename(tree)
+                if stale != tree:
+                    shutil.rmtree(stale, ignore_errors=True)
+            _rename_unless_there(temporary, tree)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -168,6 +164,16 @@ class PackageStore:
 def _inspect(archive: bytes) -> Package:
     archives.inspect(io.BytesIO(archive))
     return Package(hashlib.sha256(archive).hexdigest(), len(archive))
+
+
+def _rename_unless_there(temporary: Path, final: Path) -> None:
+    """Another thread, or a worker's process, may have made the same in the meantime: then that one stays."""
+    try:
+        temporary.rename(final)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(temporary)
 
 
 def _sync_directory(path: Path) -> None:
