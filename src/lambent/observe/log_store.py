@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from lambent.clock import Clock
 from lambent.observe.segments import (
+    MAX_EVENT_CHARS,
     START,
     Boundary,
     GroupFiles,
@@ -47,6 +48,8 @@ SEARCH_BYTES = 8 * 1024 * 1024
 
 Result = TypeVar("Result")
 GroupKey = tuple[str, str, str]
+Appended = tuple[GroupKey, str, Lines, int]
+"""What one append brought: the group, the stream, the lines and about how many characters they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class LogStore:
         self._buffer_chars = buffer_chars
         self._files = LogFiles(directory, clock, retention_bytes=retention_bytes, segment_bytes=segment_bytes)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lambent-logs")
-        self._pending: list[tuple[GroupKey, str, Lines]] = []
+        self._pending: list[Appended] = []
         self._pending_chars = 0
         self._writing_chars = 0
         self._writing: asyncio.Future[int] | None = None
@@ -125,7 +128,7 @@ class LogStore:
         if self._pending_chars + self._writing_chars + chars > self._buffer_chars:
             self._drop(len(lines), "the buffer is full")
             return
-        self._pending.append(((account, region, group), stream, lines))
+        self._pending.append(((account, region, group), stream, lines, chars))
         self._pending_chars += chars
         if self._writing is not None:
             return
@@ -275,20 +278,21 @@ class LogFiles:
                 self._groups[files.meta.account, files.meta.region, files.meta.name] = files
                 self._size += files.size
 
-    def write(self, batch: Sequence[tuple[GroupKey, str, Lines]]) -> int:
-        """Write a batch and tell how many lines were lost on the way."""
-        now_ms = self._clock.wall_ms()
-        by_group: dict[GroupKey, list[Record]] = {}
-        for key, stream, lines in batch:
-            by_group.setdefault(key, []).append((stream, now_ms, whole_events(lines)))
+    def write(self, batch: Sequence[Appended]) -> int:
+        """Write a batch and tell how many lines were lost on the way. What is for one group goes in one write."""
         lost = 0
-        for key, records in by_group.items():
-            for part in _parts(records):
+        for part in _parts(batch):
+            now_ms = self._clock.wall_ms()
+            by_group: dict[GroupKey, list[Record]] = {}
+            for key, stream, lines, chars in part:
+                kept = whole_events(lines) if chars > MAX_EVENT_CHARS else lines
+                by_group.setdefault(key, []).append((stream, now_ms, kept))
+            for key, records in by_group.items():
                 try:
-                    self._write_group(key, part, now_ms)
+                    self._write_group(key, records, now_ms)
                 except OSError as error:
                     _log.warning("log lines could not be written", extra={"error": str(error)})
-                    lost += sum(len(lines) for _, _, lines in part)
+                    lost += sum(len(lines) for _, _, lines in records)
         self._keep_within_bounds()
         return lost
 
@@ -330,19 +334,17 @@ class LogFiles:
             raise UnknownLogGroup(key[2]) from None
 
 
-def _parts(records: Sequence[Record]) -> list[Sequence[Record]]:
-    """Records in runs that are each encoded in one go, so that a backlog does not hold the interpreter for long."""
-    if len(records) == 1:
-        return [records]
-    parts: list[Sequence[Record]] = []
-    begin = chars = 0
-    for position, (_, _, lines) in enumerate(records):
-        chars += sum(len(text) for _, text in lines)
-        if chars >= _PART_CHARS:
-            parts.append(records[begin : position + 1])
-            begin, chars = position + 1, 0
-    if begin < len(records):
-        parts.append(records[begin:])
+def _parts(batch: Sequence[Appended]) -> list[Sequence[Appended]]:
+    """A batch in runs that are each encoded in one go, so that a backlog does not hold the interpreter for long."""
+    parts: list[Sequence[Appended]] = []
+    begin = total = 0
+    for position, (_, _, _, chars) in enumerate(batch):
+        total += chars
+        if total >= _PART_CHARS:
+            parts.append(batch[begin : position + 1])
+            begin, total = position + 1, 0
+    if begin < len(batch):
+        parts.append(batch[begin:])
     return parts
 
 

@@ -91,21 +91,26 @@ class SegmentIndex(msgspec.Struct):
         # A damaged record may lie between this one and the last; the block spans it.
         block.length = offset + length - block.offset
         for stream, ingested_ms, lines in records:
+            first = last = lines[0][0]
+            for stamp, _ in lines:  # faster than min() and max(), and this runs beside the event loop
+                if stamp > last:
+                    last = stamp
+                elif stamp < first:
+                    first = stamp
             span = self.streams.get(stream)
             if span is None:
-                first = lines[0][0]
-                span = self.streams[stream] = StreamSpan(len(self.streams), ingested_ms, first, first, ingested_ms)
-            span.ingested_ms = max(span.ingested_ms, ingested_ms)
+                span = self.streams[stream] = StreamSpan(len(self.streams), ingested_ms, first, last, ingested_ms)
+            elif first < span.first_ms:
+                span.first_ms = first
+            if last > span.last_ms:
+                span.last_ms = last
+            if ingested_ms > span.ingested_ms:
+                span.ingested_ms = ingested_ms
+            if first < block.first_ms:
+                block.first_ms = first
+            if last > block.last_ms:
+                block.last_ms = last
             block.streams.add(span.number)
-            for stamp, _ in lines:
-                if stamp > span.last_ms:
-                    span.last_ms = stamp
-                elif stamp < span.first_ms:
-                    span.first_ms = stamp
-                if stamp > block.last_ms:
-                    block.last_ms = stamp
-                elif stamp < block.first_ms:
-                    block.first_ms = stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +153,6 @@ _PACK = msgspec.msgpack.Encoder()
 
 def whole_events(lines: Lines) -> Lines:
     """The lines with those that are too long for one event cut into several."""
-    for _, text in lines:
-        if len(text) > MAX_EVENT_CHARS:
-            break
-    else:
-        return lines
     return tuple(
         (stamp, text[start : start + MAX_EVENT_CHARS])
         for stamp, text in lines
