@@ -162,7 +162,9 @@ async def _open_server(
     await _open_worker(settings, stack, dispatcher, connections, packages, runtimes, url)
     dispatcher.start()
     await stack.enter_async_context(
-        _background(preparation.run(), _forget_unused_packages(packages, store), _sweep_slow_clients(connections))
+        _background(
+            preparation.run(), _forget_unused_packages(packages, store, clock), _sweep_slow_clients(connections)
+        )
     )
     return dispatcher, connections
 
@@ -281,9 +283,9 @@ async def _background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             task.cancel()
 
 
-async def _forget_unused_packages(packages: PackageStore, store: MetadataStore) -> None:
+async def _forget_unused_packages(packages: PackageStore, store: MetadataStore, clock: SystemClock) -> None:
     while True:
-        await packages.forget(lambda: store.read(functions.digests_in_use))
+        await packages.forget(lambda: store.read(functions.digests_in_use), clock.monotonic_us())
         await asyncio.sleep(UNUSED_PACKAGES_SWEEP_S)
 
 

@@ -22,11 +22,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lambent.core.function import Package
+from lambent.core.limits import TIMEOUT_S_MAX
 from lambent.store import archive as archives
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ARCHIVE = "package.zip"
 _THREADS = 2
+
+UNUSED_FOR_US = (TIMEOUT_S_MAX + 60) * 1_000_000
+"""An environment outlives its version by the invocation that it is busy with, at most."""
 
 
 class PackageStore:
@@ -45,6 +49,7 @@ class PackageStore:
         self._unpacking: dict[str, asyncio.Future[Path]] = {}
         self._arriving = 0
         self._arrivals = 0
+        self._unused_since: dict[str, int] = {}
 
     async def close(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)
@@ -56,7 +61,9 @@ class PackageStore:
         A package that no version refers to yet is the caller's to protect from `forget`, with `arriving`.
         """
         archives.check_size(archive)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._put, archive)
+        package = await asyncio.get_running_loop().run_in_executor(self._threads, self._put, archive)
+        self._unused_since.pop(package.digest, None)
+        return package
 
     async def check(self, archive: bytes) -> Package:
         """What `put` would return or raise, with nothing kept."""
@@ -137,8 +144,9 @@ class PackageStore:
         except FileNotFoundError:
             return None
 
-    async def forget(self, in_use: Callable[[], Awaitable[set[str]]]) -> list[str]:
-        """Remove the packages that are not in use by what `in_use` says now, and return their digests. While a
+    async def forget(self, in_use: Callable[[], Awaitable[set[str]]], now_us: int) -> list[str]:
+        """Remove the packages that no version has referred to for so long that no invocation can be running one, and
+        return their digests. `in_use` says what versions refer to now; `now_us` is of a monotonic clock. While a
         package is arriving, nothing is removed."""
         if self._arriving:
             return []
@@ -147,10 +155,13 @@ class PackageStore:
         unused = present - await in_use() - self._unpacking.keys()
         if self._arrivals != arrivals:
             return []
-        for digest in unused:
+        self._unused_since = {digest: self._unused_since.get(digest, now_us) for digest in unused}
+        gone = {digest for digest, since in self._unused_since.items() if now_us - since >= UNUSED_FOR_US}
+        for digest in gone:
+            del self._unused_since[digest]
             (self._directory / digest).rename(Path(tempfile.mkdtemp(dir=self._incoming)) / digest)
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._empty_incoming, unused)
-        return sorted(unused)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._empty_incoming, gone)
+        return sorted(gone)
 
     def _empty_incoming(self, digests: set[str]) -> None:
         for path in self._incoming.glob("*/*"):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lambent.core import limits
 from lambent.core.errors import InvalidParameterValueException, RequestEntityTooLargeException
 from lambent.store.archive import COULD_NOT_UNZIP, inspect
-from lambent.store.packages import PackageStore
+from lambent.store.packages import UNUSED_FOR_US, PackageStore
 
 FILE = stat.S_IFREG | 0o644
 LINK = stat.S_IFLNK | 0o777
@@ -268,32 +268,53 @@ def test_what_a_killed_server_left_is_swept_at_the_next_start(disk: Path) -> Non
     asyncio.run(main())
 
 
-def test_forget_removes_what_nothing_uses_and_nothing_that_is_arriving(disk: Path) -> None:
+def test_forget_removes_what_has_been_unused_for_long_and_nothing_that_is_arriving(disk: Path) -> None:
+    one, two, three = (zipped(("a", str(number).encode(), FILE)) for number in range(3))
+
     async def main() -> None:
         async with opened(disk) as store:
-            old = await store.put(zipped(("a", b"1", FILE)))
-            kept = await store.put(zipped(("a", b"2", FILE)))
+            old = await store.put(one)
+            kept = await store.put(two)
             await store.unpack(old)
 
             async def in_use() -> set[str]:
                 return {kept.digest}
 
-            with store.arriving():
-                assert await store.forget(in_use) == []
-
-            async def slowly() -> set[str]:
+            async def while_another_arrives() -> set[str]:
                 with store.arriving():
-                    await store.put(zipped(("a", b"3", FILE)))
+                    await store.put(three)
                 return {kept.digest}
 
-            assert await store.forget(slowly) == []
-            new = hashlib.sha256(zipped(("a", b"3", FILE))).hexdigest()
-            assert await store.forget(in_use) == sorted([old.digest, new])
+            assert await store.forget(in_use, 0) == []
+            assert await store.forget(in_use, UNUSED_FOR_US - 1) == []
+            with store.arriving():
+                assert await store.forget(in_use, UNUSED_FOR_US) == []
+            assert await store.forget(while_another_arrives, UNUSED_FOR_US) == []
+            assert await store.forget(in_use, UNUSED_FOR_US) == [old.digest]
             assert store.open_archive(old.digest) is None
             assert left_over(disk) == []
             file = store.open_archive(kept.digest)
             assert file is not None
             file.close()
+            # What arrived later has its own time.
+            assert await store.forget(in_use, 2 * UNUSED_FOR_US) == [hashlib.sha256(three).hexdigest()]
+
+    asyncio.run(main())
+
+
+def test_a_package_that_is_sent_again_has_its_time_again(disk: Path) -> None:
+    archive = zipped(("a", b"1", FILE))
+
+    async def nothing() -> set[str]:
+        return set()
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            package = await store.put(archive)
+            assert await store.forget(nothing, 0) == []
+            await store.put(archive)
+            assert await store.forget(nothing, UNUSED_FOR_US) == []
+            assert await store.forget(nothing, 2 * UNUSED_FOR_US) == [package.digest]
 
     asyncio.run(main())
 
