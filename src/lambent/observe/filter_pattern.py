@@ -27,6 +27,8 @@ def compile_pattern(pattern: str) -> Matcher | None:
     if text.startswith("["):
         raise InvalidFilterPattern("Invalid filter pattern: patterns for space-delimited events are not supported")
     if text.startswith("{"):
+        if not text.endswith("}"):
+            raise InvalidFilterPattern("If a filter pattern starts with '{' it must end with '}'")
         return _json_events(_JsonPattern(text).parse())
     return _terms(text)
 
@@ -50,7 +52,7 @@ def _terms(text: str) -> Matcher:
         elif term.startswith("%"):
             raise InvalidFilterPattern("Invalid filter pattern: regular expressions are not supported")
         elif not _PLAIN_TERM.fullmatch(term):
-            raise InvalidFilterPattern(f"Invalid character(s) in term '{term}'")
+            raise InvalidFilterPattern(f"Invalid filter pattern: Invalid character(s) in term '{term}'")
         {"": included, "-": excluded, "?": optional}[sign].append(term)
         position = found.end()
         while position < len(text) and text[position].isspace():

@@ -123,3 +123,16 @@ def test_a_pattern_that_can_not_be_used_is_refused(pattern: str) -> None:
 def test_many_wildcards_do_not_make_a_search_slow() -> None:
     pattern = '{ $.a = "' + "a*" * 100 + 'b" }'
     assert not fits(pattern, '{"a":"' + "a" * 200_000 + '"}')
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("semi;colon", "Invalid filter pattern: Invalid character(s) in term 'semi;colon'"),
+        ("{ $.a = 1", "If a filter pattern starts with '{' it must end with '}'"),
+    ],
+)
+def test_the_texts_of_refusals_are_those_of_cloudwatch(pattern: str, message: str) -> None:
+    with pytest.raises(InvalidFilterPattern) as raised:
+        compile_pattern(pattern)
+    assert str(raised.value) == message
