@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import protocol_vectors as vectors
 import pytest
 from botocore.awsrequest import HeadersDict
 from botocore.eventstream import EventStream
 from botocore.model import OperationModel, ServiceModel
 from botocore.parsers import PROTOCOL_PARSERS
-from tests.protocol import vectors
-from tests.protocol.vectors import CBOR_FILES, FILES, Vector
+from protocol_vectors import CBOR_FILES, FILES, Vector
 
 from lambent.core.errors import ModelledError
 from lambent.wire import xml

@@ -7,6 +7,7 @@ within a class, named groups. Predefined classes such as `\\d` are ASCII in Java
 import re
 import unicodedata
 from functools import cache
+from itertools import groupby
 
 
 class Untranslatable(Exception):
@@ -112,15 +113,19 @@ def _category(name: str) -> str:
     posix = _POSIX.get(name)
     if posix is not None:
         return posix
-    out = []
-    first = None
-    for code in range(_LAST_ASSIGNED + 2):
-        if code <= _LAST_ASSIGNED and unicodedata.category(chr(code)).startswith(name):
-            if first is None:
-                first = code
-        elif first is not None:
-            out.append(f"\\U{first:08x}-\\U{code - 1:08x}")
-            first = None
-    if not out:
+    runs = [run for category, found in _runs().items() if category.startswith(name) for run in found]
+    if not runs:
         raise Untranslatable(name)
-    return "".join(out)
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in sorted(runs))
+
+
+@cache
+def _runs() -> dict[str, list[tuple[int, int]]]:
+    """The runs of characters of each category, all found in one pass."""
+    runs: dict[str, list[tuple[int, int]]] = {}
+    first = 0
+    for category, members in groupby(map(unicodedata.category, map(chr, range(_LAST_ASSIGNED + 1)))):
+        size = sum(1 for _ in members)
+        runs.setdefault(category, []).append((first, first + size - 1))
+        first += size
+    return runs

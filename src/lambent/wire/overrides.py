@@ -1,7 +1,7 @@
-"""Where AWS's services do not keep to the constraints of their own models, as data.
+"""Where AWS's services do not keep to their own models, as data.
 
-Each entry replaces constraints of a shape: `minimum`, `maximum`, `pattern` or `enum`. Those for one operation win over
-those for a whole service.
+An entry of `BY_SERVICE` or `BY_OPERATION` replaces constraints of a shape: `minimum`, `maximum`, `pattern` or `enum`.
+Those for one operation win over those for a whole service.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,23 @@ BY_SERVICE: Mapping[str, Mapping[str, Constraints]] = {
     },
 }
 
-BY_OPERATION: Mapping[tuple[str, str], Mapping[str, Constraints]] = {}
+_ANY_LENGTH: Constraints = {"maximum": None}
+
+BY_OPERATION: Mapping[tuple[str, str], Mapping[str, Constraints]] = {
+    # A name that is too long to exist is not found.
+    ("lambda", "GetFunction"): {"NamespacedFunctionName": _ANY_LENGTH},
+    ("lambda", "GetFunctionConfiguration"): {"NamespacedFunctionName": _ANY_LENGTH},
+    ("lambda", "DeleteFunction"): {"NamespacedFunctionName": _ANY_LENGTH, "FunctionName": _ANY_LENGTH},
+}
+
+ERROR_CODES: Mapping[tuple[str, str], str] = {
+    # CloudWatch Logs gives broken constraints another name, with the same text.
+    ("logs", "ValidationException"): "InvalidParameterException",
+}
+"""The code, by service, in place of a general one."""
+
+MESSAGE_NAMES: Mapping[str, str] = {"AccessDeniedException": "Message"}
+"""The message's name in errors that Lambda's model has not, where it is not `message`; these carry no `Type`."""
 
 
 def constraints(service: str, operation: str, shape: str) -> Constraints:

@@ -104,21 +104,22 @@ def _walk(
             found[1].append(segment)
             return found
         if spanning and unquote(segment).startswith("arn:"):
-            return _span(node.label, segments, at, at + 2, query, spanning)
+            # The shortest: what follows the ARN may be a literal of the path.
+            return _span(node.label, segments, at, range(at + 2, len(segments) + 1), query, spanning)
     if node.greedy is not None:
         if node.greedy.leaves:
             leaf = _choose(node.greedy.leaves, query)
             if leaf is not None:
                 return leaf, ["/".join(segments[at:]) + ("/" if slash else "")]
-        return _span(node.greedy, segments, at, at + 1, query, spanning)
+        return _span(node.greedy, segments, at, range(len(segments), at, -1), query, spanning)
     return None
 
 
 def _span(
-    node: _Node, segments: list[str], at: int, first_end: int, query: str, spanning: bool
+    node: _Node, segments: list[str], at: int, ends: Iterable[int], query: str, spanning: bool
 ) -> tuple[_Leaf, list[str]] | None:
-    """A label that takes the segments from `at` up to one of the ends from `first_end` on, the longest that matches."""
-    for end in range(len(segments), first_end - 1, -1):
+    """A label that takes the segments from `at` up to the first of the ends at which the rest matches."""
+    for end in ends:
         found = _walk(node, segments, end, query, False, spanning)
         if found is not None:
             found[1].append("/".join(segments[at:end]))

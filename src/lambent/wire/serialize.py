@@ -1,36 +1,24 @@
-"""From a result, or an error, to the HTTP response of the request's protocol.
+"""From a result to the HTTP response of the request's protocol.
 
-Each operation and protocol is compiled once into a plan, kept with the operation. Errors are rendered from their code
-alone: the model says status, members and how the code is spelled; what no model has (ValidationException of Lambda, an
-operation that is not there) follows the table below.
+Each operation and protocol is compiled once into a plan, kept with the operation. Errors are in `faults`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
-from lambent.core.errors import ModelledError
 from lambent.wire import bindings, cbor, eventstream, jsonform, xml
 from lambent.wire.call import Reply
-from lambent.wire.catalog import Member, Operation, Protocol, Service, Shape
+from lambent.wire.catalog import Member, Operation, Protocol, Shape
+from lambent.wire.faults import fail, request_id_header
 from lambent.wire.http import HttpResponse
-from lambent.wire.routes import Routed, UnknownOperation, Unrouted
+from lambent.wire.routes import Routed
+
+__all__ = ["event", "fail", "respond"]
 
 Headers = list[tuple[str, str]]
 Plan = Callable[[Mapping[str, Any], str], tuple[int, Headers, bytes]]
 
 _BODILESS = (204, 205, 304)
-
-_UNMODELLED_STATUS = {
-    "AccessDeniedException": 403,
-    "NotImplementedException": 501,
-    "RequestEntityTooLargeException": 413,
-    "RequestTooLargeException": 413,
-    "ResourceNotFoundException": 404,
-    "ServiceException": 500,
-    "TooManyRequestsException": 429,
-}
-"""Statuses of errors that the service's model has not; others are 400, or 500 where the fault is the service's."""
 
 
 def respond(routed: Routed, reply: Mapping[str, Any] | Reply, request_id: str) -> HttpResponse:
@@ -50,15 +38,11 @@ def respond(routed: Routed, reply: Mapping[str, Any] | Reply, request_id: str) -
             headers.extend(reply.headers)
         if reply.status is not None:
             status = reply.status
-    headers.append((_request_id_header(operation.service), request_id))
+    headers.append((request_id_header(operation.service), request_id))
     if status in _BODILESS:
         headers = [header for header in headers if header[0] != "Content-Type"]
         body = b""
     return HttpResponse(status, tuple(headers), body)
-
-
-def _request_id_header(service: Service | None) -> str:
-    return "x-amz-request-id" if service is not None and service.name == "s3" else "x-amzn-RequestId"
 
 
 def _plan(operation: Operation, protocol: Protocol) -> Plan:
@@ -279,169 +263,3 @@ def _event_header(member: Member, value: Any) -> eventstream.Header:
         case _:
             header: eventstream.Header = value
             return header
-
-
-def fail(routed: Routed | None, error: ModelledError, request_id: str) -> HttpResponse:
-    """The response for an error. Without a route, an `Unrouted` error tells service and protocol itself."""
-    service = routed.service if routed is not None else None
-    protocol = routed.protocol if routed is not None else None
-    if isinstance(error, Unrouted):
-        service, protocol = error.service, error.protocol
-    shape = None if service is None else service.error(error.code)
-    status = _status(error, shape)
-    if service is not None and service.query_compatible and protocol is not Protocol.QUERY:
-        # Such a model's statuses are those of the query protocol that the service once spoke.
-        status = 500 if status >= 500 else 400
-    request_id_header = (_request_id_header(service), request_id)
-    match protocol:
-        case Protocol.JSON:
-            headers, body = _json_fault(service, shape, error)
-        case Protocol.CBOR:
-            headers, body = _cbor_fault(service, shape, error)
-        case Protocol.QUERY:
-            headers, body = _query_fault(service, shape, error, request_id)
-            status = 400 if isinstance(error, UnknownOperation) else status
-        case Protocol.REST_XML:
-            headers, body = _rest_xml_fault(service, shape, error, request_id)
-        case Protocol.REST_JSON | None:
-            headers, body = _rest_json_fault(shape, error)
-    if protocol is Protocol.JSON and isinstance(error, UnknownOperation):
-        status = 400
-    return HttpResponse(status, (*headers, request_id_header), body)
-
-
-def _status(error: ModelledError, shape: Shape | None) -> int:
-    if shape is None:
-        if isinstance(error, UnknownOperation):
-            return 404
-        return _UNMODELLED_STATUS.get(error.code, 500 if error.fault == "Service" else 400)
-    if shape.error is not None and shape.error.status is not None:
-        return shape.error.status
-    return 500 if shape.fault else 400
-
-
-def _content(error: ModelledError, shape: Shape | None) -> dict[str, Any]:
-    """The members of an error by the names of its shape: the message under the name that the model gives it."""
-    members: dict[str, Any] = dict(error.members)
-    message_name = "message"
-    if shape is not None:
-        members = {name: value for name, value in members.items() if name in shape.members}
-        message_name = next((name for name in shape.members if name.lower() == "message"), "message")
-    if error.message is not None:
-        members[message_name] = error.message
-    return {name: value for name, value in members.items() if value is not None}
-
-
-@lru_cache(maxsize=512)
-def _error_writer(shape: Shape, rest: bool) -> tuple[bindings.Outputs, Callable[[Any], dict[str, Any]]]:
-    bound = bindings.outputs(shape)
-    return bound, jsonform.Writers().structure(bound.body if rest else tuple(shape.members.values()))
-
-
-def _json_content(error: ModelledError, shape: Shape | None, rest: bool, headers: Headers) -> dict[str, Any]:
-    content = _content(error, shape)
-    if shape is None:
-        if not rest:
-            content.pop("Type", None)
-        return content
-    bound, write = _error_writer(shape, rest)
-    if rest:
-        bound.write(content, headers)
-    written = write(content)
-    # Errors that the model leaves without members have a message all the same.
-    for name, value in content.items():
-        if name not in shape.members:
-            written[name] = value
-    return written
-
-
-def _rest_json_fault(shape: Shape | None, error: ModelledError) -> tuple[Headers, bytes]:
-    code = error.code if shape is None else shape.name
-    if isinstance(error, UnknownOperation):
-        return [("x-amzn-ErrorType", code)], b"<UnknownOperationException/>\n"
-    headers: Headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
-    return headers, jsonform.encode(_json_content(error, shape, True, headers))
-
-
-def _query_code(error: ModelledError, shape: Shape | None) -> str:
-    """The code of the query protocol, which models may spell unlike the shape's name."""
-    if isinstance(error, UnknownOperation):
-        return "InvalidAction"
-    if shape is None:
-        return "InternalFailure" if error.code == "ServiceException" else error.code
-    return (shape.error and shape.error.code) or shape.name
-
-
-def _is_sender(error: ModelledError, shape: Shape | None) -> bool:
-    if shape is None or shape.error is None:
-        return error.fault != "Service" and not (shape is not None and shape.fault)
-    return shape.error.sender or (shape.error.status or 400) < 500
-
-
-def _query_compatible(service: Service | None, shape: Shape | None, error: ModelledError, headers: Headers) -> None:
-    if service is not None and service.query_compatible:
-        side = "Sender" if _is_sender(error, shape) else "Receiver"
-        headers.append(("x-amzn-query-error", f"{_query_code(error, shape)};{side}"))
-
-
-def _json_fault(service: Service | None, shape: Shape | None, error: ModelledError) -> tuple[Headers, bytes]:
-    version = "1.0" if service is None else service.json_version
-    headers: Headers = [("Content-Type", f"application/x-amz-json-{version}")]
-    _query_compatible(service, shape, error, headers)
-    code = error.code if shape is None else shape.name
-    return headers, jsonform.encode({"__type": code, **_json_content(error, shape, False, headers)})
-
-
-def _cbor_fault(service: Service | None, shape: Shape | None, error: ModelledError) -> tuple[Headers, bytes]:
-    headers: Headers = [("smithy-protocol", "rpc-v2-cbor"), ("Content-Type", "application/cbor")]
-    _query_compatible(service, shape, error, headers)
-    content = _content(error, shape)
-    if shape is None:
-        content.pop("Type", None)
-    else:
-        content = {**content, **cbor.writers().of(shape)(content)}
-    code = error.code if shape is None else shape.name
-    return headers, cbor.encode({"__type": code, **content})
-
-
-def _xml_error(error: ModelledError, shape: Shape | None, with_type: bool) -> list[str]:
-    """The `Error` element: Type, Code and Message, then the members of the shape that are none of these."""
-    out = ["<Error>"]
-    if with_type:
-        out.append(xml.text_element("Type", "Sender" if _is_sender(error, shape) else "Receiver"))
-    out.append(xml.text_element("Code", _query_code(error, shape)))
-    if error.message is not None:
-        out.append(xml.text_element("Message", error.message))
-    if shape is not None:
-        others = tuple(
-            member for member in bindings.outputs(shape).body if member.name.lower() not in ("message", "type", "code")
-        )
-        xml.Writers().members(others)(out, error.members)
-    out.append("</Error>")
-    return out
-
-
-def _query_fault(
-    service: Service | None, shape: Shape | None, error: ModelledError, request_id: str
-) -> tuple[Headers, bytes]:
-    namespace = "" if service is None else xml.namespace_text(service.xml_namespace)
-    inner = "".join(_xml_error(error, shape, with_type=True))
-    body = f"<ErrorResponse{namespace}>{inner}{xml.text_element('RequestId', request_id)}</ErrorResponse>"
-    return [("Content-Type", "text/xml")], body.encode()
-
-
-def _rest_xml_fault(
-    service: Service | None, shape: Shape | None, error: ModelledError, request_id: str
-) -> tuple[Headers, bytes]:
-    headers: Headers = [("Content-Type", "application/xml")]
-    if shape is not None:
-        bindings.outputs(shape).write(error.members, headers)
-    request = xml.text_element("RequestId", request_id)
-    if service is not None and service.name == "s3":
-        # S3 alone leaves the wrapper out.
-        out = _xml_error(error, shape, with_type=False)
-        out.insert(-1, request)
-        return headers, "".join(out).encode()
-    namespace = "" if service is None else xml.namespace_text(service.xml_namespace)
-    inner = "".join(_xml_error(error, shape, with_type=True))
-    return headers, f"<ErrorResponse{namespace}>{inner}{request}</ErrorResponse>".encode()

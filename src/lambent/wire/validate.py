@@ -170,13 +170,25 @@ def _range_rules(kind: str, minimum: float | None, maximum: float | None) -> lis
 
 
 def _pattern_rules(pattern: str, maximum: float | None) -> list[_Rule]:
-    try:
-        matches = compile_java(pattern).fullmatch
-    except Untranslatable:
-        return []
     bound = max(maximum or 0, _FAR_TOO_LONG)
-    text = f"Member must satisfy regular expression pattern: {pattern}"
-    return [_Rule(text, lambda value: len(value) > bound or matches(value) is not None)]
+    matches: Callable[[str], object] | None = None
+
+    def holds(value: str) -> bool:
+        # Compiled when there is a value to match: an operation has patterns for much that is rarely given.
+        nonlocal matches
+        if matches is None:
+            matches = _matcher(pattern)
+        return len(value) > bound or matches(value) is not None
+
+    return [_Rule(f"Member must satisfy regular expression pattern: {pattern}", holds)]
+
+
+def _matcher(pattern: str) -> Callable[[str], object]:
+    """What Python can not express is not held against the caller."""
+    try:
+        return compile_java(pattern).fullmatch
+    except Untranslatable:
+        return lambda value: value
 
 
 def _structure_check(members: tuple[tuple[str, str, bool, Check | None], ...]) -> Check:
