@@ -58,6 +58,8 @@ class Connection:
             read_timeout=_READ_TIMEOUT_S,
             # A refused connection or a failed function is told at once; the person or script decides on the rest.
             retries={"total_max_attempts": 1},
+            # What the service refuses is told in its words.
+            parameter_validation=False,
             proxies={} if urlsplit(endpoint).hostname in _LOOPBACK else None,
         )
 
