@@ -35,21 +35,27 @@ async def describe_log_groups(logs: LogStore, call: Call) -> Mapping[str, Any]:
     ]
     limit = params.get("limit", _PAGE)
     return {
-        "logGroups": [_shown(call, group) for group in found[:limit]],
+        "logGroups": [_shown(call, group) if pattern is None else _named(call, group) for group in found[:limit]],
         "nextToken": seal(found[limit - 1].name) if len(found) > limit else None,
     }
 
 
-def _shown(call: Call, group: GroupSummary) -> dict[str, Any]:
-    arn = group_arn(call, group.name)
+def _named(call: Call, group: GroupSummary) -> dict[str, Any]:
+    """All that a search by pattern shows (API reference, `logGroupNamePattern`)."""
     return {
         "logGroupName": group.name,
         "creationTime": group.created_ms,
+        "arn": f"{group_arn(call, group.name)}:*",
+    }
+
+
+def _shown(call: Call, group: GroupSummary) -> dict[str, Any]:
+    return {
+        **_named(call, group),
         "metricFilterCount": 0,
-        "arn": f"{arn}:*",
         "storedBytes": group.stored_bytes,
         "logGroupClass": "STANDARD",
-        "logGroupArn": arn,
+        "logGroupArn": group_arn(call, group.name),
         "deletionProtectionEnabled": False,
     }
 

@@ -250,7 +250,9 @@ class Segment:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.write(descriptor, data) != len(data):
+                self._index = None  # should the torn line stay, the next use scans the file and takes it off
                 os.ftruncate(descriptor, self.size)
+                self._index = index
                 raise OSError(f"the disk took only a part of a batch of log lines for {self.path}")
         finally:
             os.close(descriptor)

@@ -58,6 +58,8 @@ def test_groups_are_found_by_prefix_pattern_and_identifier(with_logs: WithLogs) 
         assert await found(logGroupNamePrefix="/aws/") == ["/aws/lambda/Beta", "/aws/lambda/alpha"]
         assert await found(logGroupNamePattern="alpha") == ["/aws/lambda/alpha", "/other/alpha"]
         assert await found(logGroupNamePattern="beta") == []
+        (by_pattern,) = (await logs.ask("DescribeLogGroups", logGroupNamePattern="Beta"))["logGroups"]
+        assert by_pattern.keys() == {"logGroupName", "creationTime", "arn"}
         assert await found(logGroupIdentifiers=["/other/alpha"]) == ["/other/alpha"]
         assert await found(logGroupClass="INFREQUENT_ACCESS") == []
         with pytest.raises(InvalidParameterException, match="mutually exclusive"):
