@@ -196,7 +196,7 @@ class Launcher:
         if run.handed_over:
             self._send({"exit": cell.name, **run.outcome()})
         else:
-            self._send({"n": cell.start_number, "error": run.explain()})
+            self._send({"n": cell.start_number, "exit": cell.name, "error": run.explain()})
         cell.run, cell.start_number = None, 0
         if run.inner_descriptor >= 0:
             self._forget(run.inner_descriptor)

@@ -120,19 +120,18 @@ class Link:
             self._hear(json.loads(data), descriptors)
 
     def _hear(self, message: dict[str, Any], descriptors: list[int]) -> None:
-        if "exit" in message:
-            on_exit = self._exits.pop(message["exit"], None)
-            if on_exit is not None:
-                fields = {name: message[name] for name in ("code", "signal", "launch_error") if name in message}
-                # Not before whoever waits for the start has been told of it.
-                self._loop.call_soon(on_exit, Exit(**fields))
-            return
-        future = self._waiting.get(message["n"])
-        if future is None or future.done():
-            for descriptor in descriptors:
-                os.close(descriptor)
-        else:
+        future = self._waiting.get(message.get("n", 0))
+        if future is not None and not future.done():
             future.set_result((message, descriptors))
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
+        # An exit, perhaps that of a program whose start nobody waits for any more.
+        on_exit = self._exits.pop(message.get("exit", ""), None)
+        if on_exit is not None:
+            fields = {name: message[name] for name in ("code", "signal", "launch_error") if name in message}
+            # Not before whoever waited for the start has been told of it.
+            self._loop.call_soon(on_exit, Exit(**fields))
 
     def _lose(self) -> None:
         """The launcher is gone, and with it every process it started."""

@@ -4,6 +4,7 @@ The mounts and links of a sandbox become symbolic links below its directory, and
 command, the directory and the variables, so that a program finds what it is told of.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -81,7 +82,11 @@ class Plain:
 
     def kill(self, cell: Cell, run: Run) -> None:
         del cell
-        if run.ended is None:
+        if run.ended is not None:
+            return
+        # The process too: it may not have come to make its group yet.
+        os.kill(run.monitor, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(run.monitor, signal.SIGKILL)
 
     def destroy(self, cell: Cell) -> None:

@@ -1,0 +1,177 @@
+"""The life of a sandbox under both drivers: start, exit, freeze, kill, start again, destroy."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+import uvloop
+
+from lambent.testing.sandboxes import Bench, open_bench
+from lambent.worker.sandbox.driver import Exit, Link, Mount, Program, SandboxError, SandboxSpec
+
+both = pytest.mark.parametrize("driver", ["bubblewrap", "process"])
+
+TICK = """
+import time
+while True:
+    print('tick', flush=True)
+    time.sleep(0.005)
+"""
+
+
+def on_a_bench(driver: str, work: Callable[[Bench], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with open_bench(driver) as bench:
+            await work(bench)
+
+    asyncio.run(run())
+
+
+@both
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("exit 0", Exit(code=0)),
+        ("exit 3", Exit(code=3)),
+        ("kill -SEGV $$", Exit(signal=11)),
+        ("kill -KILL $$", Exit(signal=9)),
+        ("kill -TERM $$", Exit(signal=15)),
+    ],
+)
+def test_how_a_program_ended_is_told(driver: str, script: str, expected: Exit) -> None:
+    async def work(bench: Bench) -> None:
+        outcome = await bench.run(await bench.create(), "/bin/sh", "-c", script)
+        assert outcome.exit == expected
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_a_program_that_does_not_exist_is_a_launch_error(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        outcome = await bench.run(await bench.create(), "/var/task/bootstrap")
+        assert outcome.exit.launch_error is not None
+        assert outcome.exit.code is None
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_the_program_sees_its_variables_and_no_others(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        outcome = await bench.run(await bench.create(), "/usr/bin/env", GREETING="hello: world", EMPTY="")
+        lines = set(outcome.output.splitlines())
+        assert {"GREETING=hello: world", "EMPTY="} <= lines
+        assert {line.split("=")[0] for line in lines} <= {"GREETING", "EMPTY", "PATH", "PWD", "TMPDIR"}
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_mounts_and_links_are_where_they_were_asked_for(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        (bench.code / "greeting").write_text("hello")
+        spec = SandboxSpec("linked", (Mount(bench.code, "/var/task"),), (Link("/opt/lib/task", "/var/task"),), 128, 16)
+        sandbox = await bench.driver.create(spec)
+        outcome = await bench.run(sandbox, "/bin/cat", "/opt/lib/task/greeting", "/var/task/greeting")
+        assert outcome.output == "hellohello"
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_a_frozen_sandbox_stands_still_and_goes_on_when_thawed(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        sandbox = await bench.create()
+        watched = await bench.start(sandbox, bench.python, "-I", "-c", TICK)
+        await watched.says("tick")
+        sandbox.freeze()
+        before = await watched.says("tick")
+        await asyncio.sleep(0.1)  # nothing is to happen in it, so there is no event to wait for
+        # What was in the pipe when it froze may still arrive: a tick or two, where running it would be twenty.
+        assert len(await watched.says("tick")) - len(before) <= 3 * len("tick\n")
+        sandbox.thaw()
+        await watched.says("tick\n" * (before.count("tick") + 20))
+        await sandbox.kill()
+        assert (await watched.outcome()).exit == Exit(signal=9)
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_a_frozen_sandbox_can_be_killed_and_started_again_with_its_tmp(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        sandbox = await bench.create()
+        keep = """
+import os, time
+open(os.environ.get('TMPDIR', '/tmp') + '/kept', 'w').write('kept')
+print('up', flush=True)
+time.sleep(60)
+"""
+        watched = await bench.start(sandbox, bench.python, "-I", "-c", keep)
+        await watched.says("up")
+        sandbox.freeze()
+        await sandbox.kill()
+        assert (await watched.outcome()).exit == Exit(signal=9)
+        again = await bench.probe(sandbox, "import os; print(open(os.environ.get('TMPDIR', '/tmp') + '/kept').read())")
+        assert again.output == "kept\n"
+        assert again.exit == Exit(code=0)
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_only_one_program_runs_in_a_sandbox_at_a_time(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        sandbox = await bench.create()
+        watched = await bench.start(sandbox, "/bin/sleep", "60")
+        with pytest.raises(SandboxError):
+            await sandbox.start(Program(("/bin/true",), {}), print)
+        await sandbox.destroy()
+        await watched.outcome()
+        with pytest.raises(SandboxError):
+            await sandbox.start(Program(("/bin/true",), {}), print)
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_a_start_that_is_given_up_leaves_nothing_running(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        sandbox = await bench.create()
+        exits: list[Exit] = []
+        start = asyncio.ensure_future(sandbox.start(Program(("/bin/sleep", "60"), {}), exits.append))
+        await asyncio.sleep(0)
+        start.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await start
+        await sandbox.kill()
+        assert exits == []
+        assert (await bench.run(sandbox, "/bin/echo", "again")).output == "again\n"
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_the_peak_of_memory_grows_with_use(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        sandbox = await bench.create(memory_mib=256)
+        script = "block = b'x' * (64 << 20); print('up', flush=True); import time; time.sleep(60)"
+        watched = await bench.start(sandbox, bench.python, "-I", "-c", script)
+        await watched.says("up")
+        assert 64 <= sandbox.memory_peak_mib() <= 128
+        await sandbox.destroy()
+        await watched.outcome()
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_the_drivers_work_on_the_servers_event_loop(driver: str) -> None:
+    async def work() -> None:
+        async with open_bench(driver) as bench:
+            sandboxes = await asyncio.gather(*(bench.create() for _ in range(4)))
+            outcomes = await asyncio.gather(*(bench.run(sandbox, "/bin/echo", "hi") for sandbox in sandboxes))
+            assert [outcome.output for outcome in outcomes] == ["hi\n"] * 4
+
+    uvloop.run(work())
