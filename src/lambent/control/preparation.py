@@ -6,6 +6,8 @@ start from what a killed server left, so that nothing stays in between for ever.
 """
 
 import asyncio
+import logging
+import sqlite3
 from dataclasses import replace
 
 from lambent.control.dependencies import Control, Runtimes
@@ -24,7 +26,10 @@ from lambent.store.changes import Change, VersionChanged
 from lambent.store.metadata import WritingConnection
 from lambent.worker.runtimes.launch import RuntimeUnavailable
 
+_log = logging.getLogger(__name__)
+
 PARALLEL = 4
+RETRY_AFTER_S = 5
 DEADLINE_S = 360
 """Developer guide, "Lambda function states": a function that is Pending for more than six minutes is given up."""
 
@@ -32,10 +37,13 @@ DEADLINE_S = 360
 class Preparation:
     """Owns the preparations in progress. `run` is the parent of their tasks."""
 
-    def __init__(self, deps: Control, runtimes: Runtimes, parallel: int = PARALLEL) -> None:
+    def __init__(
+        self, deps: Control, runtimes: Runtimes, *, parallel: int = PARALLEL, retry_after_s: float = RETRY_AFTER_S
+    ) -> None:
         self._deps = deps
         self._runtimes = runtimes
         self._parallel = parallel
+        self._retry_after_s = retry_after_s
         # As many as there are unfinished versions in the store: what bounds those bounds this.
         self._queue: asyncio.Queue[FunctionVersion] = asyncio.Queue()
         deps.store.subscribe(self._hear)
@@ -94,8 +102,13 @@ class Preparation:
         def transaction(connection: WritingConnection) -> None:
             functions.replace(connection, after, expected_revision=version.revision_id)
 
-        try:
-            await self._deps.store.run(transaction)
-        except functions.RevisionMismatch:
-            # Changed meanwhile, or deleted and created again: what it is now has a preparation of its own.
-            return
+        while True:
+            try:
+                return await self._deps.store.run(transaction)
+            except functions.RevisionMismatch:
+                # Changed meanwhile, or deleted and created again: what it is now has a preparation of its own.
+                return None
+            except sqlite3.Error as error:
+                # A full disk, most likely. The version must not stay in between for ever.
+                _log.warning("a function's state could not be written", extra={"error": str(error)})
+                await asyncio.sleep(self._retry_after_s)

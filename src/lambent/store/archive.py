@@ -25,6 +25,8 @@ _NAME_BYTES = 255
 _PATH_BYTES = 4_000
 _ENCRYPTED = 0x1 | 0x40
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, OverflowError)
+"""What zipfile raises for archives that are none: a name that is no text, an offset that is no number of bytes..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def inspect(file: BinaryIO) -> Contents:
     try:
         with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
+    except (*_UNREADABLE, OSError) as error:
         raise InvalidParameterValueException(COULD_NOT_UNZIP) from error
     if not infos:
         raise InvalidParameterValueException(EMPTY)
@@ -140,7 +142,7 @@ def extract(file: BinaryIO, root: Path) -> None:
                     root.joinpath(*entry.parts).symlink_to(os.fsdecode(target))
                 else:
                     _write(archive, entry, root.joinpath(*entry.parts))
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+    except _UNREADABLE as error:
         raise InvalidParameterValueException(COULD_NOT_UNZIP) from error
     _check_links([root.joinpath(*entry.parts) for entry in contents.entries if entry.is_link], root)
 
@@ -154,7 +156,9 @@ def _write(archive: zipfile.ZipFile, entry: Entry, path: Path) -> None:
                 written.write(chunk)
             os.fchmod(target, 0o755 if entry.executable else 0o644)
     # Bytecode in a package names the time of its source: an other time would have Python compile again.
-    modified = calendar.timegm((*entry.info.date_time, 0, 0, 0))
+    year, month, *rest = entry.info.date_time
+    # Archives that are made to be the same each time often have a date of nothing but zeros.
+    modified = calendar.timegm((year, min(max(month, 1), 12), *rest, 0, 0, 0))
     os.utime(path, (modified, modified))
 
 

@@ -64,7 +64,7 @@ class Plane:
         self.store = MetadataStore(directory / "metadata.sqlite")
         self.packages = PackageStore(directory / "packages")
         self.deps = Control(self.store, self.packages, self.clock, lambda: f"id-{next(ids)}", b"secret")
-        self.preparation = Preparation(self.deps, self.runtimes, parallel=2)
+        self.preparation = Preparation(self.deps, self.runtimes, parallel=2, retry_after_s=0)
         self.changes: list[Change] = []
         self._unfinished: set[tuple[str, str]] = set()
         self._heard = asyncio.Event()

@@ -257,3 +257,21 @@ def test_what_an_update_can_not_have_is_refused() -> None:
         assert await plane.call("GetFunctionConfiguration", FunctionName="echo") == before
 
     with_plane(scenario)
+
+
+def test_a_state_that_can_not_be_written_is_written_when_it_can(caplog: pytest.LogCaptureFixture) -> None:
+    jam = """CREATE TRIGGER jam BEFORE UPDATE ON function_version BEGIN SELECT RAISE(ABORT, 'jammed'); END"""
+
+    async def scenario(plane: Plane) -> None:
+        await plane.store.run(lambda connection: connection.execute(jam).rowcount)
+        plane.runtimes.gate.clear()
+        await plane.call("CreateFunction", **creation())
+        plane.runtimes.gate.set()
+        async with asyncio.timeout(20):
+            while not caplog.records:
+                await plane.store.run(lambda connection: None)
+        await plane.store.run(lambda connection: connection.execute("DROP TRIGGER jam").rowcount)
+        await plane.settled()
+        assert (await plane.call("GetFunctionConfiguration", FunctionName="echo"))["State"] == "Active"
+
+    with_plane(scenario)

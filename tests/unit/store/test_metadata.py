@@ -203,3 +203,64 @@ def test_every_acknowledged_write_survives_kill_9(disk: Path) -> None:
                 return set(await store.read(names))
 
         assert complete <= asyncio.run(kept())
+
+
+def test_on_a_full_disk_exactly_what_was_acknowledged_is_kept(disk: Path) -> None:
+    def fill(connection: WritingConnection) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+        try:
+            for number in range(1000):
+                connection.execute(ADD, (f"big{number}" + "x" * 3000,))
+        finally:
+            connection.execute("PRAGMA max_page_count = 1000000")
+
+    async def main() -> None:
+        async with opened(disk / "metadata.sqlite") as store:
+            await store.run(lambda c: c.execute(ADD, ("before",)).rowcount)
+            gate = threading.Event()
+            blocked = asyncio.create_task(store.run(lambda _: gate.wait(10)))
+            group = {n: asyncio.create_task(store.run(lambda c, n=n: c.execute(ADD, (n,)).rowcount)) for n in "ab"}
+            full = asyncio.create_task(store.run(fill))
+            group |= {n: asyncio.create_task(store.run(lambda c, n=n: c.execute(ADD, (n,)).rowcount)) for n in "cd"}
+            await asyncio.sleep(0)
+            gate.set()
+            await asyncio.gather(blocked, full, *group.values(), return_exceptions=True)
+            assert isinstance(full.exception(), sqlite3.OperationalError)
+            acknowledged = [name for name, task in group.items() if task.exception() is None]
+            assert await store.read(names) == ["before", *acknowledged]
+            await store.run(lambda c: c.execute(ADD, ("after",)).rowcount)
+            assert (await store.read(names))[-1] == "after"
+
+    asyncio.run(main())
+
+
+def test_an_error_of_the_whole_transaction_fails_all_that_shared_it(disk: Path) -> None:
+    async def main() -> None:
+        heard: list[Change] = []
+        async with opened(disk / "metadata.sqlite") as store:
+            store.subscribe(heard.append)
+            gate = threading.Event()
+            blocked = asyncio.create_task(store.run(lambda _: gate.wait(10)))
+
+            def undo(connection: WritingConnection) -> None:
+                connection.execute("ROLLBACK")
+                raise sqlite3.OperationalError("the disk failed")
+
+            def insert(connection: WritingConnection) -> None:
+                connection.execute(ADD, ("a",))
+                connection.changed(FunctionRemoved(FunctionName("1", "r", "a")))
+
+            # The blocked one may have a group of its own; these three wait behind it together.
+            group = [asyncio.create_task(store.run(work)) for work in (insert, undo, insert)]
+            await asyncio.sleep(0)
+            gate.set()
+            results = await asyncio.gather(*group, return_exceptions=True)
+            await asyncio.gather(blocked, return_exceptions=True)
+            assert all(isinstance(result, sqlite3.OperationalError) for result in results)
+            assert heard == []
+            assert await store.read(names) == []
+            await store.run(lambda c: c.execute(ADD, ("b",)).rowcount)
+            assert await store.read(names) == ["b"]
+
+    asyncio.run(main())
