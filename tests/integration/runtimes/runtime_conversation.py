@@ -33,7 +33,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Posted:
-    """What the runtime client posted: `kind` is response, error or init/error."""
+    """What the runtime client posted: `kind` is response, error or init/error; header names are in title case."""
 
     kind: str
     request_id: str
@@ -56,9 +56,11 @@ class Conversation:
 
 
 class FakeRuntimeApi:
-    """Hands out events in order. When it is asked for one that it does not have, the conversation is over."""
+    """Hands out events in order. When it is asked for one that it does not have, the conversation is over, unless the
+    program is to end by itself."""
 
-    def __init__(self, events: list[Event], deadline_ms: int) -> None:
+    def __init__(self, events: list[Event], deadline_ms: int, *, until_exit: bool) -> None:
+        self._until_exit = until_exit
         self.conversation = Conversation()
         self.over = threading.Event()
         self._closing = threading.Event()
@@ -95,7 +97,8 @@ class FakeRuntimeApi:
         try:
             event = self._events.get_nowait()
         except queue.Empty:
-            self.over.set()
+            if not self._until_exit:
+                self.over.set()
             self._closing.wait(DEADLINE_S)
             request.close_connection = True
             return
@@ -122,7 +125,8 @@ class FakeRuntimeApi:
         path = request.path.removeprefix("/2018-06-01/runtime/")
         kind = path if path == "init/error" else path.rsplit("/", 1)[1]
         request_id = "" if path == "init/error" else path.split("/")[1]
-        self.conversation.posted.append(Posted(kind, request_id, dict(request.headers), body))
+        headers = {name.title(): value for name, value in request.headers.items()}
+        self.conversation.posted.append(Posted(kind, request_id, headers, body))
         self._answer(request, 202, {"Content-Type": "application/json"}, b'{"status":"OK"}\n')
 
     def _answer(self, request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -158,6 +162,7 @@ class Machine:
         *events: object,
         variables: dict[str, str] | None = None,
         deadline_ms: int = 4_102_444_800_000,
+        until_exit: bool = False,
         **spec: Any,
     ) -> Conversation:
         """Run the function on the events, each an `Event` or something to be made JSON of."""
@@ -174,7 +179,7 @@ class Machine:
         for link in launch.links:
             _link(root, link.path, link.target if link.target.startswith("/usr") else f"{root}{link.target}")
         given = [event if isinstance(event, Event) else Event(json.dumps(event).encode()) for event in events]
-        api = FakeRuntimeApi(given, deadline_ms)
+        api = FakeRuntimeApi(given, deadline_ms, until_exit=until_exit)
         try:
             function = replace(_spec(runtime, handler, variables or {}), **spec)
             environment = compose(function, launch, Addresses(api.address, "127.0.0.1:9"))

@@ -41,8 +41,7 @@ function endingOf(api, failures, requestId, again) {
   const fail = (error) => {
     failures.whenIdle(null);
     logError('Invoke Error', error);
-    const document = documentOf(error);
-    api.fail(requestId, document.errorType, JSON.stringify(document), causeOf(error));
+    api.fail(requestId, JSON.stringify(documentOf(error)), causeOf(error));
     again();
   };
   const complete = (result) => {

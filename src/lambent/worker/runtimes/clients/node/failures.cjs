@@ -67,7 +67,7 @@ class Failures {
     const told =
       current.requestId === undefined
         ? api.failInit(document.errorType, body)
-        : api.fail(current.requestId, document.errorType, body, causeOf(error));
+        : api.fail(current.requestId, body, causeOf(error));
     await told.catch(() => {});
     process.exit(status);
   }

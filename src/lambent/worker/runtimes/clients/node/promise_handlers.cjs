@@ -28,8 +28,7 @@ async function serveOnce(api, failures, handler, headers, body) {
     api.respond(requestId, serialised(result));
   } catch (error) {
     logError('Invoke Error', error);
-    const document = documentOf(error);
-    api.fail(requestId, document.errorType, JSON.stringify(document), causeOf(error));
+    api.fail(requestId, JSON.stringify(documentOf(error)), causeOf(error));
   }
 }
 

@@ -94,8 +94,7 @@ async function serveStreaming(api, failures, handler, headers, body, again) {
     api.respond(requestId, Buffer.concat(stream.chunks), stream.contentType);
   } catch (error) {
     logError('Invoke Error', error);
-    const document = documentOf(error);
-    api.fail(requestId, document.errorType, JSON.stringify(document), causeOf(error));
+    api.fail(requestId, JSON.stringify(documentOf(error)), causeOf(error));
   }
   again();
 }

@@ -6,6 +6,7 @@
 const net = require('node:net');
 
 const BASE = '/2018-06-01/runtime';
+const CAUSE_LIMIT = 1024 * 1024;
 const HEAD_END = Buffer.from('\r\n\r\n');
 
 class RuntimeApi {
@@ -36,17 +37,20 @@ class RuntimeApi {
     return this.#post(`/invocation/${encodeURIComponent(requestId)}/response`, body, { 'Content-Type': contentType });
   }
 
-  /** `cause` is a JSON text for X-Ray, or empty. */
-  fail(requestId, errorType, body, cause) {
-    const headers = errorHeaders(errorType);
-    if (cause !== '') {
-      headers['Lambda-Runtime-Function-XRay-Error-Cause'] = cause;
+  /** `cause` is a JSON text for X-Ray, or empty. The type of the error is told by its document alone, as AWS's does. */
+  fail(requestId, body, cause) {
+    const headers = { 'Content-Type': 'application/json' };
+    if (cause !== '' && cause.length < CAUSE_LIMIT) {
+      headers['Lambda-Runtime-Function-XRay-Error-Cause'] = cause.replace(/[^\x20-\x7e]/g, escaped);
     }
     return this.#post(`/invocation/${encodeURIComponent(requestId)}/error`, body, headers);
   }
 
   failInit(errorType, body) {
-    return this.#post('/init/error', body, errorHeaders(errorType));
+    return this.#post('/init/error', body, {
+      'Content-Type': 'application/json',
+      'Lambda-Runtime-Function-Error-Type': String(errorType).replace(/[^\x20-\x7e]/g, '?'),
+    });
   }
 
   #post(path, body, headers) {
@@ -135,12 +139,9 @@ function parsedHead(text) {
   return { status: Number(first.split(' ')[1]), headers };
 }
 
-function errorHeaders(errorType) {
-  return { 'Content-Type': 'application/json', 'Lambda-Runtime-Function-Error-Type': oneLine(errorType) };
-}
-
-function oneLine(text) {
-  return String(text).replace(/[^\x20-\x7e]/g, '?');
+/** A character in JSON that a header can not carry. */
+function escaped(character) {
+  return '\\u' + character.charCodeAt(0).toString(16).padStart(4, '0');
 }
 
 module.exports = { RuntimeApi };
