@@ -1,0 +1,51 @@
+"""`python -m benchmarks [PART ...]`: measure all, or the parts that are named; `make bench` measures all.
+
+Prints the table, keeps it as JSON in benchmarks/results/, and exits with 1 when a promised ratio is missed, with 2
+when something could not be measured.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks import subjects, table, wire
+from benchmarks.parts import cold, memory, startup, warm
+
+RESULTS = Path(__file__).with_name("results")
+
+PARTS: dict[str, Callable[[], Iterable[table.Row]]] = {
+    "wire": lambda: map(table.row_of, wire.run()),
+    "startup": startup.run,
+    "cold": cold.run,
+    "warm": warm.run,
+    "memory": memory.run,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures Lambent on this machine.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one or more of: {', '.join(PARTS)}; none: all")
+    parts = parser.parse_args().parts or list(PARTS)
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        parser.error(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
+    began = time.monotonic()
+    rows: list[table.Row] = []
+    for part in parts:
+        print(f"measuring: {part} ...", file=sys.stderr, flush=True)
+        try:
+            rows += PARTS[part]()
+        except subjects.NotReady as error:
+            print(f"{part} can not be measured: {error}", file=sys.stderr)
+            return 2
+    print("\n".join(table.lines(rows)))
+    kept = table.write_document(rows, RESULTS)
+    print(f"{time.monotonic() - began:.0f} s; kept in {os.path.relpath(kept)}")
+    return 1 if table.any_missed(rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

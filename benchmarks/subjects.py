@@ -1,0 +1,166 @@
+"""What is measured, running: a Lambent server with the echo function, and uvicorn with the same handler.
+
+Each is a process of its own, and is ended with the context that started it.
+"""
+
+import io
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+
+REGION = "us-east-1"
+RUNTIME = "python3.11"
+PAYLOAD = b'{"data": "' + b"x" * 1012 + b'"}'
+READY_WITHIN_S = 30
+ACTIVE_WITHIN_S = 240
+"""The first function of a runtime on a machine waits for the runtime client and SDK to be installed."""
+POLL_S = 0.002
+
+_SIGNATURE = (
+    f"AWS4-HMAC-SHA256 Credential=000000000000/20260101/{REGION}/lambda/aws4_request, "
+    "SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date, Signature=" + "0" * 64
+)
+
+
+class NotReady(Exception):
+    """What was to be measured did not start, or the function did not become active."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Lambent server that accepts requests."""
+
+    process: int
+    address: tuple[str, int]
+    started_in_s: float
+
+    def client(self) -> Any:
+        return boto3.client(
+            "lambda",
+            endpoint_url="http://{}:{}".format(*self.address),
+            region_name=REGION,
+            aws_access_key_id="000000000000",
+            aws_secret_access_key="none",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+
+@contextmanager
+def data_directory() -> Iterator[Path]:
+    """On disk: a tmpfs would flatter whatever is written."""
+    path = tempfile.mkdtemp(prefix="lambent-bench-", dir="/var/tmp")
+    try:
+        yield Path(path)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def lambent(data: Path) -> Iterator[Server]:
+    """`lambent serve`, as a user starts it. Raises NotReady."""
+    command = (sys.executable, "-m", "lambent", "serve", "--port=0", f"--data-dir={data}", "--log-level=error")
+    began = time.perf_counter()
+    with _running(command) as (process, address):
+        yield Server(process, address, time.perf_counter() - began)
+
+
+@contextmanager
+def uvicorn() -> Iterator[tuple[str, int]]:
+    """The reference: one worker, uvloop, httptools, no access log. Raises NotReady."""
+    with _running((sys.executable, "-m", "benchmarks.echo_app")) as (_, address):
+        yield address
+
+
+@contextmanager
+def _running(command: Sequence[str]) -> Iterator[tuple[int, tuple[str, int]]]:
+    """A server that says its address in the first line of its output."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said, _, _ = select.select([process.stdout], [], [], READY_WITHIN_S)
+            line = process.stdout.readline() if said else ""
+            url = next((urlsplit(word) for word in line.split() if word.startswith("http://")), None)
+            if url is None or url.hostname is None or url.port is None:
+                raise NotReady(f"{' '.join(command)} did not become ready: {line!r}")
+            yield process.pid, (url.hostname, url.port)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def package() -> bytes:
+    """The echo function, zipped."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.write(Path(__file__).with_name("echo.py"), "echo.py")
+    return archive.getvalue()
+
+
+def create(client: Any, name: str, code: bytes) -> None:
+    """Create the echo function under a name, and wait until it can be invoked. Raises NotReady."""
+    client.create_function(
+        FunctionName=name,
+        Runtime=RUNTIME,
+        Role="arn:aws:iam::000000000000:role/bench",
+        Handler="echo.handler",
+        Code={"ZipFile": code},
+        MemorySize=512,
+        Timeout=30,
+    )
+    await_settled(client, name)
+
+
+def await_settled(client: Any, name: str) -> None:
+    """Poll, faster than the SDK's waiters do, until what was created or updated is in place. Raises NotReady."""
+    deadline = time.monotonic() + ACTIVE_WITHIN_S
+    while time.monotonic() < deadline:
+        now = client.get_function_configuration(FunctionName=name)
+        status = {now.get("State"), now.get("LastUpdateStatus")}
+        if "Failed" in status:
+            raise NotReady(f"{name}: {now.get('StateReason') or now.get('LastUpdateStatusReason')}")
+        if status == {"Active", "Successful"}:
+            return
+        time.sleep(POLL_S)
+    raise NotReady(f"{name} is not active after {ACTIVE_WITHIN_S} s")
+
+
+def invoke_request(name: str, payload: bytes = PAYLOAD) -> bytes:
+    """An Invoke as boto3 sends it, signature and all. No access key is checked yet, but its place is read."""
+    head = (
+        f"POST /2015-03-31/functions/{name}/invocations HTTP/1.1\r\n"
+        "Host: 127.0.0.1:4566\r\n"
+        "Accept-Encoding: identity\r\n"
+        "User-Agent: Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux md/arch#x86_64 lang/python#3.11.2 "
+        "md/pyimpl#CPython cfg/retry-mode#legacy Botocore/1.44.5\r\n"
+        "X-Amz-Date: 20260101T000000Z\r\n"
+        "X-Amz-Content-SHA256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\r\n"
+        f"Authorization: {_SIGNATURE}\r\n"
+        "amz-sdk-invocation-id: 1b7b9e3f-8f3e-4d53-9f8a-1f7a4f2d5d11\r\n"
+        "amz-sdk-request: attempt=1\r\n"
+        f"Content-Length: {len(payload)}\r\n\r\n"
+    )
+    return head.encode() + payload
+
+
+def plain_request(payload: bytes = PAYLOAD) -> bytes:
+    """The same event for the reference."""
+    head = (
+        "POST / HTTP/1.1\r\n"
+        "Host: 127.0.0.1\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(payload)}\r\n\r\n"
+    )
+    return head.encode() + payload
