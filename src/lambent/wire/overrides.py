@@ -7,12 +7,16 @@ Those for one operation win over those for a whole service.
 from collections.abc import Mapping
 from typing import Any
 
+from lambent.core import limits
+
 Constraints = Mapping[str, Any]
 
 BY_SERVICE: Mapping[str, Mapping[str, Constraints]] = {
     "lambda": {
-        # The quota of ordinary functions; the model's 32,768 is that of functions on managed instances.
-        "MemorySize": {"maximum": 10_240},
+        # The quotas of ordinary functions; the model's are those of functions on managed instances.
+        "MemorySize": {"maximum": limits.MEMORY_MIB_MAX},
+        "Timeout": {"maximum": limits.TIMEOUT_S_MAX},
+        "EphemeralStorageSize": {"maximum": limits.EPHEMERAL_MIB_MAX},
         # An unknown runtime is InvalidParameterValueException with a text of its own, which control gives.
         "Runtime": {"enum": ()},
     },

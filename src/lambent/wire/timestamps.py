@@ -5,7 +5,6 @@ Inside, a timestamp is an aware datetime in UTC, or a number of seconds since th
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -103,4 +102,4 @@ def to_text(moment: Timestamp, form: str) -> str:
     if form == "rfc822":
         return to_http_date(moment)
     seconds = to_epoch(moment)
-    return str(seconds) if isinstance(seconds, int) else format(Decimal(str(seconds)), "f")
+    return str(seconds) if isinstance(seconds, int) else f"{seconds:.3f}".rstrip("0")

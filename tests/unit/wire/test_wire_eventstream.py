@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lambent.wire.eventstream import Byte, Decoder, FrameError, Header, Long, Message, Short, decode, encode
+
+PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+"""For machines that have more to do than this."""
 
 NAMES = st.text(min_size=1, max_size=40)
 MOMENTS = st.integers(0, 4_000_000_000_000).map(lambda millis: datetime.fromtimestamp(millis // 1000, UTC))
@@ -26,6 +29,7 @@ HEADERS: st.SearchStrategy[Header] = st.one_of(
 MESSAGES = st.builds(Message, st.dictionaries(NAMES, HEADERS, max_size=5), st.binary(max_size=200))
 
 
+@PATIENT
 @given(st.lists(MESSAGES, max_size=4), st.integers(1, 50))
 def test_what_is_encoded_comes_out_again_however_it_is_cut(messages: list[Message], size: int) -> None:
     data = b"".join(map(encode, messages))
@@ -39,6 +43,7 @@ def test_what_is_encoded_comes_out_again_however_it_is_cut(messages: list[Messag
     assert decoder.pending == 0
 
 
+@PATIENT
 @given(MESSAGES.filter(lambda message: not any(isinstance(v, bool) for v in message.headers.values())))
 def test_botocore_reads_what_is_encoded(message: Message) -> None:
     buffer = EventStreamBuffer()
@@ -58,6 +63,7 @@ def test_botocore_reads_what_is_encoded(message: Message) -> None:
                 assert event.headers[name] == value
 
 
+@PATIENT
 @given(MESSAGES, st.data())
 def test_a_changed_byte_is_noticed(message: Message, data: st.DataObject) -> None:
     frame = bytearray(encode(message))
@@ -67,6 +73,7 @@ def test_a_changed_byte_is_noticed(message: Message, data: st.DataObject) -> Non
         decode(bytes(frame))
 
 
+@PATIENT
 @given(st.binary(max_size=100))
 def test_noise_is_refused(noise: bytes) -> None:
     if noise:

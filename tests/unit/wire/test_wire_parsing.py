@@ -10,7 +10,7 @@ import pytest
 from botocore.awsrequest import HeadersDict
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lambent.wire.catalog import Protocol, Shape, service
@@ -19,6 +19,9 @@ from lambent.wire.malformed import SerializationException
 from lambent.wire.parse import parse
 from lambent.wire.routes import Routed, Router
 from lambent.wire.serialize import respond
+
+PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+"""For machines that have more to do than this."""
 
 SESSION = botocore.session.get_session()
 ROUTER = Router(["lambda", "iam", "sts", "logs"])
@@ -144,6 +147,7 @@ def output_of(of: str, name: str) -> st.SearchStrategy[dict[str, Any]]:
         ("logs", "PutLogEvents"),
     ],
 )
+@PATIENT
 @given(data=st.data())
 def test_what_botocore_sends_is_what_we_read(of: str, name: str, data: st.DataObject) -> None:
     params = data.draw(input_of(of, name))
@@ -156,6 +160,7 @@ def test_what_botocore_sends_is_what_we_read(of: str, name: str, data: st.DataOb
 
 
 @pytest.mark.parametrize(("of", "name"), [("iam", "CreateRole"), ("sts", "AssumeRole")])
+@PATIENT
 @given(data=st.data())
 def test_what_botocore_sends_as_a_form_is_what_we_read(of: str, name: str, data: st.DataObject) -> None:
     params = data.draw(input_of(of, name))
@@ -178,6 +183,7 @@ def test_what_botocore_sends_as_a_form_is_what_we_read(of: str, name: str, data:
         ("logs", "FilterLogEvents"),
     ],
 )
+@PATIENT
 @given(data=st.data())
 def test_what_we_answer_is_what_botocore_reads(of: str, name: str, data: st.DataObject) -> None:
     result = data.draw(output_of(of, name))
@@ -255,6 +261,7 @@ def cbor_and_xml() -> list[Routed]:
     return [Routed(operation.service, protocol, operation) for protocol in (Protocol.CBOR, Protocol.REST_XML)]
 
 
+@PATIENT
 @given(
     st.one_of(
         st.binary(max_size=200),

@@ -64,10 +64,15 @@ def test_numbers_are_printed_as_whole() -> None:
     )
 
 
-def test_memory_ends_at_the_quota_and_not_at_the_models_maximum() -> None:
-    assert accepts("CreateFunction", {**FUNCTION, "MemorySize": 10_240})
-    expected = "Member must have value less than or equal to 10240"
-    assert expected in message("CreateFunction", {**FUNCTION, "MemorySize": 10_241})
+@pytest.mark.parametrize(
+    ("member", "path", "most"), [("MemorySize", "memorySize", 10_240), ("Timeout", "timeout", 900)]
+)
+def test_sizes_end_at_the_quota_and_not_at_the_models_maximum(member: str, path: str, most: int) -> None:
+    assert accepts("CreateFunction", {**FUNCTION, member: most})
+    assert message("UpdateFunctionConfiguration", {"FunctionName": "f", member: most + 1}) == (
+        f"1 validation error detected: Value '{most + 1}' at '{path}' {FAILED}: "
+        f"Member must have value less than or equal to {most}"
+    )
 
 
 def test_an_enum_prints_its_values() -> None:
