@@ -166,10 +166,20 @@ class Group:
 
 def make(choice: Choice, name: str, sandbox_id: str, memory_mib: int, processes: int) -> Group:
     """Make a sandbox's groups with their limits. Raises OSError."""
-    directories = [f"{hierarchy.base}/{name}/{sandbox_id}" for hierarchy in choice.all()]
-    group = Group(directories, "", 0, "")
-    for directory in directories:
+    group = Group([], "", 0, "")
+    try:
+        _fill(group, choice, name, sandbox_id, memory_mib, processes)
+    except OSError:
+        group.remove()
+        raise
+    return group
+
+
+def _fill(group: Group, choice: Choice, name: str, sandbox_id: str, memory_mib: int, processes: int) -> None:
+    for hierarchy in choice.all():
+        directory = f"{hierarchy.base}/{name}/{sandbox_id}"
         os.mkdir(directory)
+        group.directories.append(directory)
         group._joins.append(os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
     if choice.memory is not None:
         group.peak_file = _limit_memory(f"{choice.memory.base}/{name}/{sandbox_id}", choice.memory.version, memory_mib)
@@ -182,7 +192,6 @@ def make(choice: Choice, name: str, sandbox_id: str, memory_mib: int, processes:
         group.freeze_file = f"{directory}/{'cgroup.freeze' if group.freeze_version == 2 else 'freezer.state'}"
         if os.path.exists(f"{directory}/cgroup.kill"):
             group._kill = os.open(f"{directory}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
-    return group
 
 
 def _limit_memory(directory: str, version: int, memory_mib: int) -> str:

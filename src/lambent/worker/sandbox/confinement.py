@@ -20,9 +20,9 @@ RUNTIME_API_PORT, ENDPOINT_PORT = 9001, 4566
 _BACKLOG = 64
 _IP_FREEBIND = 15
 _SYSTEM_DIRECTORIES = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
-_DATA_MARGIN_MIB = 512
+_DATA_MARGIN_MIB = 1024
 """Added to the memory size for RLIMIT_DATA, where there is no memory cgroup. It counts address space that is never
-used: Node.js needs about this much to start."""
+used, too: Node.js 24 has 560 MiB of it when it has started, and dies with less than 640."""
 
 
 class Confinement:
@@ -64,7 +64,19 @@ class Confinement:
         self._stage.copy_program(self._bwrap_files)
         missing += self._missing_limits()
         missing += self._prepare_images()
-        return {"missing": missing, "removed": removed}
+        return {"missing": missing, "removed": removed, "found": self._found()}
+
+    def _found(self) -> dict[str, str]:
+        hierarchies = {
+            "memory": self._choice.memory,
+            "pids": self._choice.pids,
+            "freezer": self._choice.freezer,
+        }
+        found = {
+            name: f"cgroup version {hierarchy.version} at {hierarchy.base}" if hierarchy else ""
+            for name, hierarchy in hierarchies.items()
+        }
+        return found | {"tmp": "disk images on loop devices" if self._images else ""}
 
     def _missing_limits(self) -> list[str]:
         missing = []

@@ -138,7 +138,8 @@ class LaunchedDriver:
         self._data_dir = data_dir
         self._link: Link | None = None
         self._opening: asyncio.Task[list[str]] | None = None
-        self._sandboxes: dict[str, LaunchedSandbox] = {}
+        self.found: dict[str, str] = {}
+        """What the launcher uses for memory, pids, freezer, tmp: in words, empty where it has none."""
 
     def configuration(self) -> dict[str, Any]:
         """The launcher's `open` request. Raises SandboxError."""
@@ -163,13 +164,14 @@ class LaunchedDriver:
         old, self._link = self._link, None
         if old is not None:
             await old.close()
-        link = Link(on_lost=self._sandboxes.clear)
+        link = Link()
         try:
             reply, _ = await link.ask("open", **self.configuration())
         except BaseException:
             await link.close()
             raise
         self._link = link
+        self.found = reply.get("found", {})
         missing: list[str] = reply["missing"]
         return missing
 
@@ -193,9 +195,7 @@ class LaunchedDriver:
             processes=spec.processes,
             file_descriptors=spec.file_descriptors,
         )
-        sandbox = self.sandbox(link, spec, reply)
-        self._sandboxes[spec.sandbox_id] = sandbox
-        return sandbox
+        return self.sandbox(link, spec, reply)
 
     async def close(self) -> None:
         link, self._link = self._link, None

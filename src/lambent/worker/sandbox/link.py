@@ -30,8 +30,7 @@ Reply = tuple[dict[str, Any], list[int]]
 class Link:
     """One launcher process and the conversation with it. Used from one event loop."""
 
-    def __init__(self, on_lost: Callable[[], None]) -> None:
-        self._on_lost = on_lost
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -145,7 +144,6 @@ class Link:
         exits, self._exits = self._exits, {}
         for on_exit in exits.values():
             self._loop.call_soon(on_exit, Exit(signal=9))
-        self._on_lost()
 
     async def close(self) -> None:
         """Let the launcher take everything away and end."""
