@@ -1,0 +1,16 @@
+"""Functions for the tests of the whole, on the server that they share."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from live_functions import Functions, assert_nothing_left
+
+
+@pytest.fixture
+def functions(server: Any) -> Iterator[Functions]:
+    """Functions of one test. When it is over they are deleted, and nothing of them is left on the machine."""
+    made = Functions(server.client("lambda"))
+    yield made
+    made.delete_all()
+    assert_nothing_left(server.data_dir)
