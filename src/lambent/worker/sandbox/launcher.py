@@ -95,6 +95,9 @@ class Launcher:
             self._send({"n": request["n"], "error": str(error)})
 
     def _obey(self, request: dict[str, Any]) -> None:
+        if request["do"] not in ("open", "create") and request["id"] not in self._cells:
+            self._send({"n": request["n"], "error": f"there is no sandbox {request['id']}"})
+            return
         match request["do"]:
             case "open":
                 self._way = Plain(request) if request["way"] == "process" else Confinement(request)
@@ -209,8 +212,13 @@ class Launcher:
             self._kill(cell)
             return
         del self._cells[cell.name]
-        self._way.destroy(cell)
-        self._send({"n": cell.destroy_number})
+        try:
+            self._way.destroy(cell)
+        except OSError as error:
+            # One that can not be taken away must not end the others; its user id stays taken.
+            self._send({"n": cell.destroy_number, "error": f"sandbox {cell.name} could not be taken away: {error}"})
+        else:
+            self._send({"n": cell.destroy_number})
 
     def _leave(self) -> None:
         self._leaving = True

