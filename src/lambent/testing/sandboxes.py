@@ -119,7 +119,7 @@ class Bench:
 @asynccontextmanager
 async def open_bench(driver: str, data_dir: Path | None = None) -> AsyncIterator[Bench]:
     """A bench of its own on disk, beside `data_dir` if one is given; all of it is gone afterwards."""
-    beside = Path("/var/tmp") if data_dir is None else data_dir.parent
+    beside = Path("/var/tmp") if data_dir is None else data_dir.parent  # noqa: S108 - on disk, unlike /tmp
     place = Path(tempfile.mkdtemp(prefix="lambent-test-", dir=beside))
     place.chmod(0o755)
     code = place / "code"
