@@ -4,13 +4,11 @@ Owns the order and the form of the findings, and looks at the disk itself; the p
 looked at by those who use them.
 """
 
-import asyncio
 import json
 import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,32 +16,11 @@ from pathlib import Path
 from lambent.server.listening import ListenError, listen
 from lambent.settings import Settings
 from lambent.worker.runtimes.catalog import Runtimes
-from lambent.worker.sandbox.driver import Driver, Exit, Program, SandboxError, SandboxSpec
-from lambent.worker.sandbox.drivers import make_driver
+from lambent.worker.sandbox import drivers
+from lambent.worker.sandbox.probe import Finding as SandboxFinding
 
 # Below this a package, its unpacked form and the logs of a day may not fit.
 _FREE_BYTES = 1 << 30
-
-# How long a trial of the sandbox may take on a busy machine.
-_TRIAL_S = 30
-
-_CGROUPS = (
-    "Run the server as root, or where control groups are handed to it: "
-    "systemd-run --user --scope -p Delegate=yes lambent serve"
-)
-# By a word in the sentence that tells of the missing protection.
-_PROTECTIONS = {
-    "cgroup": _CGROUPS,
-    "mkfs.ext4": "Install e2fsprogs.",
-    "only root may attach": "Run the server as root, or count the size of /tmp as memory.",
-    "not disk": "Let the server use loop devices (/dev/loop-control), or count the size of /tmp as memory.",
-}
-_ISOLATE = "Leave --sandbox process away unless you trust every function."
-_NAMESPACE_SWITCHES = (
-    ("kernel.unprivileged_userns_clone", "0", "Set to 1"),
-    ("kernel.apparmor_restrict_unprivileged_userns", "1", "Set to 0"),
-    ("user.max_user_namespaces", "0", "Set to 10000"),
-)
 
 _LANGUAGES = {
     "python": "Install a CPython from 3.9 up, with pyenv, uv or the system's packages; --python-search names others.",
@@ -86,9 +63,20 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield look_at_disk("data directory", settings.data_dir, "--data-dir")
     yield look_at_disk("runtimes directory", settings.runtimes_dir, "--runtimes-dir")
     yield from look_at_runtimes(settings)
-    with tempfile.TemporaryDirectory(prefix="lambent-doctor-", dir="/var/tmp") as directory:  # on disk, unlike /tmp
-        driver = make_driver(settings.sandbox, Path(directory), settings.sandbox_uid_base, settings.sandbox_uid_count)
-        yield from look_at_sandbox(driver)
+    if settings.sandbox == "process":
+        detail = "none: functions can do what the server can"
+        yield Finding(
+            "isolation", Grade.LIMITED, detail, "Leave --sandbox process away, unless you trust every function."
+        )
+    else:
+        yield from map(judge, drivers.examine(settings.sandbox_uid_base, settings.sandbox_uid_count))
+
+
+def judge(found: SandboxFinding) -> Finding:
+    """What the worker found, in our grades."""
+    if found.ok:
+        return Finding(found.name, Grade.GOOD, found.explanation)
+    return Finding(found.name, Grade.MISSING if found.needed else Grade.LIMITED, found.explanation, found.mend)
 
 
 def report(findings: Iterable[Finding], *, colour: bool) -> str:
@@ -112,54 +100,6 @@ def look_at_port(host: str, port: int, *, without_authentication_allowed: bool) 
     except ListenError as error:
         return Finding(subject, Grade.MISSING, str(error))
     return Finding(subject, Grade.GOOD, "free")
-
-
-def look_at_sandbox(driver: Driver) -> Iterator[Finding]:
-    """Whether a sandbox can be made and a program run in it, by doing so, and which protections it would lack."""
-    try:
-        missing = asyncio.run(_try_sandbox(driver))
-    except (SandboxError, TimeoutError) as error:
-        yield Finding("sandbox", Grade.MISSING, f"none can be made: {error}", _mend_namespaces())
-        return
-    yield Finding("sandbox", Grade.GOOD, f"a program ran in one ({driver.name})")
-    for sentence in missing:
-        mend = next((mend for word, mend in _PROTECTIONS.items() if word in sentence), "")
-        yield Finding("protection", Grade.LIMITED, sentence, mend)
-    if driver.name == "process":
-        yield Finding("isolation", Grade.LIMITED, "there is none: functions can do what the server can", _ISOLATE)
-    elif not missing:
-        yield Finding("protections", Grade.GOOD, "all there: namespaces, system-call filter, limits, /tmp on disk")
-
-
-async def _try_sandbox(driver: Driver) -> Sequence[str]:
-    """Run a program in a sandbox. Returns the missing protections. Raises SandboxError, TimeoutError."""
-    try:
-        async with asyncio.timeout(_TRIAL_S):
-            missing = await driver.open()
-            sandbox = await driver.create(SandboxSpec("doctor", (), (), memory_mib=128, ephemeral_mib=64))
-            try:
-                ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
-                running = await sandbox.start(Program(("/usr/bin/true",), {}, directory="/"), ended.set_result)
-                running.runtime_api.close()
-                running.endpoint.close()
-                os.close(running.output)
-                how = await ended
-            finally:
-                await sandbox.destroy()
-    finally:
-        await driver.close()
-    if how.code != 0:
-        raise SandboxError(how.launch_error or f"a program that only ends did not do so well: {how}")
-    return missing
-
-
-def _mend_namespaces() -> str:
-    """What usually keeps an ordinary user from making namespaces."""
-    for switch, refuses, advice in _NAMESPACE_SWITCHES:
-        file = Path("/proc/sys") / switch.replace(".", "/")
-        if file.is_file() and file.read_text().strip() == refuses:
-            return f"{advice} (sysctl {switch}), or run the server as root."
-    return "User namespaces may be forbidden here, as they are in most containers; --sandbox process is no isolation."
 
 
 def look_at_runtimes(settings: Settings) -> Iterator[Finding]:

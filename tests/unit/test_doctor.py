@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lambent.__main__ import main
-from lambent.doctor import Finding, Grade, look_at_disk, look_at_port, look_at_sandbox, report
-from lambent.worker.sandbox.driver import SandboxError, SandboxSpec
-from lambent.worker.sandbox.process import ProcessDriver
+from lambent.doctor import Finding, Grade, examine, judge, look_at_disk, look_at_port, report
+from lambent.settings import Settings
+from lambent.worker.sandbox.probe import Finding as SandboxFinding
 
 
 def test_a_taken_port_is_found_with_who_holds_it() -> None:
@@ -51,38 +51,17 @@ def test_a_place_that_is_no_directory_can_not_be_used(tmp_path: Path) -> None:
     assert "--data-dir" in found.mend
 
 
-class RefusingDriver:
-    """A machine that makes no sandboxes, or none with all protections."""
-
-    name = "refusing"
-
-    def __init__(self) -> None:
-        self.closed = False
-
-    async def open(self) -> list[str]:
-        return []
-
-    async def create(self, spec: SandboxSpec) -> None:
-        raise SandboxError("no namespaces here")
-
-    async def close(self) -> None:
-        self.closed = True
+def test_what_the_server_does_not_run_without_is_missing_and_the_rest_limited() -> None:
+    assert judge(SandboxFinding("a", True, "there", needed=True)) == Finding("a", Grade.GOOD, "there")
+    assert judge(SandboxFinding("a", False, "not there", "get it", needed=True)).grade is Grade.MISSING
+    assert judge(SandboxFinding("a", False, "not there", "get it")) == Finding(
+        "a", Grade.LIMITED, "not there", "get it"
+    )
 
 
-def test_a_sandbox_that_can_not_be_made_is_missing_with_the_reason_and_a_way_out() -> None:
-    driver = RefusingDriver()
-    (found,) = look_at_sandbox(driver)
-    assert (found.subject, found.grade) == ("sandbox", Grade.MISSING)
-    assert "no namespaces here" in found.detail
-    assert found.mend
-    assert driver.closed
-
-
-def test_a_sandbox_is_tried_by_running_a_program_in_it(data_dir: Path) -> None:
-    tried, isolation = look_at_sandbox(ProcessDriver(data_dir))
-    assert (tried.subject, tried.grade) == ("sandbox", Grade.GOOD)
-    assert isolation.grade is Grade.LIMITED
-    assert "there is none" in isolation.detail
+def test_without_isolation_the_report_says_that_there_is_none() -> None:
+    found = [finding for finding in examine(Settings(port=0, sandbox="process")) if finding.subject == "isolation"]
+    assert [finding.grade for finding in found] == [Grade.LIMITED]
 
 
 def test_a_report_says_below_a_finding_how_to_mend_it() -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from lambent.core.environment import (
-    Answered,
     AnswerCaller,
+    Answered,
     Assigned,
     BecomeAvailable,
     Deadline,
