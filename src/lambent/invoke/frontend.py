@@ -63,7 +63,8 @@ async def invoke(frontend: Frontend, call: Call) -> Reply:
         request_id=call.request_id,
         invoked_arn=invoked_arn,
         payload=payload,
-        content_type=call.headers.get("content-type") or "application/json",
+        # Whatever the request names: SDKs send application/octet-stream, and a runtime parses JSON only as such.
+        content_type="application/json",
         client_context=client_context,
         trace_id=trace_id,
         wants_tail=wants_tail,

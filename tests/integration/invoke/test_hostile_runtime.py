@@ -38,7 +38,7 @@ def raw(data):
                 if not more:
                     return told.decode("latin-1")
                 told += more
-        except ConnectionResetError:
+        except OSError:  # reset, or a broken pipe
             return "reset"
 
 def next_event():
