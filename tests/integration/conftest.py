@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from live_functions import Functions, assert_nothing_left
+from live_functions import Functions, assert_nothing_left, leftovers
 
 
 @pytest.fixture
 def functions(server: Any) -> Iterator[Functions]:
     """Functions of one test. When it is over they are deleted, and nothing of them is left on the machine."""
+    before = leftovers(server.data_dir)
     made = Functions(server.client("lambda"))
     yield made
     made.delete_all()
-    assert_nothing_left(server.data_dir)
+    assert_nothing_left(server.data_dir, before)

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,12 +138,12 @@ def leftovers(data_dir: Path) -> set[str]:
     return processes(data_dir) | control_groups(data_dir) | mounts(data_dir) | loop_devices(data_dir) | files(data_dir)
 
 
-def assert_nothing_left(data_dir: Path) -> None:
-    """Within the time that it takes to end an environment."""
+def assert_nothing_left(data_dir: Path, before: Collection[str] = ()) -> None:
+    """Beyond what was there before, within the time that it takes to end an environment."""
     deadline = time.monotonic() + WITHIN_S
-    while leftovers(data_dir) and time.monotonic() < deadline:
+    while leftovers(data_dir).difference(before) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert leftovers(data_dir) == set()
+    assert leftovers(data_dir).difference(before) == set()
 
 
 def processes(data_dir: Path) -> set[str]:
@@ -205,8 +205,10 @@ def loop_devices(data_dir: Path) -> set[str]:
 
 
 def files(data_dir: Path) -> set[str]:
-    """Beside the templates of disk images, one for each size of /tmp."""
-    return {str(path) for path in (data_dir / "sandbox").glob("*") if not re.fullmatch(r"tmp-\d+\.ext4", path.name)}
+    """Beside the lock and the templates of disk images, one for each size of /tmp."""
+    return {
+        str(path) for path in (data_dir / "sandbox").glob("*") if not re.fullmatch(r"lock|tmp-\d+\.ext4", path.name)
+    }
 
 
 def open_descriptors(process: int) -> int:
@@ -222,4 +224,18 @@ def descendants(process: int) -> list[int]:
                 found += map(int, task.read_text().split())
             except OSError:
                 continue
+    return found
+
+
+def living(known: list[int]) -> dict[int, str]:
+    """Those of the processes that still run, with their commands. One that has ended and whose new parent, the
+    machine's init, has not yet looked is not living."""
+    found = {}
+    for process in known:
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+            if state not in "ZX":
+                found[process] = Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
     return found
