@@ -13,12 +13,14 @@ fast.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import select
 import signal
 import socket
 import sys
+import time
 from typing import Any, Protocol
 
 from lambent.worker.sandbox import kernel
@@ -28,6 +30,7 @@ from lambent.worker.sandbox.plain import Plain
 from lambent.worker.sandbox.run import Cell, Run
 
 PACKET = 1 << 18
+_TURN_WITHIN_S = 30.0
 
 
 class Way(Protocol):
@@ -58,6 +61,8 @@ class Launcher:
         self._poll.register(connection.fileno(), select.EPOLLIN)
         self._poll.register(self._wake_read, select.EPOLLIN)
         self._leaving = False
+        self._turn = -1
+        """The lock of the directory, kept to the end of this process."""
 
     def serve(self) -> None:
         while not (self._leaving and not self._cells):
@@ -100,6 +105,7 @@ class Launcher:
             return
         match request["do"]:
             case "open":
+                self._turn = _take_turn(request["directory"])
                 self._way = Plain(request) if request["way"] == "process" else Confinement(request)
                 self._send({"n": request["n"], **self._way.open()})
             case "create":
@@ -225,6 +231,23 @@ class Launcher:
         self._poll.unregister(self._connection.fileno())
         for cell in list(self._cells.values()):
             self._destroy(cell)
+
+
+def _take_turn(directory: str) -> int:
+    """Wait until the launcher of a server that was killed has taken its sandboxes away: it would take ours along with
+    the groups that we share by name. Raises OSError."""
+    lock = os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _TURN_WITHIN_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                os.close(lock)
+                raise TimeoutError("the sandboxes of the last server here are still being taken away") from error
+            time.sleep(0.005)
+        else:
+            return lock
 
 
 def main() -> None:
