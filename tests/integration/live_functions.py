@@ -205,9 +205,9 @@ def loop_devices(data_dir: Path) -> set[str]:
 
 
 def files(data_dir: Path) -> set[str]:
-    """Beside the lock and the templates of disk images, one for each size of /tmp."""
+    """Beside the templates of disk images, one for each size of /tmp."""
     return {
-        str(path) for path in (data_dir / "sandbox").glob("*") if not re.fullmatch(r"lock|tmp-\d+\.ext4", path.name)
+        str(path) for path in (data_dir / "sandbox").glob("*") if not re.fullmatch(r"tmp-\d+\.ext4", path.name)
     }
 
 

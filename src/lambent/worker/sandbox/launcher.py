@@ -236,7 +236,7 @@ class Launcher:
 def _take_turn(directory: str) -> int:
     """Wait until the launcher of a server that was killed has taken its sandboxes away: it would take ours along with
     the groups that we share by name. Raises OSError."""
-    lock = os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     deadline = time.monotonic() + _TURN_WITHIN_S
     while True:
         try:

@@ -1,0 +1,135 @@
+"""The worker in a process of its own, over its Unix socket: nothing else joins it to the server."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+import pytest
+from live_functions import Functions, assert_nothing_left, descendants, eventually, leftovers, living
+
+FUNCTION = """
+import json, os, time, boto3
+
+def handler(event, context):
+    print("its own line")
+    if event.get("crash"):
+        os._exit(1)
+    if event.get("call"):
+        told = boto3.client("lambda").invoke(FunctionName=event["call"], Payload=json.dumps(event["with"]).encode())
+        return {"told": json.load(told["Payload"]), "arn": boto3.client("sts").get_caller_identity()["Arn"]}
+    time.sleep(event.get("sleep", 0))
+    return event
+"""
+
+
+@dataclass
+class Worker:
+    """A `lambent worker` process."""
+
+    data_dir: Path
+    process: subprocess.Popen[str] = field(init=False)
+
+    @property
+    def socket(self) -> Path:
+        return self.data_dir.with_name("worker.sock")
+
+    def start(self) -> "Worker":
+        command = [sys.executable, "-m", "lambent", "worker", "--socket", str(self.socket)]
+        with open(self.data_dir.with_name("worker.log"), "ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--data-dir", str(self.data_dir)], stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline()
+        assert said.startswith("Lambent's worker is ready"), self.data_dir.with_name("worker.log").read_text()
+        return self
+
+    def end(self, number: int) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout=60)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+@dataclass(frozen=True)
+class Pair:
+    server: Any
+    worker: Worker
+    functions: Functions
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[Pair]:
+    worker = Worker(data_dir).start()
+    server = type(request.getfixturevalue("server"))(data_dir, ("--worker-socket", str(worker.socket))).start()
+    yield Pair(server, worker, Functions(server.client("lambda")))
+    assert server.stop() == 0
+    assert worker.end(signal.SIGTERM) == 0
+    assert_nothing_left(data_dir)
+
+
+def test_functions_run_log_fail_and_call_lambent_from_a_worker_of_its_own(pair: Pair) -> None:
+    function = pair.functions.create(FUNCTION, Timeout=30)
+    answer = function.invoke({"a": 1})
+    assert answer.document == {"a": 1}
+    assert answer.lines[:2] == [f"START RequestId: {answer.request_id} Version: $LATEST", "its own line"]
+    assert answer.report.startswith(f"REPORT RequestId: {answer.request_id}\t")
+    assert function.invoke({"crash": 1}).document["errorType"] == "Runtime.ExitError"
+    echo = pair.functions.create(FUNCTION)
+    big = {"text": "x" * 3_000_000}
+    told = function.invoke({"call": echo.name, "with": big}).document
+    assert told["told"] == big
+    assert told["arn"].endswith(f":assumed-role/function/{function.name}")
+    # They are the worker's processes, not the server's.
+    assert leftovers(pair.server.data_dir)
+    assert len(descendants(pair.server.process.pid)) == 1
+
+
+def test_what_a_killed_worker_was_doing_is_answered_and_its_environments_are_gone(pair: Pair) -> None:
+    function = pair.functions.create(FUNCTION, Timeout=60)
+    function.invoke({})
+    everything = descendants(pair.worker.process.pid)
+    with ThreadPoolExecutor(1) as caller:
+        waiting = caller.submit(function.invoke, {"sleep": 50})
+        eventually(lambda: began(pair.server.data_dir) == 2)
+        pair.worker.end(signal.SIGKILL)
+        with pytest.raises(botocore.exceptions.ClientError) as lost:
+            waiting.result(timeout=20)
+    assert lost.value.response["Error"]["Code"] == "ServiceException"
+    assert lost.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    with pytest.raises(botocore.exceptions.ClientError) as none:
+        function.invoke({})
+    assert none.value.response["Error"]["Code"] == "ServiceException"
+    pair.worker.start()
+    assert eventually(lambda: answer_or_none(function)) == {"a": 1}
+    assert living(everything) == {}
+
+
+def test_a_server_that_is_killed_takes_its_environments_along_and_the_worker_serves_the_next(pair: Pair) -> None:
+    function = pair.functions.create(FUNCTION)
+    function.invoke({})
+    assert leftovers(pair.server.data_dir)
+    pair.server.kill()
+    assert_nothing_left(pair.server.data_dir)
+    pair.server.start()
+    assert function.invoke({"a": 2}, client=pair.server.client("lambda")).document == {"a": 2}
+
+
+def began(data_dir: Path) -> int:
+    return sum(file.read_text().count('"entry":"began"') for file in (data_dir / "ledger").glob("*"))
+
+
+def answer_or_none(function: Any) -> Any:
+    """None as long as the server has not found its worker again."""
+    try:
+        return function.invoke({"a": 1}).document
+    except botocore.exceptions.ClientError:
+        return None
