@@ -1,8 +1,10 @@
 """What the two drivers share: a driver that owns a launcher, and a sandbox that lives in it."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,7 +70,12 @@ class LaunchedSandbox:
 
     def _exited(self, how: Exit) -> None:
         on_exit, self._on_exit = self._on_exit, None
-        self._process = 0
+        process, self._process = self._process, 0
+        if process and not self._link.alive:
+            # The launcher died under it. bubblewrap's processes ask the kernel to die with their parent, but one that
+            # had not come to asking when its parent died lives on.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
         if self._gone is not None:
             self._gone.set()
         self._gone = None
