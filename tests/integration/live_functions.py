@@ -206,9 +206,7 @@ def loop_devices(data_dir: Path) -> set[str]:
 
 def files(data_dir: Path) -> set[str]:
     """Beside the templates of disk images, one for each size of /tmp."""
-    return {
-        str(path) for path in (data_dir / "sandbox").glob("*") if not re.fullmatch(r"tmp-\d+\.ext4", path.name)
-    }
+    return {str(path) for path in (data_dir / "sandbox").glob("*") if not re.fullmatch(r"tmp-\d+\.ext4", path.name)}
 
 
 def open_descriptors(process: int) -> int:

@@ -179,11 +179,12 @@ class Relay(asyncio.Protocol):
         self._port = port
         self._near: asyncio.Transport | None = None
         self._far: asyncio.Transport | None = None
+        self._early: list[bytes] = []
+        """What came before the far side was there: what one read gives, for then reading is paused."""
         self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._near = cast("asyncio.Transport", transport)  # those of uvloop are no subclasses of it
-        self._near.pause_reading()
         self._connecting = asyncio.get_running_loop().create_task(self._connect(self._near))
 
     async def _connect(self, near: asyncio.Transport) -> None:
@@ -194,11 +195,20 @@ class Relay(asyncio.Protocol):
         except OSError:
             near.abort()
             return
-        near.resume_reading()
+        if self._early:
+            # Reading first: a far side that can not take it all at once pauses it again.
+            near.resume_reading()
+            self._far.writelines(self._early)
+            self._early.clear()
 
     def data_received(self, data: bytes) -> None:
-        assert self._far is not None, "read before the far side was there"
-        self._far.write(data)
+        if self._far is not None:
+            self._far.write(data)
+            return
+        # Not in `connection_made`: uvloop begins to read after it, paused or not.
+        assert self._near is not None, "data before the connection"
+        self._near.pause_reading()
+        self._early.append(data)
 
     def pause_writing(self) -> None:
         if self._far is not None:

@@ -85,7 +85,9 @@ def test_functions_run_log_fail_and_call_lambent_from_a_worker_of_its_own(pair: 
     assert function.invoke({"crash": 1}).document["errorType"] == "Runtime.ExitError"
     echo = pair.functions.create(FUNCTION)
     big = {"text": "x" * 3_000_000}
-    told = function.invoke({"call": echo.name, "with": big}).document
+    called = function.invoke({"call": echo.name, "with": big})
+    assert called.error is None, (called.body, called.tail)
+    told = called.document
     assert told["told"] == big
     assert told["arn"].endswith(f":assumed-role/function/{function.name}")
     # They are the worker's processes, not the server's.
