@@ -47,7 +47,7 @@ def program() -> str:
 
 
 @pytest.fixture
-def aws(program: str, server: Any, tmp_path: Path) -> Aws:
+def aws(program: str, clean_server: Any, tmp_path: Path) -> Aws:
     """Runs the AWS CLI in a folder of its own; the document that it prints, or its text."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = {
@@ -61,7 +61,7 @@ def aws(program: str, server: Any, tmp_path: Path) -> Aws:
     }
 
     def run(*words: str, fails_with: str | None = None) -> Any:
-        command = [program, "--endpoint-url", server.url, *words]
+        command = [program, "--endpoint-url", clean_server.url, *words]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         if fails_with is not None:
             assert done.returncode != 0

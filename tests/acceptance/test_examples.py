@@ -18,12 +18,12 @@ Lambent = Callable[..., Any]
 
 
 @pytest.fixture
-def lambent(server: Any) -> Lambent:
+def lambent(clean_server: Any) -> Lambent:
     """Runs the `lambent` command; the document that it prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAMBENT_"))}
 
     def run(*words: str, data: str = "", code: int = 0) -> Any:
-        command = [sys.executable, "-m", "lambent", *words, "--endpoint", server.url]
+        command = [sys.executable, "-m", "lambent", *words, "--endpoint", clean_server.url]
         done = subprocess.run(command, env=environment, input=data, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)

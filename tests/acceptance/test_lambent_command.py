@@ -41,10 +41,10 @@ Lambent = Callable[..., Finished]
 
 
 @pytest.fixture
-def environment(server: Any) -> dict[str, str]:
+def environment(clean_server: Any) -> dict[str, str]:
     """Variables that lead to the server, with nothing of this machine's AWS settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAMBENT_"))}
-    return {**kept, "LAMBENT_ENDPOINT": server.url, "AWS_CONFIG_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
+    return {**kept, "LAMBENT_ENDPOINT": clean_server.url, "AWS_CONFIG_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.fixture
