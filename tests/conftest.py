@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,11 +100,24 @@ def data_dir() -> Iterator[Path]:
     remove_data_dir(directory)
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    """The server that tests share: it sandboxes with the default driver."""
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """A server on a directory of its own, which must leave well."""
     directory = new_data_dir()
     running = Server(directory).start()
     yield running
     assert running.stop() == 0
     remove_data_dir(directory)
+
+
+@pytest.fixture(scope="session")
+def new_server() -> Callable[[], AbstractContextManager[Server]]:
+    """For tests that share a server among themselves only."""
+    return running_server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The server that tests share: it sandboxes with the default driver."""
+    with running_server() as running:
+        yield running

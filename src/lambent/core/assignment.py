@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-DRAINING_GRACE_US = 20_000
+DRAINING_GRACE_US = 100_000
+"""About what a cold start takes: waiting longer than that would be worse than starting one."""
 
 
 @dataclass(slots=True)
