@@ -146,7 +146,6 @@ def test_an_exception_is_the_functions_answer_and_the_process_lives_on(faulty: F
         ({"do": "sys.exit"}, "Runtime exited with error: exit status 1"),
         ({"do": "segfault"}, "Runtime exited with error: signal: segmentation fault"),
         ({"do": "kill"}, "Runtime exited with error: signal: killed"),
-        ({"do": "memory"}, "Runtime exited with error: signal: killed"),
     ],
     ids=lambda value: "" if isinstance(value, str) else " ".join(map(str, value.values())),
 )
@@ -163,6 +162,16 @@ def test_a_process_that_ends_is_told_as_it_ended_and_is_started_anew(
     assert again.error is None
     assert_framed(again)
     assert "Init Duration" not in again.report, "the start inside an invocation is part of its duration"
+
+
+def test_a_memory_hog_is_killed_alone(server: Any, faulty: Function) -> None:
+    assert_works(faulty)
+    if not control_groups(server.data_dir):
+        pytest.skip("no memory cgroup may be written to here; RLIMIT_DATA gives the function a MemoryError")
+    answer = faulty.invoke({"do": "memory"})
+    assert_failed(answer, EXIT_ERROR, "Runtime exited with error: signal: killed")
+    assert re.search(r"Memory Size: 128 MB\tMax Memory Used: 12[78] MB", answer.report)
+    assert_works(faulty)
 
 
 def test_an_infinite_loop_ends_at_the_timeout(functions: Functions) -> None:
