@@ -142,6 +142,7 @@ class Router:
         self._services = tuple(service(item) if isinstance(item, str) else item for item in services)
         self._by_scope: dict[str, tuple[Service, ...]] = {}
         for item in self._services:
+            assert item.protocols, f"{item.name} speaks no protocol that is served here"
             self._by_scope[item.signing_name] = (*self._by_scope.get(item.signing_name, ()), item)
         self._paths = {
             item: PathTable(item.operations.uris())
