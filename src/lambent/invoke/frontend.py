@@ -80,7 +80,11 @@ async def invoke(frontend: Frontend, call: Call) -> Reply:
         result["FunctionError"] = "Unhandled"
     if completed.tail is not None and wants_tail:
         result["LogResult"] = base64.b64encode(completed.tail).decode()
-    headers = (("X-Amzn-Trace-Id", trace_id), ("X-Amzn-Remapped-Content-Length", "0"))
+    headers = (
+        ("Content-Type", "application/json"),
+        ("X-Amzn-Trace-Id", trace_id),
+        ("X-Amzn-Remapped-Content-Length", "0"),
+    )
     return Reply(result, headers)
 
 

@@ -208,6 +208,12 @@ def test_any_json_goes_in_and_out_unchanged(faulty: Function) -> None:
     assert deep.body == b"[" * 401 + b"]" * 401
 
 
+def test_an_answer_and_an_error_are_told_to_be_json(faulty: Function) -> None:
+    for payload in (b'{"do": "echo", "value": 1}', b'{"do": "raise"}'):
+        given = faulty.client.invoke(FunctionName=faulty.name, Payload=payload)
+        assert given["ResponseMetadata"]["HTTPHeaders"]["content-type"] == "application/json"
+
+
 def test_an_event_may_be_any_json_and_a_missing_one_is_an_empty_object(functions: Functions) -> None:
     function = functions.create("def handler(event, context):\n    return [event]\n")
     for event in (None, 1, "text", [1], {"a": 1}):
