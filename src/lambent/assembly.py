@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import random
 import signal
+import sqlite3
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -40,7 +42,8 @@ from lambent.server.front_door import FrontDoor, health_page
 from lambent.server.http_protocol import Connections
 from lambent.server.listening import ListenError, listen, url_of
 from lambent.settings import Settings
-from lambent.store import functions
+from lambent.store import aliases, functions
+from lambent.store.changes import Change
 from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.store.secret import read_or_make
@@ -133,7 +136,7 @@ async def _open_server(
     configuration = ServingConfiguration()
     configuration.on_superseded = dispatcher.supersede
     store.subscribe(configuration.apply)
-    for change in await store.read(lambda connection: list(functions.load_all(connection))):
+    for change in await store.read(_load_all):
         configuration.apply(change)
 
     control = Control(
@@ -146,7 +149,8 @@ async def _open_server(
     preparation = Preparation(control, runtimes)
     handlers = _handlers(
         {
-            "lambda": control_operations(control) | invoke_operations(Frontend(configuration, dispatcher, clock)),
+            "lambda": control_operations(control)
+            | invoke_operations(Frontend(configuration, dispatcher, clock, random.random)),
             "logs": logs_operations(logs),
             "iam": iam_operations(Roles(store, clock)),
             "sts": sts_operations(),
@@ -167,6 +171,10 @@ async def _open_server(
         )
     )
     return dispatcher, connections
+
+
+def _load_all(connection: sqlite3.Connection) -> list[Change]:
+    return [*functions.load_all(connection), *aliases.load_all(connection)]
 
 
 async def _open_worker(

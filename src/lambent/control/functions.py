@@ -5,7 +5,7 @@ from typing import Any
 
 from lambent.control import code_links, configuration
 from lambent.control.dependencies import Control, Operation
-from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found
+from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import function_configuration, listed_configuration
 from lambent.control.source import archive_given
@@ -14,7 +14,7 @@ from lambent.core.errors import InvalidParameterValueException, ResourceConflict
 from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Package
 from lambent.core.function_state import CREATED
 from lambent.core.limits import FUNCTION_NAME_CHARACTERS
-from lambent.store import functions
+from lambent.store import aliases, functions
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call, Reply
 
@@ -118,8 +118,20 @@ async def delete_function(deps: Control, call: Call) -> Reply:
         raise InvalidParameterValueException("$LATEST version cannot be deleted without deleting the function.")
     if not is_version_number(qualifier):
         raise InvalidParameterValueException("Deletion of aliases is not currently supported.")
-    # A version that is not there, in a function that is: the answer is the same.
-    await deps.store.run(lambda connection: functions.delete_version(connection, function, qualifier))
+
+    def transaction(connection: WritingConnection) -> None:
+        names = aliases.names_running(connection, function, qualifier)
+        if names:
+            listed = ", ".join(names)
+            raise ResourceConflictException(
+                f"Unable to delete version because the following aliases reference it: [{listed}]"
+            )
+        # A version that is not there, in a function that is: the answer is the same.
+        functions.delete_version(connection, function, qualifier)
+
+    # No version has a number of so many digits.
+    if version_meant(qualifier) is not None:
+        await deps.store.run(transaction)
     return Reply({}, status=204)
 
 

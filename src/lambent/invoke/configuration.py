@@ -1,4 +1,4 @@
-"""What the data plane knows of the functions: an immutable snapshot per version, held in memory.
+"""What the data plane knows of the functions: an immutable snapshot per version, and the aliases, held in memory.
 
 The store feeds its changes in here; an invocation reads nothing else. Owns no decision: `frontend` interprets.
 """
@@ -6,9 +6,10 @@ The store feeds its changes in here; an invocation reads nothing else. Owns no d
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lambent.core.alias import Alias
 from lambent.core.arn import function_arn
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
-from lambent.store.changes import Change, FunctionRemoved, VersionChanged, VersionRemoved
+from lambent.store.changes import AliasChanged, AliasRemoved, Change, FunctionRemoved, VersionChanged, VersionRemoved
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,14 @@ def _serving(version: FunctionVersion) -> Serving:
 
 
 class ServingConfiguration:
-    """Snapshots by function and version. `on_superseded` is told the pool that gets no invocation any more."""
+    """Snapshots by function and version, aliases by function and name.
+
+    `on_superseded` is told the pool that gets no invocation any more.
+    """
 
     def __init__(self) -> None:
         self._functions: dict[FunctionName, dict[str, Snapshot]] = {}
+        self._aliases: dict[FunctionName, dict[str, Alias]] = {}
         self.on_superseded: Callable[[str], None] = lambda _pool_id: None
 
     def apply(self, change: Change) -> None:
@@ -58,13 +63,23 @@ class ServingConfiguration:
                 snapshot = self._functions.get(function, {}).pop(version, None)
                 self._supersede(snapshot)
             case FunctionRemoved(function):
+                self._aliases.pop(function, None)
                 for snapshot in self._functions.pop(function, {}).values():
                     self._supersede(snapshot)
+            case AliasChanged(alias):
+                self._aliases.setdefault(alias.function, {})[alias.name] = alias
+            case AliasRemoved(function, name):
+                self._aliases.get(function, {}).pop(name, None)
 
     def _supersede(self, snapshot: Snapshot | None) -> None:
         if snapshot is not None and snapshot.serving is not None:
             self.on_superseded(snapshot.serving.pool_id)
 
-    def find(self, function: FunctionName, qualifier: str | None) -> Snapshot | None:
+    def find(self, function: FunctionName, version: str = LATEST) -> Snapshot | None:
         versions = self._functions.get(function)
-        return None if versions is None else versions.get(qualifier or LATEST)
+        return None if versions is None else versions.get(version)
+
+    def alias(self, function: FunctionName, name: str) -> Alias | None:
+        """No version has a name that an alias may have."""
+        aliases = self._aliases.get(function)
+        return None if aliases is None else aliases.get(name)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from lambent.clock import Clock
+from lambent.core.alias import choose_version
 from lambent.core.arn import function_arn, resolve_name
 from lambent.core.errors import (
     InvalidRequestContentException,
@@ -36,11 +37,12 @@ _json_skim = msgspec.json.Decoder(msgspec.Raw)
 
 @dataclass(frozen=True, slots=True)
 class Frontend:
-    """What Invoke needs."""
+    """What Invoke needs. `draw` gives evenly distributed numbers in [0, 1), by which weighted aliases choose."""
 
     configuration: ServingConfiguration
     dispatcher: Dispatcher
     clock: Clock
+    draw: Callable[[], float]
 
 
 async def invoke(frontend: Frontend, call: Call) -> Reply:
@@ -93,7 +95,11 @@ def _resolve(frontend: Frontend, call: Call) -> tuple[Serving, str]:
     function, qualifier = resolve_name(
         call.params["FunctionName"], call.params.get("Qualifier"), account=call.caller.account, region=call.region
     )
-    snapshot = frontend.configuration.find(function, qualifier)
+    version = qualifier or LATEST
+    alias = None if qualifier is None else frontend.configuration.alias(function, qualifier)
+    if alias is not None:
+        version = choose_version(alias, frontend.draw)
+    snapshot = frontend.configuration.find(function, version)
     if snapshot is None:
         missing = function_arn(function, qualifier or LATEST)
         raise ResourceNotFoundException(f"Function not found: {missing}")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lambent.core.alias import Alias
 from lambent.core.function import FunctionName, FunctionVersion
 
 
@@ -22,9 +23,22 @@ class VersionRemoved:
 
 @dataclass(frozen=True, slots=True)
 class FunctionRemoved:
-    """The function is gone, with all its versions."""
+    """The function is gone, with all its versions and aliases."""
 
     function: FunctionName
 
 
-Change = VersionChanged | VersionRemoved | FunctionRemoved
+@dataclass(frozen=True, slots=True)
+class AliasChanged:
+    """An alias is new or different. The versions that it names are there."""
+
+    alias: Alias
+
+
+@dataclass(frozen=True, slots=True)
+class AliasRemoved:
+    function: FunctionName
+    name: str
+
+
+Change = VersionChanged | VersionRemoved | FunctionRemoved | AliasChanged | AliasRemoved

@@ -102,7 +102,7 @@ def last_published(connection: sqlite3.Connection, function: FunctionName) -> Fu
 
 
 def delete(connection: WritingConnection, function: FunctionName) -> bool:
-    """Remove a function with all its versions. False if it is not there."""
+    """Remove a function with all its versions and aliases. False if it is not there."""
     gone = connection.execute(_SQL["delete_function"], _key(function, LATEST)).rowcount > 0
     if gone:
         connection.changed(FunctionRemoved(function))
@@ -110,7 +110,7 @@ def delete(connection: WritingConnection, function: FunctionName) -> bool:
 
 
 def delete_version(connection: WritingConnection, function: FunctionName, version: str) -> bool:
-    """Remove one published version. False if it is not there."""
+    """Remove one published version, which no alias names. False if it is not there."""
     assert version != LATEST
     gone = connection.execute(_SQL["delete_version"], _key(function, version)).rowcount > 0
     if gone:

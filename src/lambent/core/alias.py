@@ -1,0 +1,39 @@
+"""Aliases: names for versions of a function, and which version one invocation by such a name runs.
+
+Source: developer guide, "Create an alias for a Lambda function" and "Implement Lambda canary deployments using a
+weighted alias".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lambent.core.function import FunctionName
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The second version of an alias, and its share of the invocations: from 0.0, none, to 1.0, all."""
+
+    version: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """`version` gets what `routing` leaves; with a routing, neither of the two is `$LATEST`."""
+
+    function: FunctionName
+    name: str
+    version: str
+    revision_id: str
+    description: str = ""
+    routing: Routing | None = None
+
+
+def choose_version(alias: Alias, draw: Callable[[], float]) -> str:
+    """The version that one invocation runs. `draw` gives a number from 0.0 up to but not including 1.0, evenly, and is
+    asked only where there is a choice."""
+    routing = alias.routing
+    if routing is not None and draw() < routing.weight:
+        return routing.version
+    return alias.version
