@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from lambent.control import aliases, function_code, function_configuration, functions, versions
+from lambent.control import aliases, event_invoke, function_code, function_configuration, functions, versions
 from lambent.control.dependencies import Control, Operation
 from lambent.wire.call import Handler
 
@@ -12,6 +12,7 @@ OPERATIONS: dict[str, Operation] = {
     **function_configuration.OPERATIONS,
     **versions.OPERATIONS,
     **aliases.OPERATIONS,
+    **event_invoke.OPERATIONS,
 }
 
 

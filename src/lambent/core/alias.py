@@ -7,7 +7,7 @@ weighted alias".
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lambent.core.function import FunctionName
+from lambent.core.function import LATEST, FunctionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,11 @@ class Alias:
     revision_id: str
     description: str = ""
     routing: Routing | None = None
+
+
+def is_alias_name(qualifier: str) -> bool:
+    """Whether a qualifier can be an alias's name: it is not that of a version."""
+    return qualifier != LATEST and not qualifier.isdecimal()
 
 
 def choose_version(alias: Alias, draw: Callable[[], float]) -> str:

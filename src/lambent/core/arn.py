@@ -22,6 +22,12 @@ _IDENTIFIER = re.compile(
 )
 
 
+_FULL = re.compile(
+    r"arn:aws[a-zA-Z-]*:lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):function:(?P<name>[a-zA-Z0-9-_]+)"
+    r"(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
+)
+
+
 def partition_of(region: str) -> str:
     """The partition that a region is in, from the prefix of its name."""
     if region.startswith("cn-"):
@@ -34,6 +40,14 @@ def partition_of(region: str) -> str:
 def function_arn(function: FunctionName, qualifier: str | None = None) -> str:
     arn = f"arn:{partition_of(function.region)}:lambda:{function.region}:{function.account}:function:{function.name}"
     return arn if qualifier is None else f"{arn}:{qualifier}"
+
+
+def read_function_arn(arn: str) -> tuple[FunctionName, str | None] | None:
+    """The function and the qualifier that a full ARN names, or None where it is no function's."""
+    match = _FULL.fullmatch(arn)
+    return (
+        None if match is None else (FunctionName(match["account"], match["region"], match["name"]), match["qualifier"])
+    )
 
 
 def runtime_version_arn(region: str, runtime: str) -> str:
