@@ -2,7 +2,15 @@
 
 from functools import partial
 
-from lambent.control import aliases, event_invoke, function_code, function_configuration, functions, versions
+from lambent.control import (
+    aliases,
+    event_invoke,
+    function_code,
+    function_configuration,
+    function_urls,
+    functions,
+    versions,
+)
 from lambent.control.dependencies import Control, Operation
 from lambent.wire.call import Handler
 
@@ -13,6 +21,7 @@ OPERATIONS: dict[str, Operation] = {
     **versions.OPERATIONS,
     **aliases.OPERATIONS,
     **event_invoke.OPERATIONS,
+    **function_urls.OPERATIONS,
 }
 
 
