@@ -31,7 +31,7 @@ from lambent.invoke.configuration import ServingConfiguration
 from lambent.invoke.dispatcher import Dispatcher
 from lambent.invoke.frontend import Frontend
 from lambent.invoke.operations import operations as invoke_operations
-from lambent.invoke.worker_link import WorkerLink
+from lambent.invoke.worker_link import WorkerLink, WorkerUnreachable
 from lambent.observe.ledger import Ledger
 from lambent.observe.log_store import LogStore
 from lambent.observe.operations import operations as logs_operations
@@ -79,7 +79,7 @@ def _run(work: Coroutine[Any, Any, None], settings: Settings) -> int:
     refusals: list[BaseException] = []
     try:
         uvloop.run(work)
-    except* (ListenError, DataDirectoryError, DataDirectoryTooNew, SandboxError, TimeoutError) as errors:
+    except* (ListenError, DataDirectoryError, DataDirectoryTooNew, SandboxError, WorkerUnreachable) as errors:
         refusals += errors.exceptions
     for refusal in refusals:
         print(f"lambent: {refusal}", file=sys.stderr)

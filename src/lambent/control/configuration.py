@@ -5,7 +5,7 @@ acted upon, stored and returned, or refused: `docs/compatibility.md` has a row f
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -64,6 +64,7 @@ def change(before: Configuration, params: Params) -> Configuration:
     """The configuration after an update: a member that is absent stays as it was. Raises the modelled errors."""
     _refuse_what_is_not_built(params)
     _check_numbers(params)
+    _check_words("Handler", (params.get("Handler", ""),))
     runtime = params.get("Runtime")
     if runtime is not None:
         check_runtime(runtime)
@@ -141,6 +142,17 @@ def _check_numbers(params: Params) -> None:
         raise ValidationException(f"{len(broken)} validation {noun} detected: {'; '.join(broken)}")
 
 
+def _check_words(what: str, words: Iterable[str]) -> None:
+    """Refuse what no program can be given in its environment: a NUL character, or half of a surrogate pair."""
+    for word in words:
+        try:
+            encoded = word.encode()
+        except UnicodeEncodeError:
+            encoded = b"\0"
+        if b"\0" in encoded:
+            raise InvalidParameterValueException(f"{what} must not contain characters that are not valid in text.")
+
+
 def _variables(before: dict[str, str] | None, environment: Params | None) -> dict[str, str] | None:
     if environment is None:
         return before
@@ -152,6 +164,7 @@ def _variables(before: dict[str, str] | None, environment: Params | None) -> dic
             "provided contains reserved keys that are currently not supported for modification. "
             f"Reserved keys used in this request: {', '.join(reserved)}"
         )
+    _check_words("Environment variables", variables.values())
     measured = json.dumps(variables, separators=(",", ":"), ensure_ascii=False)
     if len(measured.encode()) > ENVIRONMENT_BYTES:
         raise InvalidParameterValueException(

@@ -101,19 +101,21 @@ class Dispatcher:
         self._keys: dict[str, str] = {}
         """The access key that an environment was given, by environment."""
         self._sweep: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
+        """While the dispatcher closes: done when nothing is in flight any more."""
         self.send: Callable[[Command], None] = _no_worker
 
     def start(self) -> None:
         self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._retire_idle)
 
     async def close(self, grace_s: float) -> None:
-        """Wait for what runs, up to the grace, and stop retiring environments. The environments end with
-        the worker; new calls are the caller's to stop."""
+        """Wait until what runs is over and measured, up to the grace, and stop retiring environments. The
+        environments end with the worker; new calls are the caller's to stop."""
         if self._sweep is not None:
             self._sweep.cancel()
-        running = [entry.result for entry in self._in_flight.values()]
-        if running:
-            await asyncio.wait(running, timeout=grace_s)
+        if self._in_flight:
+            self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._drained,), timeout=grace_s)
 
     # From the front end -----------------------------------------------------------------------------------------
 
@@ -231,10 +233,8 @@ class Dispatcher:
             _resolve(entry.result, Completed(event.answer))
 
     def _finished(self, environment_id: str, request_id: str, report: Report) -> None:
-        entry = self._in_flight.pop(request_id)
+        entry = self._leave(request_id)
         self._running.pop(environment_id, None)
-        function = entry.serving.version.function
-        self._admission.release(function.account, function.region)
         self._ledger.end(
             Ended(
                 request_id=request_id,
@@ -249,6 +249,16 @@ class Dispatcher:
             _resolve(entry.result, Completed(entry.answer, report.tail))
         elif not entry.result.done():
             entry.result.set_exception(ServiceException("The execution environment was lost."))
+
+    def _leave(self, request_id: str) -> _InFlight:
+        """The invocation is over: its unit of concurrency goes back."""
+        entry = self._in_flight.pop(request_id)
+        function = entry.serving.version.function
+        self._admission.release(function.account, function.region)
+        if self._drained is not None and not self._in_flight and not self._drained.done():
+            # After the rest of this event, which writes its end down.
+            asyncio.get_running_loop().call_soon(_done, self._drained)
+        return entry
 
     def _gone(self, event: Gone) -> None:
         environment_id = event.environment_id
@@ -266,15 +276,18 @@ class Dispatcher:
 
     def _refuse(self, request_id: str, reason: str) -> None:
         """The invocation never ran: no environment could be had for it."""
-        entry = self._in_flight.pop(request_id)
-        function = entry.serving.version.function
-        self._admission.release(function.account, function.region)
+        entry = self._leave(request_id)
         if not entry.result.done():
             entry.result.set_exception(ServiceException(f"No execution environment could be started: {reason}"))
 
 
 def _no_worker(command: Command) -> None:
     raise RuntimeError(f"{type(command).__name__} before a worker was connected")
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _resolve(result: asyncio.Future[Completed], completed: Completed) -> None:

@@ -18,6 +18,10 @@ RECONNECT_S = 0.1
 FIRST_CONNECT_S = 30
 
 
+class WorkerUnreachable(Exception):
+    """No worker answers on the socket. The message is for the person who started the server."""
+
+
 class WorkerLink:
     """`send` takes the dispatcher's commands; `on_event` is given the worker's events."""
 
@@ -30,9 +34,12 @@ class WorkerLink:
         self._lost = asyncio.Event()
 
     async def open(self, tasks: asyncio.TaskGroup) -> None:
-        """Connect. Raises TimeoutError when the worker does not answer."""
-        async with asyncio.timeout(FIRST_CONNECT_S):
-            await self._connect()
+        """Connect. Raises WorkerUnreachable."""
+        try:
+            async with asyncio.timeout(FIRST_CONNECT_S):
+                await self._connect()
+        except TimeoutError:
+            raise WorkerUnreachable(f"no worker answers on {self._socket}: start `lambent worker` there") from None
         self._keeping = tasks.create_task(self._keep())
 
     async def close(self) -> None:

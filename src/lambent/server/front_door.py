@@ -39,12 +39,12 @@ class FrontDoor:
     pages: Mapping[str, InternalPage]
 
     async def serve(self, request: HttpRequest) -> HttpResponse:
-        if request.path.startswith(INTERNAL_PREFIX):
-            page = self.pages.get(request.path[len(INTERNAL_PREFIX) :].partition("/")[0])
-            return HttpResponse(404) if page is None else await page(request)
         request_id = str(uuid.uuid4())
         routed = None
         try:
+            if request.path.startswith(INTERNAL_PREFIX):
+                page = self.pages.get(request.path[len(INTERNAL_PREFIX) :].partition("/")[0])
+                return HttpResponse(404) if page is None else await page(request)
             routed = self.router.route(request)
             operation = routed.operation
             region = self.identity.region_of(request)

@@ -19,6 +19,7 @@ from lambent.wire.http import HttpRequest, HttpResponse
 Serve = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 PIPELINE_LIMIT = 16
+HEADER_LIMIT = 256
 INCOMPLETE_REQUEST_S = 60
 """How long a client may take from the first byte of a request to its last."""
 
@@ -69,7 +70,10 @@ class HttpConnection(asyncio.Protocol):
         self._waiting: deque[tuple[HttpRequest, bool]] = deque()
         self._serving = False
         self._in_body = False
-        self._head_bytes = 0
+        self._silent_bytes = 0
+        """Received since the last piece of a body: a head, trailers, or the framing of chunks."""
+        self._writing_paused = False
+        self._reading_paused = False
         self._begun_s: float | None = None
         self._refused: int | None = None
         self._reset()
@@ -96,8 +100,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._begun_s is None:
             self._begun_s = asyncio.get_running_loop().time()
-        if not self._in_body:
-            self._head_bytes += len(data)
+        self._silent_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -105,8 +108,17 @@ class HttpConnection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(400)
         else:
-            if not self._in_body and self._head_bytes > REQUEST_HEAD_BYTES:
+            if self._silent_bytes > REQUEST_HEAD_BYTES or len(self._headers) > HEADER_LIMIT:
                 self._refuse(431)
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: take and serve no more requests of it."""
+        self._writing_paused = True
+        self._pause_reading()
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._serve_next()
 
     def close_if_slow(self, now_s: float) -> None:
         if self._begun_s is not None and not self._serving and now_s - self._begun_s > INCOMPLETE_REQUEST_S:
@@ -122,6 +134,8 @@ class HttpConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:
+            return  # a trailer: nothing here is defined by one
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         known = self._headers.get(key)
@@ -133,6 +147,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
+        self._silent_bytes = 0
         self._body_bytes += len(data)
         if self._body_bytes <= REQUEST_BODY_BYTES:
             self._body.append(data)
@@ -142,7 +157,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._in_body = False
-        self._head_bytes = 0
+        self._silent_bytes = 0
         self._begun_s = None
         if self._refused is not None:
             return
@@ -151,10 +166,10 @@ class HttpConnection(asyncio.Protocol):
         request = HttpRequest(self._parser.get_method().decode(), path, query, self._headers, body)
         keep_alive = self._parser.should_keep_alive()
         self._reset()
-        if self._serving:
+        if self._serving or self._writing_paused:
             self._waiting.append((request, keep_alive))
-            if len(self._waiting) >= PIPELINE_LIMIT and self._transport is not None:
-                self._transport.pause_reading()
+            if len(self._waiting) >= PIPELINE_LIMIT:
+                self._pause_reading()
             return
         self._begin(request, keep_alive)
 
@@ -170,11 +185,22 @@ class HttpConnection(asyncio.Protocol):
         response = await self._connections.serve(request)
         self._serving = False
         self._write(response, keep_alive)
-        if self._waiting:
-            following, keep_alive = self._waiting.popleft()
-            if self._transport is not None:
-                self._transport.resume_reading()
-            self._begin(following, keep_alive)
+        self._serve_next()
+
+    def _serve_next(self) -> None:
+        """Go on with what waits, unless a request is being served or the client does not read."""
+        if self._transport is None or self._writing_paused:
+            return
+        if self._waiting and not self._serving:
+            self._begin(*self._waiting.popleft())
+        if self._reading_paused and len(self._waiting) < PIPELINE_LIMIT and not self._transport.is_closing():
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _pause_reading(self) -> None:
+        if self._transport is not None and not self._reading_paused and not self._transport.is_closing():
+            self._reading_paused = True
+            self._transport.pause_reading()
 
     def _write(self, response: HttpResponse, keep_alive: bool) -> None:
         transport = self._transport

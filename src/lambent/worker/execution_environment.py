@@ -7,6 +7,7 @@ performed in order. Nothing here decides.
 
 import asyncio
 import json
+import logging
 import signal
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -25,6 +26,8 @@ from lambent.worker import messages
 from lambent.worker.output import Output
 from lambent.worker.runtime_api import Posted, Refusal, RuntimeConnection
 from lambent.worker.sandbox.driver import Exit, Program, Running, Sandbox, SandboxError
+
+_log = logging.getLogger(__name__)
 
 DRAIN_BYTES = 4_194_304
 """How much unread output is taken at the end of an invocation; more of it comes with the next one."""
@@ -230,12 +233,12 @@ class ExecutionEnvironment:
             return
         clock = self._around.clock
         wall_ms = clock.wall_ms()
-        self._log_start(wall_ms, invocation)
         assert self._state.deadline_us is not None, "an invocation has a deadline"
         deadline_ms = wall_ms + (self._state.deadline_us - clock.monotonic_us()) // 1000
         connection, self._waiting = self._waiting, None
-        connection.deliver(invocation, deadline_ms)
-        self._thaw()
+        if connection.deliver(invocation, deadline_ms):
+            self._log_start(wall_ms, invocation)
+        self._thaw()  # also where the runtime was hanging up: it may ask again
 
     def _log_start(self, wall_ms: int, invocation: Invocation) -> None:
         self._delivered = True
@@ -403,17 +406,28 @@ class ExecutionEnvironment:
     async def _kill(self) -> None:
         if self._starting is not None:
             await asyncio.wait((self._starting,))
-        if self._sandbox is not None:
+        if self._sandbox is None:
+            return
+        try:
             await self._sandbox.kill()
+        except (SandboxError, OSError) as error:
+            # The environment stays where it is until its processes end; the others go on.
+            self._log_fault("environment not killed", error)
 
     async def _destroy(self, reason: str) -> None:
         self._set_timer(None)
         self._close_program()
         self._send_lines()
-        if self._sandbox is not None:
-            await self._sandbox.destroy()
+        try:
+            if self._sandbox is not None:
+                await self._sandbox.destroy()
+        except (SandboxError, OSError) as error:
+            self._log_fault("sandbox not taken away", error)
         self._around.forget(self.environment_id)
         self._around.emit(messages.Gone(self.environment_id, reason))
+
+    def _log_fault(self, event: str, error: Exception) -> None:
+        _log.error(event, extra={"environment": self.environment_id, "reason": str(error)})
 
 
 _TOO_LARGE_FOR_RUNTIME = "Exceeded maximum allowed payload size (6291556 bytes)."

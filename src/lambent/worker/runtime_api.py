@@ -19,6 +19,8 @@ from lambent.core.limits import SYNC_RESPONSE_BYTES
 
 HEAD_LIMIT_BYTES = 1_048_576
 """Request line and headers; runtimes send error causes of up to 1 MB in a header. Source: API's limits."""
+HEADER_LIMIT = 256
+"""Headers and trailers of one request."""
 CONNECTION_LIMIT = 64
 """Connections that one environment may hold open."""
 
@@ -103,8 +105,8 @@ class RuntimeConnection(asyncio.Protocol):
         self._open = open_connections
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._head_bytes = 0
-        self._in_body = False
+        self._silent_bytes = 0
+        """Received since the last piece of a body: a head, trailers, or the framing of chunks."""
         self._reset()
 
     def _reset(self) -> None:
@@ -128,15 +130,23 @@ class RuntimeConnection(asyncio.Protocol):
         self._participant.hangs_up(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._in_body:
-            self._head_bytes += len(data)
+        self._silent_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._hang_up()
             return
-        if not self._in_body and self._head_bytes > HEAD_LIMIT_BYTES:
+        if self._silent_bytes > HEAD_LIMIT_BYTES or len(self._headers) > HEADER_LIMIT:
             self._hang_up()
+
+    def pause_writing(self) -> None:
+        """The peer does not read its answers: take no more requests of it."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _hang_up(self) -> None:
         if self._transport is not None:
@@ -151,11 +161,11 @@ class RuntimeConnection(asyncio.Protocol):
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        self._in_body = True
         if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
+        self._silent_bytes = 0
         self._body_bytes += len(data)
         if self._body_bytes <= SYNC_RESPONSE_BYTES:
             self._body.append(data)
@@ -163,8 +173,7 @@ class RuntimeConnection(asyncio.Protocol):
             self._body.clear()
 
     def on_message_complete(self) -> None:
-        self._in_body = False
-        self._head_bytes = 0
+        self._silent_bytes = 0
         method = self._parser.get_method()
         url, headers, body = self._url, self._headers, self._body
         too_large = self._body_bytes > SYNC_RESPONSE_BYTES

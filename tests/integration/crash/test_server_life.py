@@ -85,6 +85,8 @@ def test_sigterm_finishes_what_runs_and_leaves_nothing(second: Any) -> None:
         eventually(lambda: running(second.data_dir))
         assert second.stop() == 0
         assert answer.result().document == {"sleep": 1}
+    outcomes = [entry["outcome"] for entry in entries(second.data_dir) if entry["entry"] == "ended"]
+    assert outcomes == ["success", "success"], "measured, before the sandboxes are ended"
     assert_nothing_left(second.data_dir)
     assert living(everything) == {}
     assert running(second.data_dir) == []

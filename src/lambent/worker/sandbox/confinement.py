@@ -174,7 +174,12 @@ class Confinement:
         if self._filter:
             passed["--seccomp"] = _file_of(self._filter)
         words = view.arguments(paths, cell.links, request["variables"], request["directory"], passed)
-        arguments = _file_of(b"".join(os.fsencode(word) + b"\0" for word in words))
+        try:
+            arguments = _file_of(_joined(words))
+        except (OSError, ValueError):
+            for descriptor in (status_read, status_write, block_read, block_write, output_read, output_write):
+                os.close(descriptor)
+            raise
         bwrap = self._stage.path(self._bwrap_files[0][1])
         command = [bwrap, "--args", str(arguments), "--", *request["command"]]
         inherited = [arguments, *passed.values()]
@@ -252,6 +257,15 @@ class Confinement:
 
     def close(self) -> None:
         cgroups.remove(self._choice, self._group_name)
+
+
+def _joined(words: Sequence[str]) -> bytes:
+    """The words as bubblewrap reads them from a file: a NUL ends each, so one inside a word would let a function's
+    variable become arguments of bubblewrap, and with them a view of the machine. Raises OSError."""
+    encoded = [os.fsencode(word) for word in words]
+    if any(b"\0" in word for word in encoded):
+        raise OSError("a variable of the program has a NUL character in it")
+    return b"".join(word + b"\0" for word in encoded)
 
 
 def _file_of(content: bytes) -> int:

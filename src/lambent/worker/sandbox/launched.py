@@ -114,8 +114,11 @@ class LaunchedSandbox:
         if gone is None:
             return
         self._link.post("kill", id=self._id)
-        async with asyncio.timeout(_GONE_WITHIN_S):
-            await gone.wait()
+        try:
+            async with asyncio.timeout(_GONE_WITHIN_S):
+                await gone.wait()
+        except TimeoutError:
+            raise SandboxError(f"its processes are not gone {_GONE_WITHIN_S:.0f} s after they were killed") from None
 
     async def destroy(self) -> None:
         if self._destroyed:

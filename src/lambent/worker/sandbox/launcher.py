@@ -96,7 +96,8 @@ class Launcher:
         request = json.loads(data)
         try:
             self._obey(request)
-        except (OSError, ImageError) as error:
+        except (OSError, ImageError, ValueError) as error:
+            # A ValueError is a word that can not be handed to a program: it must not end everybody's launcher.
             self._send({"n": request["n"], "error": str(error)})
 
     def _obey(self, request: dict[str, Any]) -> None:

@@ -1,0 +1,175 @@
+"""What one client may make the server and a worker hold: the two HTTP listeners, on a transport that only records.
+
+The peer of either may be a function's code.
+"""
+
+import asyncio
+
+import pytest
+
+from lambent.server.http_protocol import PIPELINE_LIMIT, Connections
+from lambent.wire.http import HttpResponse
+from lambent.worker.runtime_api import RuntimeConnection
+
+FLOOD = 2_000_000
+HEAD = b"POST /2018-06-01/runtime/init/error HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+PING = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Transport:
+    def __init__(self):
+        self.closed = False
+        self.reading = True
+        self.written = b""
+
+    def write(self, data):
+        self.written += data
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    def abort(self):
+        self.closed = True
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+
+class Nobody:
+    def fails_init(self, posted):
+        return None
+
+    def hangs_up(self, connection):
+        pass
+
+
+def runtime_api():
+    return RuntimeConnection(Nobody(), set())
+
+
+def front():
+    async def serve(request):
+        return HttpResponse(200)
+
+    return Connections(serve)()
+
+
+def flood(connection, begin, piece):
+    """Feed pieces until the connection is ended, as an event loop does; the bytes that were taken."""
+    transport = Transport()
+    connection.connection_made(transport)
+    connection.data_received(begin)
+    taken = 0
+    while not transport.closed and taken < FLOOD:
+        data = piece(taken)
+        connection.data_received(data)
+        taken += len(data)
+    return taken
+
+
+@pytest.mark.parametrize("listener", [runtime_api, front])
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (HEAD + b"0\r\n", lambda taken: b"x-%d: y\r\n" % taken),
+        (HEAD + b"0\r\nx: ", lambda taken: b"y" * 1000),
+        (HEAD[:-2], lambda taken: b"x-%d: y\r\n" % taken),
+        (HEAD[:-2] + b"x: ", lambda taken: b"y" * 1000),
+        (b"GET /", lambda taken: b"y" * 1000),
+    ],
+    ids=["many trailers", "a long trailer", "many headers", "a long header", "a long path"],
+)
+def test_a_head_or_a_tail_without_end_ends_the_connection(listener, begin, piece):
+    async def run():
+        return flood(listener(), begin, piece)
+
+    assert asyncio.run(run()) < FLOOD
+
+
+def test_a_body_may_be_longer_than_any_head():
+    async def run():
+        transport = Transport()
+        connection = runtime_api()
+        connection.connection_made(transport)
+        connection.data_received(HEAD)
+        for _ in range(3):
+            connection.data_received(b"80000\r\n" + b"x" * 0x80000 + b"\r\n")
+        connection.data_received(b"0\r\n\r\n")
+        return transport
+
+    transport = asyncio.run(run())
+    assert not transport.closed
+    assert transport.written.startswith(b"HTTP/1.1 202")
+
+
+def test_a_runtime_that_does_not_read_its_answers_is_not_read_either():
+    async def run():
+        transport = Transport()
+        connection = runtime_api()
+        connection.connection_made(transport)
+        connection.data_received(PING)
+        connection.pause_writing()
+        paused = transport.reading
+        connection.resume_writing()
+        return paused, transport.reading
+
+    assert asyncio.run(run()) == (False, True)
+
+
+def test_a_client_that_does_not_read_its_answers_is_neither_read_nor_served():
+    served = []
+
+    async def serve(request):
+        served.append(request.path)
+        return HttpResponse(200)
+
+    async def run():
+        connections = Connections(serve)
+        transport = Transport()
+        connection = connections()
+        connection.connection_made(transport)
+        connection.pause_writing()
+        connection.data_received(PING * 3)
+        assert not transport.reading
+        assert not connections.tasks
+        assert served == []
+        connection.resume_writing()
+        while connections.tasks:
+            await asyncio.wait(set(connections.tasks))
+        return transport
+
+    transport = asyncio.run(run())
+    assert transport.reading
+    assert len(served) == 3
+    assert transport.written.count(b"HTTP/1.1 200") == 3
+
+
+def test_a_client_that_sends_ahead_is_read_again_only_when_little_of_it_waits():
+    async def run():
+        gate = asyncio.Event()
+
+        async def serve(request):
+            await gate.wait()
+            return HttpResponse(200)
+
+        connections = Connections(serve)
+        transport = Transport()
+        connection = connections()
+        connection.connection_made(transport)
+        connection.data_received(PING * (PIPELINE_LIMIT * 2))
+        paused = transport.reading
+        gate.set()
+        while connections.tasks:
+            await asyncio.wait(set(connections.tasks))
+        return paused, transport
+
+    paused, transport = asyncio.run(run())
+    assert paused is False
+    assert transport.reading
+    assert transport.written.count(b"HTTP/1.1 200") == PIPELINE_LIMIT * 2
