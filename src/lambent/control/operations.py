@@ -9,6 +9,7 @@ from lambent.control import (
     function_configuration,
     function_urls,
     functions,
+    tags,
     versions,
 )
 from lambent.control.dependencies import Control, Operation
@@ -22,6 +23,7 @@ OPERATIONS: dict[str, Operation] = {
     **aliases.OPERATIONS,
     **event_invoke.OPERATIONS,
     **function_urls.OPERATIONS,
+    **tags.OPERATIONS,
 }
 
 

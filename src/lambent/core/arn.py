@@ -6,6 +6,7 @@ Source of the forms: the Lambda API reference, `FunctionName` of any operation: 
 
 import hashlib
 import re
+from dataclasses import dataclass
 
 from lambent.core.errors import (
     AccessDeniedException,
@@ -28,6 +29,9 @@ _FULL = re.compile(
 )
 
 
+_RESOURCE = re.compile(r"arn:aws[a-zA-Z-]*:lambda:([a-z0-9-]+):(\d{12}):([a-z-]+):(.+)")
+
+
 def partition_of(region: str) -> str:
     """The partition that a region is in, from the prefix of its name."""
     if region.startswith("cn-"):
@@ -48,6 +52,23 @@ def read_function_arn(arn: str) -> tuple[FunctionName, str | None] | None:
     return (
         None if match is None else (FunctionName(match["account"], match["region"], match["name"]), match["qualifier"])
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceArn:
+    """The ARN of a resource of the Lambda API: `kind` is its type, `name` all that follows it. `text` is the whole."""
+
+    text: str
+    region: str
+    account: str
+    kind: str
+    name: str
+
+
+def read_resource_arn(text: str) -> ResourceArn | None:
+    """The parts of an ARN, or None where it is not one of the Lambda API's resources."""
+    match = _RESOURCE.fullmatch(text)
+    return None if match is None else ResourceArn(text, *match.groups())
 
 
 def runtime_version_arn(region: str, runtime: str) -> str:

@@ -1,0 +1,22 @@
+"""What a type of resource offers so that it can be tagged: `lambent.control.tags` keeps the list of them."""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lambent.control.dependencies import Control
+from lambent.core.arn import ResourceArn
+from lambent.store.metadata import WritingConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Taggable:
+    """How the tags of a type's resources are read and written, each in a transaction of the caller.
+
+    `check` raises the modelled error for a resource of the type that can not have tags. `read` gives None where the
+    resource is not there. `write` replaces all tags of a resource that was read in the same transaction.
+    """
+
+    check: Callable[[ResourceArn], None]
+    read: Callable[[sqlite3.Connection, ResourceArn], Mapping[str, str] | None]
+    write: Callable[[Control, WritingConnection, ResourceArn, dict[str, str]], None]
