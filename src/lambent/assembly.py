@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,6 +216,12 @@ def _agent(
         except (OSError, ModelledError) as error:
             raise SandboxError(f"the deployment package can not be unpacked: {error}") from error
 
+    async def merge(digests: Sequence[str]) -> Path:
+        try:
+            return await packages.merge([Package(digest, 0) for digest in digests])
+        except (OSError, ModelledError) as error:
+            raise SandboxError(f"the layers can not be unpacked: {error}") from error
+
     return Agent(
         driver=make_driver(
             settings.sandbox,
@@ -225,6 +231,7 @@ def _agent(
         ),
         runtimes=runtimes,
         unpack=unpack,
+        merge=merge,
         clock=SystemClock(),
         emit=emit,
         front_door=front_door,

@@ -30,7 +30,6 @@ from lambent.core.limits import (
 Params = Mapping[str, Any]
 
 NOT_YET = (
-    "Layers",
     "FileSystemConfigs",
     "PublishTo",
     "TenancyConfig",

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from lambent.control.attached_layers import check_size
 from lambent.control.configuration import not_yet
 from lambent.control.dependencies import Control, Operation
 from lambent.control.lookup import find, named_unqualified, not_found
@@ -36,6 +37,7 @@ async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
     if params.get("DryRun"):
         package = await deps.packages.check(archive)
         shown = replace(conditions(present), package=package, architectures=architectures or present.architectures)
+        check_size(package, shown.configuration)
         return function_configuration(shown)
 
     with deps.packages.arriving():
@@ -43,6 +45,7 @@ async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
 
         def transaction(connection: WritingConnection) -> FunctionVersion:
             before = conditions(functions.get(connection, function))
+            check_size(package, before.configuration)
             after = replace(before, package=package, architectures=architectures or before.architectures)
             latest = updated(deps, before, after)
             functions.replace(connection, latest, expected_revision=before.revision_id)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from lambent.control import configuration
+from lambent.control.attached_layers import check_size, with_layers
 from lambent.control.dependencies import Control, Operation
 from lambent.control.lookup import find, named, named_unqualified, not_found
 from lambent.control.revision import check_can_change, check_revision, updated
@@ -29,6 +30,8 @@ async def update_function_configuration(deps: Control, call: Call) -> dict[str, 
         if before is None:
             raise not_found(function)
         changed = configuration.change(before.configuration, params)
+        changed = with_layers(connection, call.caller, function, changed, params.get("Layers"))
+        check_size(before.package, changed)
         check_can_change(before)
         check_revision(before, params.get("RevisionId"))
         latest = updated(deps, before, replace(before, configuration=changed))

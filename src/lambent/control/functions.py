@@ -4,6 +4,7 @@ import sqlite3
 from typing import Any
 
 from lambent.control import code_links, configuration
+from lambent.control.attached_layers import check_size, with_layers
 from lambent.control.dependencies import Control, Operation
 from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
@@ -29,9 +30,11 @@ async def create_function(deps: Control, call: Call) -> dict[str, Any]:
     archive = archive_given(params["Code"], "creating")
     with deps.packages.arriving():
         package = await deps.packages.put(archive)
-        latest = _first(deps, function, wanted, package, params, tags)
 
         def transaction(connection: WritingConnection) -> FunctionVersion:
+            configured = with_layers(connection, call.caller, function, wanted, params.get("Layers"))
+            check_size(package, configured)
+            latest = _first(deps, function, configured, package, params, tags)
             functions.insert(connection, latest)
             return publish_unprepared(deps, connection, latest) if params.get("Publish") else latest
 

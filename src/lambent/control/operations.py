@@ -9,6 +9,8 @@ from lambent.control import (
     function_configuration,
     function_urls,
     functions,
+    layer_permissions,
+    layers,
     tags,
     versions,
 )
@@ -23,6 +25,8 @@ OPERATIONS: dict[str, Operation] = {
     **aliases.OPERATIONS,
     **event_invoke.OPERATIONS,
     **function_urls.OPERATIONS,
+    **layers.OPERATIONS,
+    **layer_permissions.OPERATIONS,
     **tags.OPERATIONS,
 }
 

@@ -79,6 +79,8 @@ class Preparation:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 await self._deps.packages.unpack(version.package)
+                if version.configuration.layers:
+                    await self._deps.packages.merge([layer.package for layer in version.configuration.layers])
                 await self._runtimes.prepare(version.configuration.runtime)
         except ModelledError as error:
             return PreparationFailed(error.message or error.code, "InvalidZipFileException")

@@ -43,6 +43,8 @@ def listed_configuration(version: FunctionVersion, qualifier: str | None = None)
         "LoggingConfig": _logging(configuration.logging),
         **configuration.stored,
     }
+    if configuration.layers:
+        shape["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.package.size} for layer in configuration.layers]
     if configuration.variables is not None:
         shape["Environment"] = {"Variables": dict(configuration.variables)}
     return shape

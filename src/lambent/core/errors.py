@@ -59,6 +59,18 @@ class TooManyRequestsException(ModelledError):
     code = "TooManyRequestsException"
 
 
+class PolicyLengthExceededException(ModelledError):
+    code = "PolicyLengthExceededException"
+
+
+class PublicPolicyException(ModelledError):
+    code = "PublicPolicyException"
+
+
+class CodeVerificationFailedException(ModelledError):
+    code = "CodeVerificationFailedException"
+
+
 class CodeStorageExceededException(ModelledError):
     code = "CodeStorageExceededException"
 

@@ -46,10 +46,20 @@ class FunctionName:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A deployment package: `digest` is the SHA-256 of the zip archive in hexadecimal, `size` its bytes."""
+    """A deployment package: `digest` is the SHA-256 of the zip archive in hexadecimal, `size` its bytes, `unzipped`
+    the bytes of what is in it."""
 
     digest: str
     size: int
+    unzipped: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedLayer:
+    """A layer version that a function uses, under the ARN by which it was named."""
+
+    arn: str
+    package: Package
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,7 @@ class Configuration:
     tracing_mode: str = "PassThrough"
     logging: Logging = Logging(log_group="")
     snap_start: str = "None"
+    layers: tuple[AttachedLayer, ...] = ()
     stored: dict[str, object] = field(default_factory=dict)
 
 

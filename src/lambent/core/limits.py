@@ -34,6 +34,8 @@ ENVIRONMENT_BYTES = 4_096
 FUNCTION_NAME_CHARACTERS = 64
 """API reference, CreateFunction, FunctionName."""
 LAYERS_PER_FUNCTION = 5
+RESOURCE_POLICY_BYTES = 20_480
+"""Of a function, version, alias or layer version, and the figure in the error text."""
 TAGS_PER_RESOURCE = 50
 """Developer guide, "Using tags on Lambda functions"."""
 

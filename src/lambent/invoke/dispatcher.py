@@ -183,6 +183,7 @@ class Dispatcher:
             application_log_level=configuration.logging.application_level,
             system_log_level=configuration.logging.system_level,
             runtime_version_arn=runtime_version_arn(function.region, configuration.runtime),
+            layers=tuple(layer.package.digest for layer in configuration.layers),
         )
 
     def _run(self, entry: _InFlight, environment_id: str) -> None:

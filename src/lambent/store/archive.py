@@ -46,6 +46,11 @@ class Contents:
     directories: Sequence[tuple[str, ...]]
     entries: Sequence[Entry]
 
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(entry.info.file_size for entry in self.entries)
+
 
 def check_size(archive: bytes) -> None:
     """Raises what AWS answers to a package that is too large to be sent, or empty."""
@@ -144,7 +149,7 @@ def extract(file: BinaryIO, root: Path) -> None:
                     _write(archive, entry, root.joinpath(*entry.parts))
     except _UNREADABLE as error:
         raise InvalidParameterValueException(COULD_NOT_UNZIP) from error
-    _check_links([root.joinpath(*entry.parts) for entry in contents.entries if entry.is_link], root)
+    check_links([root.joinpath(*entry.parts) for entry in contents.entries if entry.is_link], root)
 
 
 def _write(archive: zipfile.ZipFile, entry: Entry, path: Path) -> None:
@@ -162,8 +167,9 @@ def _write(archive: zipfile.ZipFile, entry: Entry, path: Path) -> None:
     os.utime(path, (modified, modified))
 
 
-def _check_links(links: list[Path], root: Path) -> None:
-    """Where a link leads is known only when all are there: one may go through another."""
+def check_links(links: Sequence[Path], root: Path) -> None:
+    """Raises InvalidParameterValueException for links that leave the tree. Where one leads is known only when all are
+    there: one may go through another."""
     inside = os.path.realpath(root) + os.sep
     for link in links:
         if not (os.path.realpath(link) + os.sep).startswith(inside):

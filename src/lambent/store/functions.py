@@ -10,6 +10,7 @@ import msgspec
 
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
 from lambent.core.function_state import is_good, is_unfinished
+from lambent.core.layer import merged_digest
 from lambent.store import queries
 from lambent.store.changes import FunctionRemoved, VersionChanged, VersionRemoved
 from lambent.store.metadata import WritingConnection
@@ -79,6 +80,7 @@ def replace(connection: WritingConnection, version: FunctionVersion, *, expected
             **_columns(version),
             "serving": None if serving is None else _encode(serving),
             "serving_digest": None if serving is None else serving.package.digest,
+            "layer_digests": _layer_digests(version, serving),
         },
     )
     connection.changed(VersionChanged(version, version if is_good(version) else serving))
@@ -155,8 +157,10 @@ def unfinished(connection: sqlite3.Connection) -> list[tuple[FunctionName, str]]
 
 
 def digests_in_use(connection: sqlite3.Connection) -> set[str]:
-    """The deployment packages that some version shows or runs."""
-    return {digest for (digest,) in connection.execute(_SQL["digests_in_use"])}
+    """The deployment packages, and trees of layers, that some version shows or runs, and those of layers."""
+    listed = (digests for (digests,) in connection.execute(_SQL["layer_digests_in_use"]))
+    of_layers = {digest for digests in listed for digest in digests.split(" ")}
+    return of_layers | {digest for (digest,) in connection.execute(_SQL["digests_in_use"])}
 
 
 def _insert_version(connection: WritingConnection, version: FunctionVersion) -> None:
@@ -179,8 +183,19 @@ def _columns(version: FunctionVersion) -> dict[str, object]:
         "revision_id": version.revision_id,
         "unfinished": int(is_unfinished(version)),
         "digest": version.package.digest,
+        "layer_digests": _layer_digests(version),
         "record": _encode(version),
     }
+
+
+def _layer_digests(*versions: FunctionVersion | None) -> str:
+    """What the layers of the records need on disk: each one's package, and the tree that they make together."""
+    digests: set[str] = set()
+    for version in versions:
+        if version is not None and version.configuration.layers:
+            own = [layer.package.digest for layer in version.configuration.layers]
+            digests |= {*own, merged_digest(own)}
+    return " ".join(sorted(digests))
 
 
 def _entry(record: bytes, serving: bytes | None) -> VersionChanged:

@@ -210,7 +210,8 @@ def _connect(path: Path, kind: type[C]) -> C:
 def migrations() -> list[tuple[int, Path]]:
     """The numbered steps of the schema, in order."""
     steps = sorted((int(path.name.split("_")[0]), path) for path in MIGRATIONS.glob("*.sql"))
-    assert [number for number, _ in steps] == list(range(1, len(steps) + 1)), "migrations are numbered without gaps"
+    numbers = [number for number, _ in steps]
+    assert len(set(numbers)) == len(numbers), "two migrations have the same number"
     return steps
 
 
@@ -218,12 +219,15 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Apply the steps that the file has not seen, each in a transaction with its number. Raises DataDirectoryTooNew."""
     steps = migrations()
     (present,) = connection.execute("PRAGMA user_version").fetchone()
-    if present > len(steps):
+    newest = steps[-1][0]
+    if present > newest:
         raise DataDirectoryTooNew(
-            f"{path} was written by a newer Lambent (schema {present}; this one knows up to {len(steps)}): "
+            f"{path} was written by a newer Lambent (schema {present}; this one knows up to {newest}): "
             "start that version, or give another data directory"
         )
-    for number, step in steps[present:]:
+    for number, step in steps:
+        if number <= present:
+            continue
         script = f"BEGIN IMMEDIATE;\n{step.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;"
         try:
             connection.executescript(script)

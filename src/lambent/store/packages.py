@@ -1,4 +1,5 @@
-"""Deployment packages on disk, by content: `<directory>/<SHA-256>/package.zip`, and the tree unpacked from it.
+"""Deployment packages on disk, by content: `<directory>/<SHA-256>/package.zip`, and the tree unpacked from it. The tree
+of several layers together is kept in the same way, without an archive, by a digest of their digests.
 
 What `put` returned is durable. A tree can be made again from its archive, so it is not synced: instead it belongs to
 one boot of the machine, whose id is in its name, and a tree that a crash of the machine may have torn is not looked
@@ -15,15 +16,17 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from lambent.core.function import Package
+from lambent.core.layer import merged_digest
 from lambent.core.limits import TIMEOUT_S_MAX
 from lambent.store import archive as archives
+from lambent.store.merging import merge
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ARCHIVE = "package.zip"
@@ -97,19 +100,32 @@ class PackageStore:
 
     def tree(self, package: Package) -> Path:
         """Where the unpacked package is, if `unpack` has been called since the machine was started."""
-        return self._directory / package.digest / self._tree_name
+        return self._tree(package.digest)
+
+    def _tree(self, digest: str) -> Path:
+        return self._directory / digest / self._tree_name
 
     async def unpack(self, package: Package) -> Path:
         """The package's tree, unpacked unless it is there. Raises InvalidParameterValueException for an archive that
         turns out to be damaged or hostile: then nothing is kept of its tree."""
-        tree = self.tree(package)
+        return await self._have(package.digest, lambda temporary: self._extract(package, temporary))
+
+    async def merge(self, layers: Sequence[Package]) -> Path:
+        """One tree of the packages' trees, later ones over earlier ones, made unless it is there. Raises as `unpack`
+        does, and InvalidParameterValueException for packages that make something hostile together."""
+        trees = [await self.unpack(layer) for layer in layers]
+        digest = merged_digest([layer.digest for layer in layers])
+        return await self._have(digest, lambda temporary: merge(trees, temporary))
+
+    async def _have(self, digest: str, make: Callable[[Path], None]) -> Path:
+        tree = self._tree(digest)
         if tree.is_dir():
             return tree
-        running = self._unpacking.get(package.digest)
+        running = self._unpacking.get(digest)
         if running is None:
-            running = asyncio.get_running_loop().run_in_executor(self._threads, self._unpack, package)
-            self._unpacking[package.digest] = running
-            running.add_done_callback(lambda done: self._unpacked(package.digest, done))
+            running = asyncio.get_running_loop().run_in_executor(self._threads, self._make, tree, make)
+            self._unpacking[digest] = running
+            running.add_done_callback(lambda done: self._unpacked(digest, done))
         # Who gives up waiting does not stop it for the others.
         return await asyncio.shield(running)
 
@@ -118,14 +134,17 @@ class PackageStore:
         if not done.cancelled():
             done.exception()
 
-    def _unpack(self, package: Package) -> Path:
-        tree = self.tree(package)
+    def _extract(self, package: Package, temporary: Path) -> None:
+        with open(self._archive(package.digest), "rb") as file:
+            archives.extract(file, temporary)
+
+    def _make(self, tree: Path, make: Callable[[Path], None]) -> Path:
         if tree.is_dir():
             return tree
         temporary = Path(tempfile.mkdtemp(dir=self._incoming))
         try:
-            with open(self._archive(package.digest), "rb") as file:
-                archives.extract(file, temporary)
+            make(temporary)
+            tree.parent.mkdir(exist_ok=True)
             for stale in tree.parent.glob("tree.*"):
                 if stale != tree:
                     shutil.rmtree(stale, ignore_errors=True)
@@ -173,8 +192,8 @@ class PackageStore:
 
 
 def _inspect(archive: bytes) -> Package:
-    archives.inspect(io.BytesIO(archive))
-    return Package(hashlib.sha256(archive).hexdigest(), len(archive))
+    contents = archives.inspect(io.BytesIO(archive))
+    return Package(hashlib.sha256(archive).hexdigest(), len(archive), contents.size)
 
 
 def _rename_unless_there(temporary: Path, final: Path) -> None:

@@ -17,14 +17,16 @@ BY_SERVICE: Mapping[str, Mapping[str, Constraints]] = {
         "MemorySize": {"maximum": limits.MEMORY_MIB_MAX},
         "Timeout": {"maximum": limits.TIMEOUT_S_MAX},
         "EphemeralStorageSize": {"maximum": limits.EPHEMERAL_MIB_MAX},
-        # An unknown runtime is InvalidParameterValueException with a text of its own, which control gives.
-        "Runtime": {"enum": ()},
     },
 }
 
 _ANY_LENGTH: Constraints = {"maximum": None}
+_ANY_RUNTIME: Mapping[str, Constraints] = {"Runtime": {"enum": ()}}
 
 BY_OPERATION: Mapping[tuple[str, str], Mapping[str, Constraints]] = {
+    # An unknown runtime is InvalidParameterValueException with a text of its own, which control gives.
+    ("lambda", "CreateFunction"): _ANY_RUNTIME,
+    ("lambda", "UpdateFunctionConfiguration"): _ANY_RUNTIME,
     # A name that is too long to exist is not found.
     ("lambda", "GetFunction"): {"NamespacedFunctionName": _ANY_LENGTH},
     ("lambda", "GetFunctionConfiguration"): {"NamespacedFunctionName": _ANY_LENGTH},

@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 
 
 class Agent:
-    """`unpack` gives the tree of a deployment package by its digest; it raises SandboxError where there is none."""
+    """`unpack` gives the tree of a deployment package by its digest, `merge` the one that layers make together. Both
+    raise SandboxError where there is none."""
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class Agent:
         driver: Driver,
         runtimes: Runtimes,
         unpack: Callable[[str], Awaitable[Path]],
+        merge: Callable[[Sequence[str]], Awaitable[Path]],
         clock: Clock,
         emit: Callable[[Event], None],
         front_door: ProtocolFactory,
@@ -38,6 +40,7 @@ class Agent:
         self._driver = driver
         self._runtimes = runtimes
         self._unpack = unpack
+        self._merge = merge
         self._clock = clock
         self._emit = emit
         self._front_door = front_door
@@ -90,9 +93,10 @@ class Agent:
     async def _make_sandbox(self, environment_id: str, spec: EnvironmentSpec) -> tuple[Sandbox, Program]:
         """Raises LaunchError for what is the function's own fault, SandboxError for the rest."""
         code = await self._unpack(spec.package)
+        layers = await self._merge(spec.layers) if spec.layers else None
         try:
             await self._runtimes.prepare(spec.runtime)
-            launch = self._runtimes.launch(spec.runtime, code)
+            launch = self._runtimes.launch(spec.runtime, code, layers)
         except RuntimeUnavailable as error:
             raise SandboxError(str(error)) from error
         except InvalidEntrypoint as error:
@@ -100,7 +104,7 @@ class Agent:
         sandbox = await self._driver.create(
             SandboxSpec(
                 sandbox_id=environment_id,
-                mounts=(Mount(code, "/var/task"), *launch.mounts),
+                mounts=(Mount(code, "/var/task"), *([Mount(layers, "/opt")] if layers else ()), *launch.mounts),
                 links=launch.links,
                 memory_mib=spec.memory_mib,
                 ephemeral_mib=spec.ephemeral_mib,

@@ -36,6 +36,7 @@ class EnvironmentSpec:
     """All that a worker must know to make an execution environment for one version of a function.
 
     `package` is the hexadecimal SHA-256 of the deployment package; the worker's code cache has it or fetches it.
+    `layers` are those of the layers' packages, in the order in which they are laid over each other.
     `variables` are the customer's own. `log_group` and `log_stream` are CloudWatch Logs names.
     """
 
@@ -58,6 +59,7 @@ class EnvironmentSpec:
     system_log_level: str | None = None
     initialization_type: str = "on-demand"
     runtime_version_arn: str = ""
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,6 @@ REFUSED: list[tuple[dict[str, Any], type[ModelledError], str]] = [
     ({"Code": {"S3Bucket": "b", "S3Key": "k"}}, NotImplementedException, "docs/compatibility.md"),
     ({"PackageType": "Image", "Code": {"ImageUri": "i"}}, NotImplementedException, "docs/compatibility.md"),
     ({"Code": {"ImageUri": "i"}}, InvalidParameterValueException, "Please don't provide ImageUri when creating"),
-    ({"Layers": ["arn:aws:lambda:eu-west-1:1:layer:l:1"]}, NotImplementedException, "Layers .*docs/compatibility.md"),
     ({"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}, NotImplementedException, "TenancyConfig"),
     ({"CodeSigningConfigArn": "arn:csc"}, CodeSigningConfigNotFoundException, "not deleted: arn:csc."),
     ({"Runtime": None}, InvalidParameterValueException, "Runtime and Handler are mandatory parameters"),

@@ -43,6 +43,18 @@ def test_a_package_with_an_executable_bootstrap_is_its_own_runtime(
     assert "AWS_EXECUTION_ENV" not in launch.variables
 
 
+def test_a_layers_bootstrap_starts_a_function_that_has_none_of_its_own(runtimes: Runtimes, tmp_path: Path) -> None:
+    code, layers = tmp_path / "code", tmp_path / "layers"
+    for tree in (code, layers):
+        tree.mkdir()
+    (layers / "bootstrap").write_text("#!/bin/sh\n")
+    (layers / "bootstrap").chmod(0o755)
+    assert runtimes.launch("provided.al2023", code, layers).command == ("/opt/bootstrap",)
+    (code / "bootstrap").write_text("#!/bin/sh\n")
+    (code / "bootstrap").chmod(0o755)
+    assert runtimes.launch("provided.al2023", code, layers).command == ("/var/task/bootstrap",)
+
+
 @pytest.mark.parametrize("kind", ["missing", "not executable", "directory"])
 def test_a_package_without_a_bootstrap_to_execute_is_refused(runtimes: Runtimes, kind: str, tmp_path: Path) -> None:
     if kind == "not executable":

@@ -9,13 +9,13 @@ WHERE account = :account AND region = :region AND name = :name AND number = :num
 INSERT INTO function (account, region, name) VALUES (:account, :region, :name) ON CONFLICT DO NOTHING;
 
 -- name: insert_version
-INSERT INTO function_version (account, region, name, number, revision_id, unfinished, digest, record)
-VALUES (:account, :region, :name, :number, :revision_id, :unfinished, :digest, :record);
+INSERT INTO function_version (account, region, name, number, revision_id, unfinished, digest, layer_digests, record)
+VALUES (:account, :region, :name, :number, :revision_id, :unfinished, :digest, :layer_digests, :record);
 
 -- name: replace_version
 UPDATE function_version
 SET revision_id = :revision_id, unfinished = :unfinished, digest = :digest, record = :record,
-    serving = :serving, serving_digest = :serving_digest
+    serving = :serving, serving_digest = :serving_digest, layer_digests = :layer_digests
 WHERE account = :account AND region = :region AND name = :name AND number = :number;
 
 -- name: allocate_version
@@ -55,4 +55,8 @@ SELECT account, region, name, number FROM function_version WHERE unfinished ORDE
 
 -- name: digests_in_use
 SELECT digest FROM function_version
-UNION SELECT serving_digest FROM function_version WHERE serving_digest IS NOT NULL;
+UNION SELECT serving_digest FROM function_version WHERE serving_digest IS NOT NULL
+UNION SELECT digest FROM layer_version;
+
+-- name: layer_digests_in_use
+SELECT DISTINCT layer_digests FROM function_version WHERE layer_digests <> '';

@@ -40,13 +40,14 @@ class Runtimes:
         # A caller that is cancelled leaves the preparation to the others, and to the next one.
         self._ready[runtime] = await asyncio.shield(task)
 
-    def launch(self, runtime: str, code: Path) -> Launch:
-        """How to start a function of a prepared runtime, whose unpacked package is `code`.
+    def launch(self, runtime: str, code: Path, layers: Path | None = None) -> Launch:
+        """How to start a function of a prepared runtime, whose unpacked package is `code` and whose layers' merged
+        tree, if it has any, is `layers`.
 
-        Raises InvalidEntrypoint for a package that has no program of its own where the runtime wants one.
+        Raises InvalidEntrypoint for a function that brings no program of its own where the runtime wants one.
         """
         if runtime.startswith("provided."):
-            return provided.launch(code)
+            return provided.launch(code, layers)
         return self._ready[runtime]
 
     def found(self) -> Sequence[FoundRuntime]:

@@ -1,0 +1,191 @@
+"""Resource policies: documents of statements that say who else may use a function or a layer version.
+
+Decisions over plain data. The JSON is AWS's own, members in its order, without spaces.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lambent.core.arn import partition_of
+
+Statement = dict[str, Any]
+
+_ACCOUNT = re.compile(r"\d{12}")
+_ROOT = re.compile(r"arn:aws[a-zA-Z-]*:iam::(\d{12}):root")
+_PRINCIPAL_ARN = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::\d{12}:.+")
+_SERVICE = re.compile(r"[a-zA-Z0-9.-]+\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)")
+_NARROWING = frozenset(
+    (
+        "aws:principalaccount",
+        "aws:principalarn",
+        "aws:principalorgid",
+        "aws:sourceaccount",
+        "aws:sourcearn",
+        "aws:sourceorgid",
+        "lambda:eventsourcetoken",
+    )
+)
+"""Conditions under which a statement for everybody is one for somebody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A document of at least one statement. `revision_id` is new at each change."""
+
+    revision_id: str
+    statements: tuple[Statement, ...]
+    version: str = "2012-10-17"
+    policy_id: str | None = "default"
+
+
+def render(statement: Mapping[str, Any]) -> str:
+    return json.dumps(statement, separators=(",", ":"), ensure_ascii=False)
+
+
+def document(policy: Policy) -> str:
+    """The policy as GetPolicy shows it."""
+    members: dict[str, Any] = {"Version": policy.version}
+    if policy.policy_id is not None:
+        members["Id"] = policy.policy_id
+    return render({**members, "Statement": list(policy.statements)})
+
+
+def principal_of(text: str, region: str) -> object | None:
+    """The Principal of a statement for what a caller names: a service, an account, an ARN, or everybody. None for
+    what can be no principal."""
+    if text == "*":
+        return text
+    if _ACCOUNT.fullmatch(text):
+        return {"AWS": f"arn:{partition_of(region)}:iam::{text}:root"}
+    if _PRINCIPAL_ARN.fullmatch(text):
+        return {"AWS": text}
+    return {"Service": text} if _SERVICE.fullmatch(text) else None
+
+
+def find(policy: Policy | None, statement_id: str) -> Statement | None:
+    for statement in () if policy is None else policy.statements:
+        if statement.get("Sid") == statement_id:
+            return statement
+    return None
+
+
+def with_statement(policy: Policy | None, statement: Statement, revision_id: str) -> Policy:
+    if policy is None:
+        return Policy(revision_id, (statement,))
+    return Policy(revision_id, (*policy.statements, statement), policy.version, policy.policy_id)
+
+
+def without_statement(policy: Policy, statement: Statement, revision_id: str) -> Policy | None:
+    """None when it was the last one: then there is no policy any more."""
+    left = tuple(one for one in policy.statements if one is not statement)
+    return Policy(revision_id, left, policy.version, policy.policy_id) if left else None
+
+
+def allows_account(policy: Policy | None, account: str) -> bool:
+    """Whether statements without a condition give another account what the policy is about. Organisations are not
+    known here, so a statement for the members of one gives nothing."""
+    return any(
+        statement["Effect"] == "Allow" and "Condition" not in statement and _names(statement["Principal"], account)
+        for statement in (() if policy is None else policy.statements)
+    )
+
+
+def _names(principal: object, account: str) -> bool:
+    for text in _texts_of(principal):
+        root = _ROOT.fullmatch(text)
+        if text in ("*", account) or (root is not None and root[1] == account):
+            return True
+    return False
+
+
+def is_public(statement: Mapping[str, Any]) -> bool:
+    """The statement gives something to everybody, whoever and wherever they are."""
+    if statement["Effect"] != "Allow" or "*" not in _texts_of(statement["Principal"]):
+        return False
+    keys = {key.lower() for operator in (statement.get("Condition") or {}).values() for key in operator}
+    return not keys & _NARROWING
+
+
+def _texts_of(principal: object) -> Sequence[str]:
+    if isinstance(principal, str):
+        return [principal]
+    assert isinstance(principal, dict)
+    values = principal.get("AWS", ())
+    return [values] if isinstance(values, str) else list(values)
+
+
+class Malformed(Exception):
+    """The text is no policy for the resource. The message says why."""
+
+
+def read_document(text: str, resource: str, revision_id: str) -> Policy:
+    """The policy in a document that a caller wrote for the resource with this ARN. Raises Malformed."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("it is not JSON") from error
+    if not isinstance(content, dict) or content.keys() - {"Version", "Id", "Statement"}:
+        raise Malformed("it is not an object of Version, Id and Statement")
+    version = content.get("Version", "2008-10-17")
+    if version not in ("2012-10-17", "2008-10-17"):
+        raise Malformed("its Version is neither 2012-10-17 nor 2008-10-17")
+    policy_id = content.get("Id")
+    if policy_id is not None and not isinstance(policy_id, str):
+        raise Malformed("its Id is not a string")
+    given = content.get("Statement")
+    statements = [given] if isinstance(given, dict) else given
+    if not isinstance(statements, list) or not statements:
+        raise Malformed("it has no Statement")
+    for statement in statements:
+        _check_statement(statement, resource)
+    sids = [statement["Sid"] for statement in statements if "Sid" in statement]
+    if len(sids) != len(set(sids)):
+        raise Malformed("two statements have the same Sid")
+    return Policy(revision_id, tuple(statements), version, policy_id)
+
+
+def _check_statement(statement: object, resource: str) -> None:
+    if not isinstance(statement, dict):
+        raise Malformed("a statement is not an object")
+    unknown = statement.keys() - {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
+    if unknown:
+        raise Malformed(f"a statement has {', '.join(sorted(unknown))}")
+    if not isinstance(statement.get("Sid", ""), str):
+        raise Malformed("a Sid is not a string")
+    if statement.get("Effect") not in ("Allow", "Deny"):
+        raise Malformed("an Effect is neither Allow nor Deny")
+    if not _is_principal(statement.get("Principal")):
+        raise Malformed("a Principal is missing or malformed")
+    if not all(re.fullmatch(r"\*|lambda:[a-zA-Z*]+", action) for action in _list_of(statement, "Action")):
+        raise Malformed("an Action is not one of Lambda's")
+    if any(named != resource for named in _list_of(statement, "Resource")):
+        raise Malformed(f"a Resource is not {resource}")
+    condition = statement.get("Condition", {})
+    if not isinstance(condition, dict) or not all(isinstance(operator, dict) for operator in condition.values()):
+        raise Malformed("a Condition is malformed")
+
+
+def _list_of(statement: Mapping[str, Any], member: str) -> list[str]:
+    given = statement.get(member)
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise Malformed(f"{'an' if member[0] in 'AEIOU' else 'a'} {member} is missing or malformed")
+    return texts
+
+
+def _is_principal(principal: object) -> bool:
+    if isinstance(principal, str):
+        return principal == "*"
+    return (
+        isinstance(principal, dict)
+        and bool(principal)
+        and not principal.keys() - {"AWS", "Service", "Federated", "CanonicalUser"}
+        and all(
+            isinstance(value, str)
+            or (isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value))
+            for value in principal.values()
+        )
+    )
