@@ -11,6 +11,8 @@ from lambent.control import (
     functions,
     layer_permissions,
     layers,
+    recursion,
+    runtime_management,
     tags,
     versions,
 )
@@ -28,6 +30,8 @@ OPERATIONS: dict[str, Operation] = {
     **layers.OPERATIONS,
     **layer_permissions.OPERATIONS,
     **tags.OPERATIONS,
+    **recursion.OPERATIONS,
+    **runtime_management.OPERATIONS,
 }
 
 

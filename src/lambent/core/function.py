@@ -96,11 +96,20 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeManagement:
+    """When the runtime is renewed. `runtime_version_arn` is set for `Manual` only."""
+
+    update_on: str = "Auto"
+    runtime_version_arn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionVersion:
     """One version of a function, complete.
 
     `revision_id` is new at each change; `config_revision` only when what runs changes (code or configuration), so it
-    tells which execution environments may serve. `last_modified_ms` is wall-clock time.
+    tells which execution environments may serve. `last_modified_ms` is wall-clock time. `tags` and `recursive_loop` are
+    the function's as a whole: only those of `$LATEST` count.
     """
 
     function: FunctionName
@@ -116,3 +125,5 @@ class FunctionVersion:
     tags: dict[str, str] = field(default_factory=dict)
     published_from: str | None = None
     """For a published version: the `config_revision` of `$LATEST` that it was made from."""
+    recursive_loop: str = "Terminate"
+    runtime_management: RuntimeManagement = RuntimeManagement()

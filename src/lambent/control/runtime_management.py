@@ -1,0 +1,54 @@
+"""When a version's runtime is renewed: GetRuntimeManagementConfig, PutRuntimeManagementConfig.
+
+Each version has a setting of its own, which begins as that of the `$LATEST` that it was published from.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from lambent.control.dependencies import Control, Operation
+from lambent.control.lookup import find, find_in, named, not_found
+from lambent.core.arn import function_arn
+from lambent.core.errors import InvalidParameterValueException
+from lambent.core.function import FunctionVersion, RuntimeManagement
+from lambent.store import functions
+from lambent.store.metadata import WritingConnection
+from lambent.wire.call import Call
+
+
+async def get_runtime_management_config(deps: Control, call: Call) -> dict[str, Any]:
+    function, qualifier = named(call)
+    return _shape(await find(deps, function, qualifier), qualifier)
+
+
+async def put_runtime_management_config(deps: Control, call: Call) -> dict[str, Any]:
+    function, qualifier = named(call)
+    wanted = RuntimeManagement(call.params["UpdateRuntimeOn"], call.params.get("RuntimeVersionArn"))
+    if (wanted.update_on == "Manual") != (wanted.runtime_version_arn is not None):
+        raise InvalidParameterValueException(
+            "RuntimeVersionArn is required when UpdateRuntimeOn is Manual, and only allowed then."
+        )
+
+    def transaction(connection: WritingConnection) -> FunctionVersion:
+        before = find_in(connection, function, qualifier)
+        if before is None:
+            raise not_found(function, qualifier)
+        after = replace(before, runtime_management=wanted, revision_id=deps.new_id())
+        functions.replace(connection, after, expected_revision=before.revision_id)
+        return after
+
+    return _shape(await deps.store.run(transaction), qualifier)
+
+
+def _shape(version: FunctionVersion, qualifier: str | None) -> dict[str, Any]:
+    return {
+        "UpdateRuntimeOn": version.runtime_management.update_on,
+        "RuntimeVersionArn": version.runtime_management.runtime_version_arn,
+        "FunctionArn": function_arn(version.function, qualifier),
+    }
+
+
+OPERATIONS: dict[str, Operation] = {
+    "GetRuntimeManagementConfig": get_runtime_management_config,
+    "PutRuntimeManagementConfig": put_runtime_management_config,
+}
