@@ -145,6 +145,7 @@ async def _open_server(
         clock=clock,
         new_id=lambda: str(uuid.uuid4()),
         code_link_secret=read_or_make(data / "code-link-secret"),
+        concurrency_limit=settings.concurrency_limit,
     )
     preparation = Preparation(control, runtimes)
     handlers = _handlers(

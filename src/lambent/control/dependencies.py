@@ -17,13 +17,15 @@ class Runtimes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """`new_id` makes the opaque ids of revisions: unique, a UUID's text. `code_link_secret` signs code links."""
+    """`new_id` makes the opaque ids of revisions: unique, a UUID's text. `code_link_secret` signs code links.
+    `concurrency_limit` is each account's, per region."""
 
     store: MetadataStore
     packages: PackageStore
     clock: Clock
     new_id: Callable[[], str]
     code_link_secret: bytes = field(repr=False)
+    concurrency_limit: int
 
 
 Operation = Callable[[Control, Call], Awaitable[Mapping[str, Any] | Reply]]

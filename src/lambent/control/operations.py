@@ -3,6 +3,7 @@
 from functools import partial
 
 from lambent.control import (
+    account,
     aliases,
     event_invoke,
     function_code,
@@ -32,6 +33,7 @@ OPERATIONS: dict[str, Operation] = {
     **tags.OPERATIONS,
     **recursion.OPERATIONS,
     **runtime_management.OPERATIONS,
+    **account.OPERATIONS,
 }
 
 

@@ -43,6 +43,8 @@ TAGS_PER_RESOURCE = 50
 # Developer guide, "Lambda quotas", and the figures in the error texts.
 ZIPPED_BYTES = 52_428_800
 UNZIPPED_BYTES = 262_144_000
+CODE_STORAGE_BYTES = 80_530_636_800
+"""Of an account in a region, as GetAccountSettings tells it."""
 PACKAGE_ENTRIES = 65_535
 """What an archive without the Zip64 extension can hold; AWS states no number. Source: PKWARE, APPNOTE.TXT, 4.4.1.4."""
 

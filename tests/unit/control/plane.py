@@ -63,7 +63,7 @@ class Plane:
         self.runtimes = FakeRuntimes()
         self.store = MetadataStore(directory / "metadata.sqlite")
         self.packages = PackageStore(directory / "packages")
-        self.deps = Control(self.store, self.packages, self.clock, lambda: f"id-{next(ids)}", b"secret")
+        self.deps = Control(self.store, self.packages, self.clock, lambda: f"id-{next(ids)}", b"secret", 1000)
         self.preparation = Preparation(self.deps, self.runtimes, parallel=2, retry_after_s=0)
         self.changes: list[Change] = []
         self._unfinished: set[tuple[str, str]] = set()
