@@ -124,7 +124,9 @@ class Malformed(Exception):
 def read_document(text: str, resource: str, revision_id: str) -> Policy:
     """The policy in a document that a caller wrote for the resource with this ARN. Raises Malformed."""
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_constant=_refuse_constant)
+        # Half of a surrogate pair can be written as an escape only, and be sent by nobody.
+        render(content).encode()
     except (ValueError, RecursionError) as error:
         raise Malformed("it is not JSON") from error
     if not isinstance(content, dict) or content.keys() - {"Version", "Id", "Statement"}:
@@ -147,6 +149,11 @@ def read_document(text: str, resource: str, revision_id: str) -> Policy:
     return Policy(revision_id, tuple(statements), version, policy_id)
 
 
+def _refuse_constant(name: str) -> None:
+    """NaN and the infinities are Python's own."""
+    raise ValueError(name)
+
+
 def _check_statement(statement: object, resource: str) -> None:
     if not isinstance(statement, dict):
         raise Malformed("a statement is not an object")
@@ -163,9 +170,20 @@ def _check_statement(statement: object, resource: str) -> None:
         raise Malformed("an Action is not one of Lambda's")
     if any(named != resource for named in _list_of(statement, "Resource")):
         raise Malformed(f"a Resource is not {resource}")
-    condition = statement.get("Condition", {})
-    if not isinstance(condition, dict) or not all(isinstance(operator, dict) for operator in condition.values()):
+    if not _is_condition(statement.get("Condition", {})):
         raise Malformed("a Condition is malformed")
+
+
+def _is_condition(condition: object) -> bool:
+    return isinstance(condition, dict) and all(
+        isinstance(keys, dict)
+        and bool(keys)
+        and all(
+            all(isinstance(text, str) for text in value) if isinstance(value, list) else isinstance(value, str | bool)
+            for value in keys.values()
+        )
+        for keys in condition.values()
+    )
 
 
 def _list_of(statement: Mapping[str, Any], member: str) -> list[str]:
