@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from lambent.core.errors import (
-    CodeSigningConfigNotFoundException,
     InvalidParameterValueException,
     NotImplementedException,
     ValidationException,
@@ -115,12 +114,6 @@ def _refuse_what_is_not_built(params: Params) -> None:
             raise not_yet(member)
     if params.get("ImageConfig"):
         raise InvalidParameterValueException("Please don't provide ImageConfig for a function with packageType Zip.")
-    signing = params.get("CodeSigningConfigArn")
-    if signing:
-        raise CodeSigningConfigNotFoundException(
-            "The code signing configuration cannot be found. "
-            f"Check that the provided configuration is not deleted: {signing}."
-        )
 
 
 def _check_numbers(params: Params) -> None:

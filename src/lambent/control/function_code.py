@@ -1,5 +1,6 @@
 """The code of a function: UpdateFunctionCode."""
 
+import sqlite3
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,10 @@ from lambent.control.revision import check_can_change, check_revision, updated
 from lambent.control.shapes import function_configuration
 from lambent.control.source import archive_given
 from lambent.control.versions import publish_unprepared
+from lambent.core.arn import function_arn
+from lambent.core.code_signing import check_deployment
 from lambent.core.function import LATEST, FunctionVersion
-from lambent.store import functions
+from lambent.store import code_signing, functions
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call
 
@@ -34,10 +37,14 @@ async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
         check_revision(latest, params.get("RevisionId"))
         return latest
 
+    def check_signature(connection: sqlite3.Connection) -> None:
+        check_deployment(code_signing.attached(connection, function), function_arn(function))
+
     if params.get("DryRun"):
         package = await deps.packages.check(archive)
         shown = replace(conditions(present), package=package, architectures=architectures or present.architectures)
         check_size(package, shown.configuration)
+        await deps.store.read(check_signature)
         return function_configuration(shown)
 
     with deps.packages.arriving():
@@ -46,6 +53,7 @@ async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
         def transaction(connection: WritingConnection) -> FunctionVersion:
             before = conditions(functions.get(connection, function))
             check_size(package, before.configuration)
+            check_signature(connection)
             after = replace(before, package=package, architectures=architectures or before.architectures)
             latest = updated(deps, before, after)
             functions.replace(connection, latest, expected_revision=before.revision_id)

@@ -9,8 +9,9 @@ from lambent.control.dependencies import Control, Operation
 from lambent.control.lookup import find, named, named_unqualified, not_found
 from lambent.control.revision import check_can_change, check_revision, updated
 from lambent.control.shapes import function_configuration
+from lambent.core.code_signing import check_deployment
 from lambent.core.function import FunctionVersion
-from lambent.store import functions
+from lambent.store import code_signing, functions
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call
 
@@ -32,6 +33,8 @@ async def update_function_configuration(deps: Control, call: Call) -> dict[str, 
         changed = configuration.change(before.configuration, params)
         changed = with_layers(connection, call.caller, function, changed, params.get("Layers"))
         check_size(before.package, changed)
+        if params.get("Layers"):
+            check_deployment(code_signing.attached(connection, function), changed.layers[0].arn)
         check_can_change(before)
         check_revision(before, params.get("RevisionId"))
         latest = updated(deps, before, replace(before, configuration=changed))

@@ -5,17 +5,20 @@ from typing import Any
 
 from lambent.control import code_links, configuration
 from lambent.control.attached_layers import check_size, with_layers
+from lambent.control.code_signing import config_for_function
 from lambent.control.dependencies import Control, Operation
 from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import function_configuration, listed_configuration
 from lambent.control.source import archive_given
 from lambent.control.versions import publish_unprepared
+from lambent.core.arn import function_arn
+from lambent.core.code_signing import check_deployment
 from lambent.core.errors import InvalidParameterValueException, ResourceConflictException
 from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Package
 from lambent.core.function_state import CREATED
 from lambent.core.limits import FUNCTION_NAME_CHARACTERS
-from lambent.store import aliases, functions
+from lambent.store import aliases, code_signing, functions
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call, Reply
 
@@ -32,10 +35,15 @@ async def create_function(deps: Control, call: Call) -> dict[str, Any]:
         package = await deps.packages.put(archive)
 
         def transaction(connection: WritingConnection) -> FunctionVersion:
+            arn = params.get("CodeSigningConfigArn")
+            signing = config_for_function(connection, function, arn) if arn else None
+            check_deployment(signing, function_arn(function))
             configured = with_layers(connection, call.caller, function, wanted, params.get("Layers"))
             check_size(package, configured)
             latest = _first(deps, function, configured, package, params, tags)
             functions.insert(connection, latest)
+            if signing is not None:
+                code_signing.attach(connection, function, signing)
             return publish_unprepared(deps, connection, latest) if params.get("Publish") else latest
 
         try:

@@ -5,6 +5,7 @@ from functools import partial
 from lambent.control import (
     account,
     aliases,
+    code_signing,
     event_invoke,
     function_code,
     function_configuration,
@@ -32,6 +33,7 @@ OPERATIONS: dict[str, Operation] = {
     **layers.OPERATIONS,
     **layer_permissions.OPERATIONS,
     **permissions.OPERATIONS,
+    **code_signing.OPERATIONS,
     **tags.OPERATIONS,
     **recursion.OPERATIONS,
     **runtime_management.OPERATIONS,

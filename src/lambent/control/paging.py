@@ -11,8 +11,8 @@ from lambent.core.limits import FUNCTIONS_PER_PAGE
 T = TypeVar("T")
 
 
-def page_size(max_items: int | None) -> int:
-    return min(max_items or FUNCTIONS_PER_PAGE, FUNCTIONS_PER_PAGE)
+def page_size(max_items: int | None, largest: int = FUNCTIONS_PER_PAGE) -> int:
+    return min(max_items or largest, largest)
 
 
 def make_marker(name: str, number: int) -> str:

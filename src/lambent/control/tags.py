@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from lambent.control import function_tags
+from lambent.control import code_signing, function_tags
 from lambent.control.configuration import check_tags
 from lambent.control.dependencies import Control, Operation
 from lambent.control.taggable import Taggable
@@ -16,7 +16,10 @@ from lambent.core.errors import AccessDeniedException, InvalidParameterValueExce
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call
 
-TAGGABLE: dict[str, Taggable] = {"function": function_tags.TAGGABLE}
+TAGGABLE: dict[str, Taggable] = {
+    "function": function_tags.TAGGABLE,
+    "code-signing-config": code_signing.TAGGABLE,
+}
 """By the type in the ARN. Of a type that is not here, there are no resources."""
 
 

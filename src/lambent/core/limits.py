@@ -51,6 +51,8 @@ PACKAGE_ENTRIES = 65_535
 # Lists --------------------------------------------------------------------------------------------------------------
 # API reference, ListFunctions: "returns a maximum of 50 items in each response, even if you set the number higher".
 FUNCTIONS_PER_PAGE = 50
+CODE_SIGNING_CONFIGS_PER_PAGE = 10_000
+"""Also of the functions that have one: the maximum of MaxItems in the service model. No other page size is told."""
 
 # Runtimes -----------------------------------------------------------------------------------------------------------
 # Identifiers: the enumeration `Runtime` of the service model. Which of them a function may be created with: developer

@@ -210,8 +210,7 @@ def _connect(path: Path, kind: type[C]) -> C:
 def migrations() -> list[tuple[int, Path]]:
     """The numbered steps of the schema, in order."""
     steps = sorted((int(path.name.split("_")[0]), path) for path in MIGRATIONS.glob("*.sql"))
-    numbers = [number for number, _ in steps]
-    assert len(set(numbers)) == len(numbers), "two migrations have the same number"
+    assert [number for number, _ in steps] == list(range(1, len(steps) + 1)), "migrations are numbered without gaps"
     return steps
 
 
@@ -219,15 +218,12 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Apply the steps that the file has not seen, each in a transaction with its number. Raises DataDirectoryTooNew."""
     steps = migrations()
     (present,) = connection.execute("PRAGMA user_version").fetchone()
-    newest = steps[-1][0]
-    if present > newest:
+    if present > len(steps):
         raise DataDirectoryTooNew(
-            f"{path} was written by a newer Lambent (schema {present}; this one knows up to {newest}): "
+            f"{path} was written by a newer Lambent (schema {present}; this one knows up to {len(steps)}): "
             "start that version, or give another data directory"
         )
-    for number, step in steps:
-        if number <= present:
-            continue
+    for number, step in steps[present:]:
         script = f"BEGIN IMMEDIATE;\n{step.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;"
         try:
             connection.executescript(script)
