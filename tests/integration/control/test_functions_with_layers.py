@@ -219,6 +219,27 @@ def test_a_function_and_its_layers_share_the_quota_of_what_is_unpacked(api: Any,
     assert len(api.get_function_configuration(FunctionName=function)["Layers"]) == 1
 
 
+def test_functions_find_their_layers_without_a_sandbox_too(data_dir: Any, server: Any) -> None:
+    plain = type(server)(data_dir, ("--sandbox", "process")).start()
+    try:
+        api = clients(plain)
+        layers = [
+            publish(api, {"python/shared.py": "WHOSE = 'python'", "bin/tool": "#!/bin/sh\necho from the layer\n"}),
+            publish(api, {"nodejs/node_modules/shared/index.js": "exports.whose = 'node'"}),
+        ]
+        code = "import shared\ndef handler(event, context): return shared.WHOSE\n"
+        make_function(api, "python", Code={"ZipFile": zipped(code)}, Layers=layers)
+        assert invoke(api, "python") == "python"
+        script = archive({"app.js": "exports.handler = async () => require('shared').whose"})
+        make_function(api, "node", Runtime="nodejs20.x", Code={"ZipFile": script}, Layers=layers)
+        assert invoke(api, "node") == "node"
+        layers = [publish(api, {"bootstrap": BOOTSTRAP}), layers[0]]
+        make_function(api, "provided", Runtime="provided.al2023", Layers=layers)
+        assert invoke(api, "provided") == "from the layer\n"
+    finally:
+        assert plain.stop() == 0
+
+
 def test_layers_of_a_function_survive_kill_9(data_dir: Any, server: Any) -> None:
     crashing = type(server)(data_dir).start()
     api = clients(crashing)

@@ -62,7 +62,7 @@ def test_the_program_sees_its_variables_and_no_others(driver: str) -> None:
         outcome = await bench.run(await bench.create(), "/usr/bin/env", GREETING="hello: world", EMPTY="")
         lines = set(outcome.output.splitlines())
         assert {"GREETING=hello: world", "EMPTY="} <= lines
-        assert {line.split("=")[0] for line in lines} <= {"GREETING", "EMPTY", "PATH", "PWD", "TMPDIR"}
+        assert {line.split("=")[0] for line in lines} <= {"GREETING", "EMPTY", "PATH", "PWD", "TMPDIR", "LAMBENT_ROOT"}
 
     on_a_bench(driver, work)
 

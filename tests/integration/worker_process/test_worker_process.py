@@ -11,7 +11,7 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
-from live_functions import Functions, assert_nothing_left, descendants, eventually, leftovers, living
+from live_functions import Functions, assert_nothing_left, descendants, eventually, leftovers, living, package
 
 FUNCTION = """
 import json, os, time, boto3
@@ -93,6 +93,17 @@ def test_functions_run_log_fail_and_call_lambent_from_a_worker_of_its_own(pair: 
     # They are the worker's processes, not the server's.
     assert leftovers(pair.server.data_dir)
     assert len(descendants(pair.server.process.pid)) == 1
+
+
+def test_a_worker_of_its_own_lays_the_layers_of_a_function_over_each_other(pair: Pair) -> None:
+    publish = pair.functions.client.publish_layer_version
+    layers = [
+        publish(LayerName=name, Content={"ZipFile": package({"both": name, name: name})})["LayerVersionArn"]
+        for name in ("first", "second")
+    ]
+    reads = "import os\ndef handler(event, context): return {n: open('/opt/' + n).read() for n in os.listdir('/opt')}\n"
+    function = pair.functions.create(reads, Layers=layers)
+    assert function.invoke({}).document == {"first": "first", "second": "second", "both": "second"}
 
 
 def test_what_a_killed_worker_was_doing_is_answered_and_its_environments_are_gone(pair: Pair) -> None:

@@ -65,6 +65,8 @@ class Plain:
         output_read, output_write = os.pipe2(os.O_CLOEXEC)
         variables = {name: self._translate(cell, value) for name, value in request["variables"].items()}
         variables["TMPDIR"] = cell.scratch
+        # Below it are the paths of the sandbox that a program knows by itself.
+        variables["LAMBENT_ROOT"] = self._home(cell)
         command = [self._translate(cell, word) for word in request["command"]]
         directory = self._translate(cell, request["directory"])
 

@@ -17,7 +17,9 @@ def search_path(task: str, runtime: str, inherited: "list[str]") -> "list[str]":
     """AWS's order: the function's own packages, the customer's PYTHONPATH, the layers', the client and boto3, and
     then the standard library."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    platforms = [f"/opt/python/lib/{version}/site-packages", "/opt/python", runtime]
+    # Without a sandbox, /opt is below a directory of the environment's own.
+    layers = os.environ.get("LAMBENT_ROOT", "") + "/opt/python"
+    platforms = [f"{layers}/lib/{version}/site-packages", layers, runtime]
     given = os.environ.get("PYTHONPATH", "").split(":")
     # The interpreter has put this script's directory first, by its real path.
     ours = {task, *platforms, os.path.dirname(os.path.realpath(__file__))}
