@@ -14,6 +14,7 @@ import cbor2
 
 from lambent.wire import scalars, timestamps
 from lambent.wire.catalog import Shape
+from lambent.wire.compiled import Compiled
 from lambent.wire.malformed import SerializationException
 
 Convert = Callable[[Any], Any]
@@ -126,20 +127,14 @@ class _Converters:
     def __init__(self, scalar: dict[str, Convert], reading: bool) -> None:
         self._scalar = scalar
         self._reading = reading
-        self._compiled: dict[str, Convert] = {}
+        self._compiled: Compiled[Convert] = Compiled()
 
     def of(self, shape: Shape) -> Convert:
         if shape.type not in ("structure", "list", "map"):
             return self._scalar.get(shape.type, _as_is)
         if shape.document:
             return _as_is
-        found = self._compiled.get(shape.name)
-        if found is not None:
-            return found
-        compiled = self._compiled
-        compiled[shape.name] = lambda value: compiled[shape.name](value)
-        made = compiled[shape.name] = self._compile(shape)
-        return made
+        return self._compiled.of(shape, self._compile)
 
     def _compile(self, shape: Shape) -> Convert:
         if shape.type == "list":

@@ -13,6 +13,7 @@ import msgspec
 
 from lambent.wire import scalars, timestamps
 from lambent.wire.catalog import Member, Shape
+from lambent.wire.compiled import Compiled
 from lambent.wire.malformed import SerializationException
 
 Convert = Callable[[Any], Any]
@@ -129,7 +130,7 @@ class Readers:
     """Functions from decoded JSON to values, by shape."""
 
     def __init__(self) -> None:
-        self._compiled: dict[str, Convert] = {}
+        self._compiled: Compiled[Convert] = Compiled()
 
     def of(self, shape: Shape) -> Convert:
         scalar = _SCALAR_READERS.get(shape.type)
@@ -137,13 +138,7 @@ class Readers:
             return scalar
         if shape.document:
             return _as_is
-        found = self._compiled.get(shape.name)
-        if found is not None:
-            return found
-        compiled = self._compiled
-        compiled[shape.name] = lambda value: compiled[shape.name](value)
-        made = compiled[shape.name] = self._compile(shape)
-        return made
+        return self._compiled.of(shape, self._compile)
 
     def _compile(self, shape: Shape) -> Convert:
         if shape.type == "list":
@@ -215,7 +210,7 @@ class Writers:
     """Functions from values to what JSON encodes, by member (its timestamp format matters) and shape."""
 
     def __init__(self) -> None:
-        self._compiled: dict[str, Convert] = {}
+        self._compiled: Compiled[Convert] = Compiled()
 
     def of(self, member: Member) -> Convert | None:
         """None where the value goes out as it is, which spares a call for each string."""
@@ -233,13 +228,7 @@ class Writers:
     def shape(self, shape: Shape) -> Convert | None:
         if shape.document:
             return None
-        found = self._compiled.get(shape.name)
-        if found is not None:
-            return found
-        compiled = self._compiled
-        compiled[shape.name] = lambda value: compiled[shape.name](value)
-        made = compiled[shape.name] = self._compile(shape)
-        return made
+        return self._compiled.of(shape, self._compile)
 
     def _compile(self, shape: Shape) -> Convert:
         if shape.type == "list":

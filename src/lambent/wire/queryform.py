@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from lambent.wire import scalars
 from lambent.wire.catalog import Member, Shape
+from lambent.wire.compiled import Compiled
 from lambent.wire.http import HttpRequest
 from lambent.wire.malformed import SerializationException
 
@@ -42,7 +43,7 @@ class Readers:
     """Functions from a tree to values, by member."""
 
     def __init__(self) -> None:
-        self._compiled: dict[str, Convert] = {}
+        self._compiled: Compiled[Convert] = Compiled()
 
     def of(self, member: Member) -> Convert:
         shape = member.shape
@@ -63,11 +64,9 @@ class Readers:
         return read
 
     def structure(self, shape: Shape) -> Convert:
-        found = self._compiled.get(shape.name)
-        if found is not None:
-            return found
-        compiled = self._compiled
-        compiled[shape.name] = lambda node: compiled[shape.name](node)
+        return self._compiled.of(shape, self._compile)
+
+    def _compile(self, shape: Shape) -> Convert:
         fields = tuple(
             (member.name, wire_name, self.of(member))
             for member in shape.members.values()
@@ -82,7 +81,6 @@ class Readers:
                     out[name] = convert(below)
             return out
 
-        compiled[shape.name] = read
         return read
 
     def _list(self, member: Member) -> Convert:

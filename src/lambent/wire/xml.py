@@ -11,6 +11,7 @@ from xml.parsers import expat
 
 from lambent.wire import scalars
 from lambent.wire.catalog import Member, Shape
+from lambent.wire.compiled import Compiled
 from lambent.wire.malformed import SerializationException
 
 _MAX_DEPTH = 200
@@ -73,7 +74,7 @@ class Readers:
     """Functions from an element to values."""
 
     def __init__(self) -> None:
-        self._compiled: dict[str, Convert] = {}
+        self._compiled: Compiled[Convert] = Compiled()
 
     def of(self, member: Member) -> Convert:
         shape = member.shape
@@ -87,13 +88,7 @@ class Readers:
         return lambda element: convert(element.text)
 
     def structure(self, shape: Shape) -> Convert:
-        found = self._compiled.get(shape.name)
-        if found is not None:
-            return found
-        compiled = self._compiled
-        compiled[shape.name] = lambda element: compiled[shape.name](element)
-        compiled[shape.name] = made = self.members(tuple(shape.members.values()))
-        return made
+        return self._compiled.of(shape, lambda shape: self.members(tuple(shape.members.values())))
 
     def members(self, members: tuple[Member, ...]) -> Convert:
         """A structure with only these members."""
@@ -172,7 +167,7 @@ class Writers:
     """Functions that write values as elements."""
 
     def __init__(self) -> None:
-        self._compiled: dict[str, Callable[[list[str], Mapping[str, Any]], None]] = {}
+        self._compiled: Compiled[Callable[[list[str], Mapping[str, Any]], None]] = Compiled()
 
     def of(self, member: Member) -> Write:
         shape = member.shape
@@ -193,13 +188,7 @@ class Writers:
 
     def content(self, shape: Shape) -> Callable[[list[str], Mapping[str, Any]], None]:
         """What is inside of a structure's element."""
-        found = self._compiled.get(shape.name)
-        if found is not None:
-            return found
-        compiled = self._compiled
-        compiled[shape.name] = lambda out, value: compiled[shape.name](out, value)
-        compiled[shape.name] = made = self.members(tuple(shape.members.values()))
-        return made
+        return self._compiled.of(shape, lambda shape: self.members(tuple(shape.members.values())))
 
     def members(self, members: tuple[Member, ...]) -> Callable[[list[str], Mapping[str, Any]], None]:
         fields = tuple((m.name, _tag(m), self.of(m)) for m in members if not m.xml_attribute)
