@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ class LaunchedSandbox:
                 self._peak = -1
 
 
-class LaunchedDriver:
+class LaunchedDriver(ABC):
     """A driver whose sandboxes live in a launcher; see `driver.Driver`. A launcher that dies is replaced."""
 
     name = ""
@@ -151,12 +152,13 @@ class LaunchedDriver:
         self.found: dict[str, str] = {}
         """What the launcher uses for memory, pids, freezer, tmp: in words, empty where it has none."""
 
+    @abstractmethod
     def configuration(self) -> dict[str, Any]:
         """The launcher's `open` request. Raises SandboxError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sandbox(self, link: Link, spec: SandboxSpec, reply: dict[str, Any]) -> LaunchedSandbox:
-        raise NotImplementedError
+        """The sandbox that the launcher has made, from its reply."""
 
     @property
     def directory(self) -> Path:
