@@ -26,11 +26,6 @@ from lambda_api import (
 
 
 @pytest.fixture(scope="module")
-def api(server: Any) -> Any:
-    return clients(server)
-
-
-@pytest.fixture(scope="module")
 def function(api: Any) -> Iterator[str]:
     """With the versions 1 and 2, 3 of another role, and 4 that has a dead-letter queue."""
     name = unique("aliased")

@@ -36,11 +36,6 @@ QUALIFIED = (
 )
 
 
-@pytest.fixture(scope="module")
-def api(server: Any) -> Any:
-    return clients(server)
-
-
 @pytest.fixture
 def function(api: Any) -> Any:
     name = unique("signed")

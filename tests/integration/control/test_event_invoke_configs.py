@@ -27,11 +27,6 @@ NOTHING = {"OnSuccess": {}, "OnFailure": {}}
 
 
 @pytest.fixture(scope="module")
-def api(server: Any) -> Any:
-    return clients(server)
-
-
-@pytest.fixture(scope="module")
 def function(api: Any) -> Iterator[str]:
     """With version 1 and the alias `live` of it."""
     name = unique("events")

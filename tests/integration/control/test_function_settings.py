@@ -22,11 +22,6 @@ RUNTIME = "arn:aws:lambda:us-east-1::runtime:" + "0a" * 32
 MANUAL = {"UpdateRuntimeOn": "Manual", "RuntimeVersionArn": RUNTIME}
 
 
-@pytest.fixture(scope="module")
-def api(server: Any) -> Any:
-    return clients(server)
-
-
 @pytest.fixture
 def function(api: Any) -> Iterator[str]:
     """With version 1 and the alias `live` of it."""

@@ -35,11 +35,6 @@ NO_URL = not_found("The resource you requested does not exist.")
 
 
 @pytest.fixture(scope="module")
-def api(server: Any) -> Any:
-    return clients(server)
-
-
-@pytest.fixture(scope="module")
 def function(api: Any) -> Iterator[str]:
     """With version 1 and the aliases `beta` and `live` of it."""
     name = unique("urls")

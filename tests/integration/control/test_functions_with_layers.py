@@ -37,11 +37,6 @@ def handler(event, context):
 """
 
 
-@pytest.fixture(scope="module")
-def api(server: Any) -> Any:
-    return clients(server)
-
-
 @pytest.fixture
 def function(api: Any) -> Any:
     name = unique("layered")

@@ -28,11 +28,6 @@ LAYERS = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:"
 CODE = archive({"python/thing.py": "VALUE = 1\n"})
 
 
-@pytest.fixture(scope="module")
-def api(server: Any) -> Any:
-    return clients(server)
-
-
 @pytest.fixture
 def layer() -> str:
     return unique("layer")

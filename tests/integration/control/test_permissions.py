@@ -26,11 +26,6 @@ STALE = "The Revision Id provided does not match the latest Revision Id. Call th
 
 
 @pytest.fixture(scope="module")
-def api(server: Any) -> Any:
-    return clients(server)
-
-
-@pytest.fixture(scope="module")
 def function(api: Any) -> Iterator[str]:
     """With the version 1, and the alias `live` of it."""
     name = unique("shared")

@@ -23,11 +23,6 @@ TOO_MANY = invalid("Number of tags exceeds resource tag limit.")
 
 
 @pytest.fixture(scope="module")
-def api(server: Any) -> Any:
-    return clients(server)
-
-
-@pytest.fixture(scope="module")
 def arn(api: Any) -> Iterator[str]:
     """Of a function with version 1 and the alias `live`."""
     name = unique("tagged")

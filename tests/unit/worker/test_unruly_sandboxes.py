@@ -1,9 +1,11 @@
-"""A sandbox that can not be killed or taken away is one environment's trouble, not the worker's."""
+"""An environment whose sandbox or runtime misbehaves: its trouble alone, and no event of a caller's lost."""
 
 import asyncio
+import contextlib
 import os
 import socket
 
+from lambent.core.invocation import Invocation
 from lambent.testing.clock import ManualClock
 from lambent.worker import messages
 from lambent.worker.execution_environment import ExecutionEnvironment, Surroundings
@@ -67,6 +69,57 @@ class Unruly:
         raise SandboxError("the directory is busy")
 
 
+class Connection:
+    """One of the runtime's, in `next`; `open` is False for one that is hanging up."""
+
+    def __init__(self, *, open_: bool) -> None:
+        self.open = open_
+        self.delivered: list[str] = []
+
+    def deliver(self, invocation, deadline_ms):
+        if self.open:
+            self.delivered.append(invocation.request_id)
+        return self.open
+
+    def close(self):
+        pass
+
+
+def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None):
+    async def make_sandbox(environment_id, spec):
+        return sandbox, Program(("/bin/true",), {})
+
+    return Surroundings(
+        clock=ManualClock(),
+        emit=emit,
+        make_sandbox=make_sandbox,
+        front_door=asyncio.Protocol,
+        start_slots=asyncio.Semaphore(1),
+        tasks=tasks,
+        forget=forget,
+        billing_step_ms=100,
+    )
+
+
+def test_an_event_is_not_given_to_a_runtime_that_hangs_up_but_to_its_next_request():
+    leaving, back = Connection(open_=False), Connection(open_=True)
+
+    async def run():
+        async with asyncio.TaskGroup() as tasks:
+            environment = ExecutionEnvironment("e1", SPEC, surroundings(Unruly(), lambda event: None, tasks))
+            environment.start()
+            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)  # its start
+            assert environment.asks_next(leaving) is None
+            environment.run(Invocation("r1", "arn", b"{}"))
+            refused = environment.asks_next(back)
+            with contextlib.suppress(SandboxError):
+                await environment.abandon()
+            return refused
+
+    assert asyncio.run(run()) is None
+    assert back.delivered == ["r1"]
+
+
 def test_an_environment_whose_sandbox_refuses_to_go_is_gone_for_its_dispatcher_all_the_same():
     sandbox = Unruly()
     gone = asyncio.Event()
@@ -78,21 +131,9 @@ def test_an_environment_whose_sandbox_refuses_to_go_is_gone_for_its_dispatcher_a
         if isinstance(event, messages.Gone):
             gone.set()
 
-    async def make_sandbox(environment_id, spec):
-        return sandbox, Program(("/bin/true",), {})
-
     async def run():
         async with asyncio.TaskGroup() as tasks:
-            around = Surroundings(
-                clock=ManualClock(),
-                emit=emit,
-                make_sandbox=make_sandbox,
-                front_door=asyncio.Protocol,
-                start_slots=asyncio.Semaphore(1),
-                tasks=tasks,
-                forget=forgotten.append,
-                billing_step_ms=100,
-            )
+            around = surroundings(sandbox, emit, tasks, forgotten.append)
             environment = ExecutionEnvironment("e1", SPEC, around)
             environment.start()
             environment.retire()
