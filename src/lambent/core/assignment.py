@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lambent.core.record import Record
+
 DRAINING_GRACE_US = 100_000
 """About what a cold start takes: waiting longer than that would be worse than starting one."""
 
@@ -33,22 +35,19 @@ class _Pool:
         return not (self.idle or self.starting or self.busy or self.waiting)
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Record, frozen=True):
     """The environment is the invocation's now."""
 
     environment_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class StartOne:
+class StartOne(Record, frozen=True):
     """The invocation waits, and a new environment, of this id, is to be started."""
 
     environment_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Record, frozen=True):
     """The invocation waits for an environment that is about to become available. If `recheck_us` is set,
     `recheck` must be called at that time."""
 

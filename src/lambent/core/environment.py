@@ -25,17 +25,19 @@ environment lifecycle"; of the repeated initialisation: the same page, "Failures
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.core.invocation import Answer, Outcome
 from lambent.core.limits import INIT_BUDGET_US, SHUTDOWN_BUDGET_US
+from lambent.core.record import Record
 
 RUNTIME = "runtime"
 
 
-class Phase(Enum):
+class Phase(IntEnum):
     STARTING = auto()
     INIT = auto()
     READY = auto()
@@ -48,8 +50,7 @@ class Phase(Enum):
     GONE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Record, frozen=True):
     """Why a program could not serve. `document` is the error document that the runtime itself reported, if any."""
 
     error_type: str
@@ -57,8 +58,7 @@ class Failure:
     document: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(Record, frozen=True):
     """The state of one environment. Times are microseconds of the owner's monotonic clock."""
 
     timeout_us: int
@@ -82,60 +82,51 @@ class Environment:
 # Events -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxStarted:
+class SandboxStarted(Record, frozen=True):
     """The program is running."""
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxFailed:
+class SandboxFailed(Record, frozen=True):
     """The machine could not give a sandbox."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(Record, frozen=True):
     """A participant asks for the next event."""
 
     participant: str = RUNTIME
 
 
-@dataclass(frozen=True, slots=True)
-class InitFailed:
+class InitFailed(Record, frozen=True):
     """The runtime reported that the function's initialisation failed."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Assigned:
+class Assigned(Record, frozen=True):
     """An invocation is for this environment."""
 
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Record, frozen=True):
     """The runtime has posted the response to, or the error of, the invocation in flight."""
 
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(Record, frozen=True):
     """The last process of the program is gone."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Record, frozen=True):
     """`deadline_us` has passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retired:
+class Retired(Record, frozen=True):
     """The environment is to end: idle for too long, superseded, or its server is leaving."""
 
 
@@ -145,13 +136,11 @@ Event = SandboxStarted | SandboxFailed | Next | InitFailed | Assigned | Answered
 # Commands ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class StartProgram:
+class StartProgram(Record, frozen=True):
     """Start the runtime's process in the sandbox that is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class InitEnded:
+class InitEnded(Record, frozen=True):
     """An initialisation of its own (not one inside an invocation) is over; `failure` tells if it failed."""
 
     duration_us: int
@@ -159,27 +148,23 @@ class InitEnded:
     error_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Record, frozen=True):
     """Give the invocation in flight to the runtime, which is waiting for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerCaller:
+class AnswerCaller(Record, frozen=True):
     """The caller may have this answer."""
 
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
-class FailCaller:
+class FailCaller(Record, frozen=True):
     """The caller gets an error document that the service makes, or the runtime's own if the failure has one."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Record, frozen=True):
     """The invocation is over and measured."""
 
     request_id: str
@@ -189,18 +174,15 @@ class Finish:
     error_type: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class BecomeAvailable:
+class BecomeAvailable(Record, frozen=True):
     """The environment takes an event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kill:
+class Kill(Record, frozen=True):
     """Kill all processes; `Exited` follows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destroy:
+class Destroy(Record, frozen=True):
     """Take everything away; the environment is gone."""
 
     reason: str = ""
@@ -279,18 +261,8 @@ def _init_timed_out(environment: Environment, _event: Deadline, now: int) -> Ste
 
 
 def _assigned(environment: Environment, event: Assigned, now: int) -> Step:
-    # Spelled out, not `replace`: this is on the path of every invocation.
-    invoking = Environment(
-        environment.timeout_us,
-        environment.participants,
-        Phase.INVOKE,
-        frozenset(),
-        now,
-        now + environment.timeout_us,
-        environment.init_us,
-        event.request_id,
-    )
-    return invoking, (_DELIVER,)
+    entered = _enter(environment, Phase.INVOKE, now, now + environment.timeout_us)
+    return replace(entered, request_id=event.request_id), (_DELIVER,)
 
 
 def _assigned_broken(environment: Environment, event: Assigned, now: int) -> Step:
@@ -308,18 +280,9 @@ def _reinitialised(environment: Environment, event: Next, _now: int) -> Step:
 
 def _answered(environment: Environment, event: Answered, _now: int) -> Step:
     answer = event.answer
-    draining = Environment(
-        environment.timeout_us,
-        environment.participants,
-        Phase.DRAINING,
-        frozenset(),
-        environment.since_us,
-        environment.deadline_us,
-        environment.init_us,
-        environment.request_id,
-        Outcome.SUCCESS if answer.error_type is None else Outcome.FUNCTION_ERROR,
-        answer.error_type,
-        environment.retired,
+    outcome = Outcome.SUCCESS if answer.error_type is None else Outcome.FUNCTION_ERROR
+    draining = replace(
+        environment, phase=Phase.DRAINING, asking=frozenset(), outcome=outcome, error_type=answer.error_type
     )
     return draining, (AnswerCaller(answer),)
 

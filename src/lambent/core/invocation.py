@@ -1,7 +1,8 @@
 """An invocation: what is asked of a function, and what came of it. Plain data."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from lambent.core.record import Record
 
 
 class Outcome(StrEnum):
@@ -17,8 +18,7 @@ class Outcome(StrEnum):
     """The worker or its sandbox was lost under the invocation: a fault of the platform."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(Record, frozen=True):
     """One event for one execution environment.
 
     `request_id` is a UUID. `deadline_ms` is computed by the worker from its own clock when the function starts:
@@ -35,8 +35,7 @@ class Invocation:
     wants_tail: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Record, frozen=True):
     """What the caller gets: the function's bytes, or the error document (`error_type` set)."""
 
     payload: bytes
@@ -44,8 +43,7 @@ class Answer:
     error_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Record, frozen=True):
     """The measures of one attempt: what the ledger keeps and the REPORT line shows.
 
     Durations are microseconds; `init_us` is set only on the attempt that paid for the init phase;
@@ -57,4 +55,4 @@ class Report:
     max_memory_mib: int
     init_us: int | None = None
     error_type: str | None = None
-    tail: bytes = field(default=b"", repr=False)
+    tail: bytes = b""

@@ -19,6 +19,7 @@ from lambent.core.assignment import Assignment, StartOne, Use, Wait
 from lambent.core.errors import ServiceException, TooManyRequestsException
 from lambent.core.function import FunctionVersion
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
+from lambent.core.record import Record
 from lambent.invoke.configuration import Serving
 from lambent.observe.ledger import Began, Ended, Ledger
 from lambent.worker.messages import (
@@ -56,8 +57,7 @@ class CredentialSource(Protocol):
     def revoke(self, access_key_id: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Record, frozen=True):
     """An invocation's result for its caller. `tail` is the end of its log, when asked for."""
 
     answer: Answer

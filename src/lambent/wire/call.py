@@ -11,14 +11,13 @@ shape (timestamps as aware datetimes or epoch numbers, blobs as bytes); members 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from lambent.core.caller import Caller
+from lambent.core.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Record, frozen=True):
     """A parsed and validated request.
 
     `params` has the names and types of the operation's input shape. `endpoint` is the base URL by which the client
@@ -28,17 +27,16 @@ class Call:
 
     service: str
     operation: str
-    params: Mapping[str, Any] = field(repr=False)
+    params: Mapping[str, Any]
     caller: Caller
     region: str
     partition: str
     request_id: str
     endpoint: str
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Record, frozen=True):
     """A result with headers that the model does not name, or a status other than the model's."""
 
     result: Mapping[str, Any]

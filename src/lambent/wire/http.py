@@ -1,11 +1,11 @@
 """An HTTP exchange as plain data: what the protocols parse and serialise, whoever listens."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from lambent.core.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(Record, frozen=True):
     """A complete request. `path` and `query` are raw (percent-encoded, the query without `?`); `headers` have
     lower-case names, repeated ones joined by a comma."""
 
@@ -16,10 +16,9 @@ class HttpRequest:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(Record, frozen=True):
     """A complete response. `headers` keep their spelling and order; Content-Length and Date are the listener's."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""

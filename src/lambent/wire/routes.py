@@ -15,17 +15,19 @@ Within the service the request shows its protocol: the header `smithy-protocol`,
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote_plus
 
+import msgspec
+
 from lambent.core.errors import ModelledError
+from lambent.core.record import Record
 from lambent.wire.catalog import Operation, Protocol, Service, service
 from lambent.wire.http import HttpRequest
 from lambent.wire.paths import PathTable
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Record, frozen=True):
     """The credential scope of a signed request."""
 
     access_key_id: str
@@ -34,14 +36,13 @@ class Scope:
     signing_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(Record, frozen=True):
     """Where a request goes. `labels` are the decoded parameters of its path; `scope` is None for unsigned requests."""
 
     service: Service
     protocol: Protocol
     operation: Operation
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     scope: Scope | None = None
 
 

@@ -20,6 +20,7 @@ Retire       ->
 from dataclasses import dataclass, field
 
 from lambent.core.invocation import Answer, Invocation, Report
+from lambent.core.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,71 +63,62 @@ class EnvironmentSpec:
     layers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Record, frozen=True):
     """The first command to a worker in another process: where the server's own endpoint is."""
 
     host: str
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Record, frozen=True):
     environment_id: str
     spec: EnvironmentSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Record, frozen=True):
     environment_id: str
     invocation: Invocation
 
 
-@dataclass(frozen=True, slots=True)
-class Retire:
+class Retire(Record, frozen=True):
     """End the environment: at once when it is idle, after its invocation when it is busy."""
 
     environment_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Available:
+class Available(Record, frozen=True):
     """The environment can take an event."""
 
     environment_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Record, frozen=True):
     environment_id: str
     request_id: str
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Record, frozen=True):
     environment_id: str
     request_id: str
     report: Report
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(Record, frozen=True):
     """The environment is no more. `reason` is for the operator's log and is empty after a `Retire`."""
 
     environment_id: str
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LogLines:
+class LogLines(Record, frozen=True):
     """Lines of an environment's log stream, in order: (milliseconds since the epoch, text without newline)."""
 
     account: str
     region: str
     log_group: str
     log_stream: str
-    lines: tuple[tuple[int, str], ...] = field(repr=False)
+    lines: tuple[tuple[int, str], ...]
 
 
 Command = Hello | Start | Run | Retire

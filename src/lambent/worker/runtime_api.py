@@ -8,7 +8,6 @@ Source of paths, headers and error documents: developer guide, "Using the Lambda
 
 import asyncio
 import re
-from dataclasses import dataclass
 from typing import Protocol, cast
 from urllib.parse import unquote
 
@@ -16,6 +15,7 @@ import httptools
 
 from lambent.core.invocation import Invocation
 from lambent.core.limits import SYNC_RESPONSE_BYTES
+from lambent.core.record import Record
 
 HEAD_LIMIT_BYTES = 1_048_576
 """Request line and headers; runtimes send error causes of up to 1 MB in a header. Source: API's limits."""
@@ -30,8 +30,7 @@ _ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 _OK = b'{"status":"OK"}\n'
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Record, frozen=True):
     """An answer other than success, with AWS's error document."""
 
     status: int
@@ -39,8 +38,7 @@ class Refusal:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(Record, frozen=True):
     """What the runtime has posted. `error_type` is set for an error, in the form that AWS normalises it to."""
 
     body: bytes
