@@ -7,11 +7,11 @@ import random
 import signal
 import sqlite3
 import sys
-import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import uvloop
@@ -27,6 +27,7 @@ from lambent.identity.authentication import Identity
 from lambent.identity.credentials import IssuedCredentials
 from lambent.identity.operations import iam_operations, sts_operations
 from lambent.identity.roles import Roles
+from lambent.ids import RandomIds
 from lambent.invoke.configuration import ServingConfiguration
 from lambent.invoke.dispatcher import Dispatcher
 from lambent.invoke.frontend import Frontend
@@ -41,13 +42,13 @@ from lambent.server.data_directory import DataDirectory, DataDirectoryError
 from lambent.server.front_door import FrontDoor, health_page
 from lambent.server.http_protocol import Connections
 from lambent.server.listening import ListenError, listen, url_of
+from lambent.server.request_tasks import RequestTasks
 from lambent.settings import Settings
 from lambent.store import aliases, functions
 from lambent.store.changes import Change
 from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.store.secret import read_or_make
-from lambent.wire.call import Handler
 from lambent.wire.routes import Router
 from lambent.worker.agent import Agent
 from lambent.worker.execution_environment import ProtocolFactory
@@ -58,6 +59,8 @@ from lambent.worker.sandbox.drivers import make_driver
 from lambent.worker.transport import WorkerServer
 
 _log = logging.getLogger(__name__)
+
+Entry = TypeVar("Entry")
 
 SERVICES = ("lambda", "logs", "sts", "iam")
 SLOW_CLIENT_SWEEP_S = 5
@@ -109,7 +112,7 @@ async def _open_server(
     settings: Settings, stack: contextlib.AsyncExitStack, url: str
 ) -> tuple[Dispatcher, Connections]:
     """Make and open every part; the stack closes them in the opposite order."""
-    clock = SystemClock()
+    clock, ids = SystemClock(), RandomIds()
     data = settings.data_dir
     store = MetadataStore(data / "metadata.sqlite")
     await store.open()
@@ -129,7 +132,7 @@ async def _open_server(
         ledger=ledger,
         logs=logs,
         credentials=_RoleSessions(issued),
-        new_id=_new_environment_id,
+        new_id=partial(ids.hex, 32),
         concurrency_limit=settings.concurrency_limit,
         idle_timeout_s=settings.idle_timeout_s,
     )
@@ -143,25 +146,30 @@ async def _open_server(
         store=store,
         packages=packages,
         clock=clock,
-        new_id=lambda: str(uuid.uuid4()),
+        new_id=ids.uuid,
         code_link_secret=read_or_make(data / "code-link-secret"),
         concurrency_limit=settings.concurrency_limit,
     )
     preparation = Preparation(control, runtimes)
-    handlers = _handlers(
+    tasks = RequestTasks()
+    stack.push_async_callback(tasks.close)
+    operations = _by_service(
         {
-            "lambda": control_operations(control)
-            | invoke_operations(Frontend(configuration, dispatcher, clock, random.random)),
+            "lambda": control_operations(control),
             "logs": logs_operations(logs),
             "iam": iam_operations(Roles(store, clock)),
             "sts": sts_operations(),
         }
     )
+    invocations = invoke_operations(Frontend(configuration, dispatcher, clock, ids, random.random))
     door = FrontDoor(
         router=Router(SERVICES),
         identity=Identity(issued, account=settings.account, region=settings.region),
-        handlers=handlers,
+        handlers={name: tasks.handler(operation) for name, operation in operations.items()}
+        | _by_service({"lambda": invocations}),
         pages={"health": health_page(__version__), "code": code_page(packages, control.code_link_secret, clock)},
+        tasks=tasks,
+        new_id=ids.uuid,
     )
     connections = Connections(door.serve)
     await _open_worker(settings, stack, dispatcher, connections, packages, runtimes, url)
@@ -267,12 +275,8 @@ async def _serve_worker(settings: Settings, socket: Path) -> None:
     await packages.close()
 
 
-def _handlers(services: dict[str, dict[str, Handler]]) -> dict[tuple[str, str], Handler]:
-    return {
-        (service, operation): handler
-        for service, operations in services.items()
-        for operation, handler in operations.items()
-    }
+def _by_service(services: Mapping[str, Mapping[str, Entry]]) -> dict[tuple[str, str], Entry]:
+    return {(service, name): entry for service, operations in services.items() for name, entry in operations.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,10 +307,6 @@ async def _forget_unused_packages(packages: PackageStore, store: MetadataStore, 
     while True:
         await packages.forget(lambda: store.read(functions.digests_in_use), clock.monotonic_us())
         await asyncio.sleep(UNUSED_PACKAGES_SWEEP_S)
-
-
-def _new_environment_id() -> str:
-    return uuid.uuid4().hex
 
 
 def _stop_signals() -> asyncio.Event:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.core.limits import CODE_STORAGE_BYTES, UNZIPPED_BYTES, ZIPPED_BYTES
 from lambent.store.usage import usage
 from lambent.wire.call import Call
@@ -23,4 +23,4 @@ async def get_account_settings(deps: Control, call: Call) -> dict[str, Any]:
     }
 
 
-OPERATIONS: dict[str, Operation] = {"GetAccountSettings": get_account_settings}
+OPERATIONS: dict[str, ControlOperation] = {"GetAccountSettings": get_account_settings}

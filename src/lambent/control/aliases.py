@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.revision import STALE_REVISION
@@ -194,7 +194,7 @@ def _shape(alias: Alias) -> dict[str, Any]:
     return shape
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "CreateAlias": create_alias,
     "GetAlias": get_alias,
     "UpdateAlias": update_alias,

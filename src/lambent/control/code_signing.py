@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from lambent.control.configuration import check_tags
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import named_unqualified, not_found
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import last_modified
@@ -216,7 +216,7 @@ def _write_tags(deps: Control, connection: WritingConnection, arn: ResourceArn, 
 
 TAGGABLE = Taggable(lambda _arn: None, _read_tags, _write_tags)
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "CreateCodeSigningConfig": create_code_signing_config,
     "GetCodeSigningConfig": get_code_signing_config,
     "UpdateCodeSigningConfig": update_code_signing_config,

@@ -1,13 +1,13 @@
 """What the operations of the control plane work with: handed in by `lambent.assembly`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lambent.clock import Clock
 from lambent.store.metadata import MetadataStore
 from lambent.store.packages import PackageStore
-from lambent.wire.call import Call, Reply
+from lambent.wire.call import Call, Result
 
 
 class Runtimes(Protocol):
@@ -28,4 +28,4 @@ class Control:
     concurrency_limit: int
 
 
-Operation = Callable[[Control, Call], Awaitable[Mapping[str, Any] | Reply]]
+ControlOperation = Callable[[Control, Call], Coroutine[Any, Any, Result]]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find_in, named
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.core.arn import function_arn, read_function_arn
@@ -173,7 +173,7 @@ def _shape(config: EventInvokeConfig) -> dict[str, Any]:
     }
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "PutFunctionEventInvokeConfig": put_function_event_invoke_config,
     "GetFunctionEventInvokeConfig": get_function_event_invoke_config,
     "UpdateFunctionEventInvokeConfig": update_function_event_invoke_config,

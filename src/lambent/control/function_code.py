@@ -6,7 +6,7 @@ from typing import Any
 
 from lambent.control.attached_layers import check_size
 from lambent.control.configuration import not_yet
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, named_unqualified, not_found
 from lambent.control.revision import check_can_change, check_revision, updated
 from lambent.control.shapes import function_configuration
@@ -63,4 +63,4 @@ async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
     return function_configuration(shown, None if shown.version == LATEST else shown.version)
 
 
-OPERATIONS: dict[str, Operation] = {"UpdateFunctionCode": update_function_code}
+OPERATIONS: dict[str, ControlOperation] = {"UpdateFunctionCode": update_function_code}

@@ -5,7 +5,7 @@ from typing import Any
 
 from lambent.control import configuration
 from lambent.control.attached_layers import check_size, with_layers
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, named, named_unqualified, not_found
 from lambent.control.revision import check_can_change, check_revision, updated
 from lambent.control.shapes import function_configuration
@@ -44,7 +44,7 @@ async def update_function_configuration(deps: Control, call: Call) -> dict[str, 
     return function_configuration(await deps.store.run(transaction))
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "GetFunctionConfiguration": get_function_configuration,
     "UpdateFunctionConfiguration": update_function_configuration,
 }

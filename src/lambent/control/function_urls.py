@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find_in, named
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.core.arn import function_arn
@@ -159,7 +159,7 @@ def _printed(wall_ms: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{wall_ms % 1000:03}Z"
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "CreateFunctionUrlConfig": create_function_url_config,
     "GetFunctionUrlConfig": get_function_url_config,
     "UpdateFunctionUrlConfig": update_function_url_config,

@@ -6,7 +6,7 @@ from typing import Any
 from lambent.control import code_links, configuration
 from lambent.control.attached_layers import check_size, with_layers
 from lambent.control.code_signing import config_for_function
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import function_configuration, listed_configuration
@@ -146,7 +146,7 @@ async def delete_function(deps: Control, call: Call) -> Reply:
     return Reply({}, status=204)
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "CreateFunction": create_function,
     "GetFunction": get_function,
     "ListFunctions": list_functions,

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.layers import number_given, own_layer
 from lambent.control.policy_changes import (
     NO_POLICY,
@@ -72,7 +72,7 @@ def _policy(connection: sqlite3.Connection, layer: LayerName, number: int) -> Po
     return entry[1]
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "AddLayerVersionPermission": add_layer_version_permission,
     "GetLayerVersionPolicy": get_layer_version_policy,
     "RemoveLayerVersionPermission": remove_layer_version_permission,

@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any
 
 from lambent.control import code_links
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import code_sha256, last_modified
 from lambent.control.source import archive_given
@@ -195,7 +195,7 @@ def _listed(version: LayerVersion) -> dict[str, Any]:
     }
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "PublishLayerVersion": publish_layer_version,
     "GetLayerVersion": get_layer_version,
     "GetLayerVersionByArn": get_layer_version_by_arn,

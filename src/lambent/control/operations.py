@@ -19,10 +19,10 @@ from lambent.control import (
     tags,
     versions,
 )
-from lambent.control.dependencies import Control, Operation
-from lambent.wire.call import Handler
+from lambent.control.dependencies import Control, ControlOperation
+from lambent.wire.call import Operation
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     **functions.OPERATIONS,
     **function_code.OPERATIONS,
     **function_configuration.OPERATIONS,
@@ -41,6 +41,6 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-def operations(deps: Control) -> dict[str, Handler]:
-    """Handlers by operation name, bound to their dependencies."""
+def operations(deps: Control) -> dict[str, Operation]:
+    """Operations by operation name, bound to their dependencies."""
     return {name: partial(operation, deps) for name, operation in OPERATIONS.items()}

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find_in, named, not_found
 from lambent.control.policy_changes import (
     add_statement,
@@ -202,7 +202,7 @@ def _shown(policy: Policy | None) -> dict[str, Any]:
     return {"Policy": document(policy), "RevisionId": policy.revision_id}
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "AddPermission": add_permission,
     "GetPolicy": get_policy,
     "RemovePermission": remove_permission,

@@ -6,7 +6,7 @@ The setting is the function's as a whole and kept with its `$LATEST`.
 from dataclasses import replace
 from typing import Any
 
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, named_unqualified, not_found
 from lambent.core.function import FunctionVersion
 from lambent.store import functions
@@ -36,7 +36,7 @@ def _shape(latest: FunctionVersion) -> dict[str, Any]:
     return {"RecursiveLoop": latest.recursive_loop}
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "GetFunctionRecursionConfig": get_function_recursion_config,
     "PutFunctionRecursionConfig": put_function_recursion_config,
 }

@@ -6,7 +6,7 @@ Each version has a setting of its own, which begins as that of the `$LATEST` tha
 from dataclasses import replace
 from typing import Any
 
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, find_in, named, not_found
 from lambent.core.arn import function_arn
 from lambent.core.errors import InvalidParameterValueException
@@ -48,7 +48,7 @@ def _shape(version: FunctionVersion, qualifier: str | None) -> dict[str, Any]:
     }
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "GetRuntimeManagementConfig": get_runtime_management_config,
     "PutRuntimeManagementConfig": put_runtime_management_config,
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from lambent.control import code_signing, function_tags
 from lambent.control.configuration import check_tags
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.taggable import Taggable
 from lambent.core.arn import ResourceArn, read_resource_arn
 from lambent.core.errors import AccessDeniedException, InvalidParameterValueException, ResourceNotFoundException
@@ -91,7 +91,7 @@ def _not_found(arn: ResourceArn) -> ResourceNotFoundException:
     return ResourceNotFoundException(f"{noun} not found: {arn.text}")
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "TagResource": tag_resource,
     "UntagResource": untag_resource,
     "ListTags": list_tags,

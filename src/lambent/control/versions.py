@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from lambent.control.configuration import not_yet
-from lambent.control.dependencies import Control, Operation
+from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import named, named_unqualified, not_found
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.revision import check_can_change, check_revision
@@ -101,7 +101,7 @@ async def list_versions_by_function(deps: Control, call: Call) -> dict[str, Any]
     return with_next_marker({"Versions": shapes}, marker)
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, ControlOperation] = {
     "PublishVersion": publish_version,
     "ListVersionsByFunction": list_versions_by_function,
 }

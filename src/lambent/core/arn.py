@@ -7,6 +7,7 @@ Source of the forms: the Lambda API reference, `FunctionName` of any operation: 
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lambent.core.errors import (
     AccessDeniedException,
@@ -77,6 +78,7 @@ def runtime_version_arn(region: str, runtime: str) -> str:
     return f"arn:{partition_of(region)}:lambda:{region}::runtime:{digest}"
 
 
+@lru_cache(maxsize=4096)
 def resolve_name(text: str, qualifier: str | None, *, account: str, region: str) -> tuple[FunctionName, str | None]:
     """The function that a `FunctionName` parameter means, and the qualifier, from either parameter.
 

@@ -29,6 +29,8 @@ class _Pool:
     draining: dict[str, int] = field(default_factory=dict)
     """Of the busy ones: answered, with the time until which that counts as nearly available."""
     waiting: deque[str] = field(default_factory=deque)
+    recheck_us: int | None = None
+    """When the caller was told to call `recheck`, until it has."""
     superseded: bool = False
 
     def is_empty(self) -> bool:
@@ -48,8 +50,8 @@ class StartOne(Record, frozen=True):
 
 
 class Wait(Record, frozen=True):
-    """The invocation waits for an environment that is about to become available. If `recheck_us` is set,
-    `recheck` must be called at that time."""
+    """The invocation waits for an environment that is about to become available. If `recheck_us` is set, `recheck`
+    must be called at that time; it is asked for once, for all that wait in the pool."""
 
     recheck_us: int | None = None
 
@@ -78,17 +80,23 @@ class Assignment:
         return self._supply(pool_id, pool, new_environment_id, now)
 
     def recheck(self, pool_id: str, new_environment_id: Callable[[], str], now: int) -> Decision:
-        """The grace of an answered environment may be over: Wait (with nothing to do) or StartOne."""
+        """The grace of an answered environment may be over: Wait, or StartOne; after that, ask once more."""
         pool = self._pools.get(pool_id)
-        return Wait() if pool is None else self._supply(pool_id, pool, new_environment_id, now)
+        if pool is None:
+            return Wait()
+        pool.recheck_us = None
+        return self._supply(pool_id, pool, new_environment_id, now)
 
     def _supply(self, pool_id: str, pool: _Pool, new_environment_id: Callable[[], str], now: int) -> Decision:
-        nearly = [until for until in pool.draining.values() if until > now]
         missing = len(pool.waiting) - len(pool.starting)
         if missing <= 0:
             return Wait()
+        nearly = [until for until in pool.draining.values() if until > now]
         if missing <= len(nearly):
-            return Wait(recheck_us=min(nearly))
+            if pool.recheck_us is not None:
+                return Wait()  # one look ahead serves all who wait
+            pool.recheck_us = min(nearly)
+            return Wait(pool.recheck_us)
         environment_id = new_environment_id()
         pool.starting.add(environment_id)
         self._pool_of[environment_id] = pool_id

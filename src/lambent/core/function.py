@@ -7,6 +7,8 @@ is in the record, so the data plane reads nothing else.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lambent.core.record import Record
+
 LATEST = "$LATEST"
 
 
@@ -35,8 +37,7 @@ class Status:
     reason_code: str | None = None
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class FunctionName:
+class FunctionName(Record, frozen=True, order=True, cache_hash=True):
     """What identifies a function: names are unique within an account and region."""
 
     account: str

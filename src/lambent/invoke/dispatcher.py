@@ -68,7 +68,8 @@ class Completed(Record, frozen=True):
 class _InFlight:
     invocation: Invocation
     serving: Serving
-    result: asyncio.Future[Completed]
+    tell: Callable[[Completed | ServiceException], None]
+    told: bool = False
     environment_id: str | None = None
     answer: Answer | None = None
 
@@ -119,14 +120,15 @@ class Dispatcher:
 
     # From the front end -----------------------------------------------------------------------------------------
 
-    def invoke(self, serving: Serving, invocation: Invocation) -> asyncio.Future[Completed]:
-        """Run the invocation. Raises TooManyRequestsException; the future may get ServiceException."""
+    def invoke(
+        self, serving: Serving, invocation: Invocation, tell: Callable[[Completed | ServiceException], None]
+    ) -> None:
+        """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told."""
         function = serving.version.function
         refusal = self._admission.admit(function.account, function.region)
         if refusal is not None:
             raise TooManyRequestsException("Rate Exceeded.", Reason=refusal)
-        result: asyncio.Future[Completed] = asyncio.get_running_loop().create_future()
-        entry = _InFlight(invocation, serving, result)
+        entry = _InFlight(invocation, serving, tell)
         self._in_flight[invocation.request_id] = entry
         now = self._clock.monotonic_us()
         decision = self._assignment.arrive(serving.pool_id, invocation.request_id, self._new_id, now)
@@ -134,7 +136,6 @@ class Dispatcher:
             self._run(entry, decision.environment_id)
         else:
             self._supply(serving, decision)
-        return result
 
     def supersede(self, pool_id: str) -> None:
         for environment_id in self._assignment.supersede(pool_id):
@@ -150,8 +151,11 @@ class Dispatcher:
             asyncio.get_running_loop().call_later(delay_s, self._recheck, serving)
 
     def _recheck(self, serving: Serving) -> None:
-        decision = self._assignment.recheck(serving.pool_id, self._new_id, self._clock.monotonic_us())
-        self._supply(serving, decision)
+        while True:
+            decision = self._assignment.recheck(serving.pool_id, self._new_id, self._clock.monotonic_us())
+            self._supply(serving, decision)
+            if not isinstance(decision, StartOne):
+                return
 
     def _start(self, serving: Serving, environment_id: str) -> None:
         version = serving.version
@@ -231,11 +235,12 @@ class Dispatcher:
         self._assignment.answered(event.environment_id, self._clock.monotonic_us())
         entry.answer = event.answer
         if not entry.invocation.wants_tail:
-            _resolve(entry.result, Completed(event.answer))
+            _tell(entry, Completed(event.answer))
 
     def _finished(self, environment_id: str, request_id: str, report: Report) -> None:
         entry = self._leave(request_id)
-        self._running.pop(environment_id, None)
+        if self._running.get(environment_id) == request_id:
+            del self._running[environment_id]
         self._ledger.end(
             Ended(
                 request_id=request_id,
@@ -247,9 +252,9 @@ class Dispatcher:
             )
         )
         if entry.answer is not None:
-            _resolve(entry.result, Completed(entry.answer, report.tail))
-        elif not entry.result.done():
-            entry.result.set_exception(ServiceException("The execution environment was lost."))
+            _tell(entry, Completed(entry.answer, report.tail))
+        else:
+            _tell(entry, ServiceException("The execution environment was lost."))
 
     def _leave(self, request_id: str) -> _InFlight:
         """The invocation is over: its unit of concurrency goes back."""
@@ -278,8 +283,7 @@ class Dispatcher:
     def _refuse(self, request_id: str, reason: str) -> None:
         """The invocation never ran: no environment could be had for it."""
         entry = self._leave(request_id)
-        if not entry.result.done():
-            entry.result.set_exception(ServiceException(f"No execution environment could be started: {reason}"))
+        _tell(entry, ServiceException(f"No execution environment could be started: {reason}"))
 
 
 def _no_worker(command: Command) -> None:
@@ -291,9 +295,10 @@ def _done(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _resolve(result: asyncio.Future[Completed], completed: Completed) -> None:
-    if not result.done():
-        result.set_result(completed)
+def _tell(entry: _InFlight, result: Completed | ServiceException) -> None:
+    if not entry.told:
+        entry.told = True
+        entry.tell(result)
 
 
 def _session_name(function_name: str) -> str:

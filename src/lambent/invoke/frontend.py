@@ -6,7 +6,6 @@ Whoever has an event for a function comes through here.
 
 import base64
 import json
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,14 +21,16 @@ from lambent.core.errors import (
     RequestTooLargeException,
     ResourceConflictException,
     ResourceNotFoundException,
+    ServiceException,
 )
 from lambent.core.function import LATEST, State
 from lambent.core.invocation import Invocation
 from lambent.core.limits import SYNC_REQUEST_BYTES
+from lambent.ids import RandomIds
 from lambent.invoke.client_context import decode_client_context
 from lambent.invoke.configuration import Serving, ServingConfiguration
-from lambent.invoke.dispatcher import Dispatcher
-from lambent.wire.call import Call, Reply
+from lambent.invoke.dispatcher import Completed, Dispatcher
+from lambent.wire.call import Call, Reply, Tell
 
 _json_skim = msgspec.json.Decoder(msgspec.Raw)
 """Checks that bytes are JSON without building anything from them."""
@@ -42,10 +43,11 @@ class Frontend:
     configuration: ServingConfiguration
     dispatcher: Dispatcher
     clock: Clock
+    ids: RandomIds
     draw: Callable[[], float]
 
 
-async def invoke(frontend: Frontend, call: Call) -> Reply:
+def invoke(frontend: Frontend, call: Call, tell: Tell) -> None:
     """The Invoke operation. Source of the order of checks: `AWS Lambda API Reference`, Invoke, and its errors."""
     params = call.params
     kind = params.get("InvocationType") or "RequestResponse"
@@ -58,9 +60,9 @@ async def invoke(frontend: Frontend, call: Call) -> Reply:
     _check_payload(payload, kind)
     client_context = decode_client_context(params.get("ClientContext"))
     if kind == "DryRun":
-        return Reply({"StatusCode": 204})
-    trace_id = call.headers.get("x-amzn-trace-id") or _new_trace_id(frontend.clock)
-    wants_tail = params.get("LogType") == "Tail"
+        tell(Reply({"StatusCode": 204}))
+        return
+    trace_id = call.headers.get("x-amzn-trace-id") or _new_trace_id(frontend)
     invocation = Invocation(
         request_id=call.request_id,
         invoked_arn=invoked_arn,
@@ -69,18 +71,25 @@ async def invoke(frontend: Frontend, call: Call) -> Reply:
         content_type="application/json",
         client_context=client_context,
         trace_id=trace_id,
-        wants_tail=wants_tail,
+        wants_tail=params.get("LogType") == "Tail",
     )
-    completed = await frontend.dispatcher.invoke(serving, invocation)
+    version = serving.version.version
+    frontend.dispatcher.invoke(serving, invocation, lambda result: tell(_reply(version, trace_id, result)))
+
+
+def _reply(version: str, trace_id: str, completed: Completed | ServiceException) -> Reply | ServiceException:
+    """What the caller gets. Source: API reference, Invoke, "Response Syntax"."""
+    if isinstance(completed, ServiceException):
+        return completed
     answer = completed.answer
     result: dict[str, Any] = {
         "StatusCode": 200,
-        "ExecutedVersion": serving.version.version,
+        "ExecutedVersion": version,
         "Payload": answer.payload,
     }
     if answer.error_type is not None:
         result["FunctionError"] = "Unhandled"
-    if completed.tail is not None and wants_tail:
+    if completed.tail is not None:
         result["LogResult"] = base64.b64encode(completed.tail).decode()
     headers = (
         ("Content-Type", "application/json"),
@@ -163,9 +172,10 @@ def _token_at(text: str, position: int) -> str:
     return text[position:end]
 
 
-def _new_trace_id(clock: Clock) -> str:
+def _new_trace_id(frontend: Frontend) -> str:
     """A trace of our own, not sampled. Source: X-Ray developer guide, "Tracing header"."""
-    return f"Root=1-{clock.wall_ms() // 1000:08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+    began_s = frontend.clock.wall_ms() // 1000
+    return f"Root=1-{began_s:08x}-{frontend.ids.hex(24)};Parent={frontend.ids.hex(16)};Sampled=0"
 
 
-OPERATIONS: dict[str, Callable[[Frontend, Call], Any]] = {"Invoke": invoke}
+OPERATIONS: dict[str, Callable[[Frontend, Call, Tell], None]] = {"Invoke": invoke}

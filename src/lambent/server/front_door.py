@@ -2,22 +2,29 @@
 
 Routes by the wire's rules, establishes the caller, parses, validates, calls, serialises. Wire names of errors are
 attached here and nowhere else. Authentication comes in a later issue; its place is `caller_of`.
+
+A handler tells its result by a callback, and what has no need of a task has none: an invocation goes from the
+client's socket to the function's, and back, in one turn of the event loop each. The other operations are coroutines;
+`RequestTasks` makes handlers of them.
 """
 
 import json
 import logging
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from lambent.core.arn import partition_of
 from lambent.core.errors import ModelledError, NotImplementedException, ServiceException
 from lambent.identity.authentication import Identity
-from lambent.wire.call import Call, Handler
+from lambent.server.http_protocol import Answer
+from lambent.server.request_tasks import RequestTasks
+from lambent.wire.call import Call, Handler, Result, Tell
 from lambent.wire.http import HttpRequest, HttpResponse
 from lambent.wire.parse import parse
-from lambent.wire.routes import Router
+from lambent.wire.routes import Routed, Router
 from lambent.wire.serialize import fail, respond
 from lambent.wire.validate import validate
 
@@ -25,55 +32,81 @@ _log = logging.getLogger(__name__)
 
 INTERNAL_PREFIX = "/_lambent/"
 
-InternalPage = Callable[[HttpRequest], Awaitable[HttpResponse]]
+InternalPage = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class FrontDoor:
     """`handlers` by service and operation; `pages` are Lambent's own, by the first part of their path below
-    `/_lambent/`."""
+    `/_lambent/`; `new_id` makes the ids of requests."""
 
     router: Router
     identity: Identity
     handlers: Mapping[tuple[str, str], Handler]
     pages: Mapping[str, InternalPage]
+    tasks: RequestTasks
+    new_id: Callable[[], str]
 
-    async def serve(self, request: HttpRequest) -> HttpResponse:
-        request_id = str(uuid.uuid4())
+    def serve(self, request: HttpRequest, answer: Answer) -> None:
+        request_id = self.new_id()
         routed = None
         try:
             if request.path.startswith(INTERNAL_PREFIX):
-                page = self.pages.get(request.path[len(INTERNAL_PREFIX) :].partition("/")[0])
-                return HttpResponse(404) if page is None else await page(request)
+                self.tasks.run(self._page(request), partial(_tell_page, answer, request_id))
+                return
             routed = self.router.route(request)
+            region = self.identity.region_of(routed.scope)
             operation = routed.operation
-            region = self.identity.region_of(request)
             params = parse(routed, request)
             validate(operation, params)
-            handler = self._handler(routed.service.name, operation.name)
+            handler = self.handlers.get((routed.service.name, operation.name), _not_built)
             call = Call(
                 service=routed.service.name,
                 operation=operation.name,
                 params=params,
-                caller=self.identity.caller_of(request),
+                caller=self.identity.caller_of(routed.scope),
                 region=region,
                 partition=partition_of(region),
                 request_id=request_id,
                 endpoint="http://" + request.headers.get("host", "localhost"),
                 headers=request.headers,
             )
-            return respond(routed, await handler(call), request_id)
-        except ModelledError as error:
-            return fail(routed, error, request_id)
-        except Exception:  # noqa: BLE001 the boundary: a bug of ours must answer the caller, and be told once
-            _log.exception("request failed", extra={"request_id": request_id, "path": request.path})
-            return fail(routed, ServiceException("An internal error occurred."), request_id)
+            handler(call, partial(_tell, answer, routed, request_id))
+        except Exception as error:  # noqa: BLE001 the boundary: see `_failure`
+            answer(_failure(routed, error, request_id))
 
-    def _handler(self, service: str, operation: str) -> Handler:
-        handler = self.handlers.get((service, operation))
-        if handler is None:
-            raise NotImplementedException(f"{service}:{operation} is not built yet: see docs/compatibility.md.")
-        return handler
+    async def _page(self, request: HttpRequest) -> HttpResponse:
+        page = self.pages.get(request.path[len(INTERNAL_PREFIX) :].partition("/")[0])
+        return HttpResponse(404) if page is None else await page(request)
+
+
+def _tell(answer: Answer, routed: Routed, request_id: str, result: Result | Exception) -> None:
+    """The handler's result becomes the client's answer."""
+    if isinstance(result, Exception):
+        answer(_failure(routed, result, request_id))
+        return
+    try:
+        response = respond(routed, result, request_id)
+    except Exception as error:  # noqa: BLE001 the boundary: see `_failure`
+        response = _failure(routed, error, request_id)
+    answer(response)
+
+
+def _tell_page(answer: Answer, request_id: str, result: HttpResponse | Exception) -> None:
+    answer(result if isinstance(result, HttpResponse) else _failure(None, result, request_id))
+
+
+def _failure(routed: Routed | None, error: Exception, request_id: str) -> HttpResponse:
+    """What is not a modelled error is a bug of ours: the caller is answered all the same, and it is told once."""
+    if not isinstance(error, ModelledError):
+        operation = "" if routed is None else routed.operation.name
+        _log.error("request failed", exc_info=error, extra={"request_id": request_id, "operation": operation})
+        error = ServiceException("An internal error occurred.")
+    return fail(routed, error, request_id)
+
+
+def _not_built(call: Call, _tell: Tell) -> None:
+    raise NotImplementedException(f"{call.service}:{call.operation} is not built yet: see docs/compatibility.md.")
 
 
 def health_page(version: str) -> InternalPage:

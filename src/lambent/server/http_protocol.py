@@ -1,25 +1,26 @@
 """The listener's side of HTTP/1.1: bytes to `HttpRequest`, `HttpResponse` to bytes, one connection at a time.
 
-Knows nothing of AWS. Requests of one connection are served in order; a head, a body and the number of requests
-waiting on one connection are bounded.
+Knows nothing of AWS. Requests of one connection are served in order, and what a client may make us hold is bounded:
+heads and bodies by `wire.http_framing`, what it sends ahead of an answer by not reading on.
 """
 
 import asyncio
 import email.utils
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import cast
-
-import httptools
 
 from lambent.core.limits import REQUEST_BODY_BYTES, REQUEST_HEAD_BYTES
 from lambent.wire.http import HttpRequest, HttpResponse
+from lambent.wire.http_framing import MalformedRequest, RequestStream
 
-Serve = Callable[[HttpRequest], Awaitable[HttpResponse]]
+Answer = Callable[[HttpResponse], None]
+Serve = Callable[[HttpRequest, Answer], None]
+"""Serves a request: calls `Answer` once, now or later, and raises nothing."""
 
 PIPELINE_LIMIT = 16
-HEADER_LIMIT = 256
+"""Requests that wait for the answer of the one before them. A client that sends more is not read meanwhile."""
+FIELD_LIMIT = 256
 INCOMPLETE_REQUEST_S = 60
 """How long a client may take from the first byte of a request to its last."""
 
@@ -38,7 +39,9 @@ class Connections:
     def __init__(self, serve: Serve) -> None:
         self.serve = serve
         self.open: set[HttpConnection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.unanswered = 0
+        """Requests that are being served."""
+        self._drained: asyncio.Future[None] | None = None
         self._date = (0, b"")
 
     def __call__(self) -> "HttpConnection":
@@ -54,10 +57,16 @@ class Connections:
         for connection in list(self.open):
             connection.close_if_slow(now_s)
 
+    def answered(self) -> None:
+        self.unanswered -= 1
+        if self._drained is not None and not self.unanswered and not self._drained.done():
+            self._drained.set_result(None)
+
     async def drain(self, grace_s: float) -> None:
         """Let the requests that are being served finish, up to the grace, and close every connection."""
-        if self.tasks:
-            await asyncio.wait(set(self.tasks), timeout=grace_s)
+        if self.unanswered:
+            self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._drained,), timeout=grace_s)
         for connection in list(self.open):
             connection.abort()
 
@@ -65,24 +74,19 @@ class Connections:
 class HttpConnection(asyncio.Protocol):
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._parser = httptools.HttpRequestParser(self)
+        self._requests = RequestStream(
+            head_limit=REQUEST_HEAD_BYTES, field_limit=FIELD_LIMIT, body_limit=REQUEST_BODY_BYTES
+        )
         self._transport: asyncio.Transport | None = None
-        self._waiting: deque[tuple[HttpRequest, bool]] = deque()
         self._serving = False
-        self._in_body = False
-        self._silent_bytes = 0
-        """Received since the last piece of a body: a head, trailers, or the framing of chunks."""
+        self._keep_alive = True
+        """Whether the connection goes on after the answer to the request that is being served."""
         self._writing_paused = False
         self._reading_paused = False
         self._begun_s: float | None = None
-        self._refused: int | None = None
-        self._reset()
-
-    def _reset(self) -> None:
-        self._url = b""
-        self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
-        self._body_bytes = 0
+        """Since when a request is incomplete."""
+        self._refusal: int | None = None
+        """The status of the last answer, after which nothing more is read."""
 
     # asyncio ------------------------------------------------------------------------------------------------------
 
@@ -93,23 +97,15 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.open.discard(self)
         self._transport = None
-        self._waiting.clear()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused is not None:
+        if self._refusal is not None:
             return
-        if self._begun_s is None:
-            self._begun_s = asyncio.get_running_loop().time()
-        self._silent_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400)
-        except httptools.HttpParserError:
-            self._refuse(400)
-        else:
-            if self._silent_bytes > REQUEST_HEAD_BYTES or len(self._headers) > HEADER_LIMIT:
-                self._refuse(431)
+            self._requests.feed(data)
+        except MalformedRequest as error:
+            self._refusal = error.status
+        self._serve_next()
 
     def pause_writing(self) -> None:
         """The client does not read its answers: take and serve no more requests of it."""
@@ -128,72 +124,40 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    # httptools ----------------------------------------------------------------------------------------------------
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_body:
-            return  # a trailer: nothing here is defined by one
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
-        known = self._headers.get(key)
-        self._headers[key] = text if known is None else f"{known},{text}"
-
-    def on_headers_complete(self) -> None:
-        self._in_body = True
-        if self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, data: bytes) -> None:
-        self._silent_bytes = 0
-        self._body_bytes += len(data)
-        if self._body_bytes <= REQUEST_BODY_BYTES:
-            self._body.append(data)
-        elif self._refused is None:
-            self._body.clear()
-            self._refuse(413)
-
-    def on_message_complete(self) -> None:
-        self._in_body = False
-        self._silent_bytes = 0
-        self._begun_s = None
-        if self._refused is not None:
-            return
-        path, _, query = self._url.decode("latin-1").partition("?")
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = HttpRequest(self._parser.get_method().decode(), path, query, self._headers, body)
-        keep_alive = self._parser.should_keep_alive()
-        self._reset()
-        if self._serving or self._writing_paused:
-            self._waiting.append((request, keep_alive))
-            if len(self._waiting) >= PIPELINE_LIMIT:
-                self._pause_reading()
-            return
-        self._begin(request, keep_alive)
-
     # Serving ------------------------------------------------------------------------------------------------------
 
-    def _begin(self, request: HttpRequest, keep_alive: bool) -> None:
-        self._serving = True
-        task = asyncio.get_running_loop().create_task(self._serve(request, keep_alive))
-        self._connections.tasks.add(task)
-        task.add_done_callback(self._connections.tasks.discard)
-
-    async def _serve(self, request: HttpRequest, keep_alive: bool) -> None:
-        response = await self._connections.serve(request)
-        self._serving = False
-        self._write(response, keep_alive)
-        self._serve_next()
-
     def _serve_next(self) -> None:
-        """Go on with what waits, unless a request is being served or the client does not read."""
-        if self._transport is None or self._writing_paused:
+        """Go on with what was sent, unless a request is being served or the client does not read."""
+        requests = self._requests
+        while self._transport is not None and not (self._serving or self._writing_paused):
+            request = requests.next_request()
+            if request is None:
+                self._await_more()
+                return
+            self._begun_s = None
+            self._serving = True
+            self._keep_alive = requests.keep_alive
+            self._connections.unanswered += 1
+            self._connections.serve(request, self._answer)
+        if requests.waiting >= PIPELINE_LIMIT:
+            self._pause_reading()
+
+    def _await_more(self) -> None:
+        """The request that has begun, if one has, is not complete."""
+        requests = self._requests
+        if self._refusal is None and requests.incomplete and requests.too_large:
+            self._refusal = 413
+        if self._refusal is not None:
+            self._refuse(self._refusal)
             return
-        if self._waiting and not self._serving:
-            self._begin(*self._waiting.popleft())
-        if self._reading_paused and len(self._waiting) < PIPELINE_LIMIT and not self._transport.is_closing():
+        if requests.expects_continue and self._transport is not None:
+            requests.expects_continue = False
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not requests.incomplete:
+            self._begun_s = None
+        elif self._begun_s is None:
+            self._begun_s = asyncio.get_running_loop().time()
+        if self._reading_paused and self._transport is not None and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
 
@@ -202,7 +166,16 @@ class HttpConnection(asyncio.Protocol):
             self._reading_paused = True
             self._transport.pause_reading()
 
-    def _write(self, response: HttpResponse, keep_alive: bool) -> None:
+    def _answer(self, response: HttpResponse) -> None:
+        assert self._serving, "a request was answered twice"
+        self._serving = False
+        self._connections.answered()
+        self._write(response)
+        if self._requests.waiting or self._reading_paused or self._refusal is not None:
+            # Later: a client that has sent much ahead must not make the answers call each other.
+            asyncio.get_running_loop().call_soon(self._serve_next)
+
+    def _write(self, response: HttpResponse) -> None:
         transport = self._transport
         if transport is None:
             return
@@ -211,7 +184,7 @@ class HttpConnection(asyncio.Protocol):
         lines += [f"{name}: {value}" for name, value in response.headers]
         if status != 204:
             lines.append(f"Content-Length: {len(response.body)}")
-        if not keep_alive:
+        if not self._keep_alive:
             lines.append("Connection: close")
         head = "\r\n".join(lines).encode("latin-1", "replace") + self._connections.date()
         if len(response.body) < 65_536:
@@ -219,10 +192,12 @@ class HttpConnection(asyncio.Protocol):
         else:
             transport.write(head)
             transport.write(response.body)
-        if not keep_alive:
+        if not self._keep_alive:
             transport.close()
+            self._transport = None
 
     def _refuse(self, status: int) -> None:
         """An answer below AWS's protocols, and the end of the connection."""
-        self._refused = status
-        self._write(HttpResponse(status), keep_alive=False)
+        self._refusal = status
+        self._keep_alive = False
+        self._write(HttpResponse(status))

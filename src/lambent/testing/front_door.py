@@ -13,16 +13,18 @@ import botocore.config
 
 from lambent.identity.authentication import Identity
 from lambent.identity.credentials import IssuedCredentials
+from lambent.ids import RandomIds
 from lambent.server.front_door import FrontDoor
 from lambent.server.http_protocol import Connections
 from lambent.server.listening import listen, url_of
-from lambent.wire.call import Handler
+from lambent.server.request_tasks import RequestTasks
+from lambent.wire.call import Operation
 from lambent.wire.routes import Router
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 
-Handlers = Mapping[tuple[str, str], Handler]
+Handlers = Mapping[tuple[str, str], Operation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,19 @@ def front_door(handlers: Callable[[], AbstractAsyncContextManager[Handlers]]) ->
 async def _serving(handlers: Handlers) -> AsyncIterator[OpenFrontDoor]:
     issued = IssuedCredentials()
     services = {service for service, _ in handlers}
-    door = FrontDoor(Router(services), Identity(issued, account="000000000000", region=REGION), handlers, {})
+    tasks = RequestTasks()
+    door = FrontDoor(
+        router=Router(services),
+        identity=Identity(issued, account="000000000000", region=REGION),
+        handlers={name: tasks.handler(operation) for name, operation in handlers.items()},
+        pages={},
+        tasks=tasks,
+        new_id=RandomIds().uuid,
+    )
     connections = Connections(door.serve)
     with listen("127.0.0.1", 0, without_authentication_allowed=False) as listener:
         accepting = await asyncio.get_running_loop().create_server(connections, sock=listener)
         yield OpenFrontDoor(url_of(listener), issued)
         accepting.close()
         await connections.drain(5)
+        await tasks.close()

@@ -1,6 +1,6 @@
 """A call of an AWS operation, between the wire and whoever serves it.
 
-`Handler` is what a package that answers an AWS API offers, one per operation:
+`Operation` is what a package that answers an AWS API offers, one per operation:
 
 ```python
 async def get_function(deps: Dependencies, call: Call) -> Mapping[str, Any]: ...
@@ -8,9 +8,10 @@ async def get_function(deps: Dependencies, call: Call) -> Mapping[str, Any]: ...
 
 with the dependencies bound by `lambent.assembly`. The result is a mapping with the names of the operation's output
 shape (timestamps as aware datetimes or epoch numbers, blobs as bytes); members that are absent or None are not sent.
+`Handler` is what the front door calls: it tells the result, or the error, by a callback.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from lambent.core.caller import Caller
@@ -37,11 +38,16 @@ class Call(Record, frozen=True):
 
 
 class Reply(Record, frozen=True):
-    """A result with headers that the model does not name, or a status other than the model's."""
+    """A result with headers that the model does not name, or a status other than the model's. A header replaces one
+    of the model's that is spelled alike."""
 
     result: Mapping[str, Any]
     headers: tuple[tuple[str, str], ...] = ()
     status: int | None = None
 
 
-Handler = Callable[[Call], Awaitable[Mapping[str, Any] | Reply]]
+Result = Mapping[str, Any] | Reply
+Operation = Callable[[Call], Coroutine[Any, Any, Result]]
+Tell = Callable[[Result | Exception], None]
+Handler = Callable[[Call, Tell], None]
+"""Calls `Tell` once, now or later, with the result or what went wrong. May raise instead, before it has told."""

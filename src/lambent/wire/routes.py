@@ -16,6 +16,7 @@ Within the service the request shows its protocol: the header `smithy-protocol`,
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
@@ -24,7 +25,10 @@ from lambent.core.errors import ModelledError
 from lambent.core.record import Record
 from lambent.wire.catalog import Operation, Protocol, Service, service
 from lambent.wire.http import HttpRequest
-from lambent.wire.paths import PathTable
+from lambent.wire.paths import Match, PathTable
+
+_CREDENTIAL_CHARS = 512
+"""A key id has 128 at most, and a region and a service are short."""
 
 
 class Scope(Record, frozen=True):
@@ -89,6 +93,11 @@ def scope_of(request: HttpRequest) -> Scope | None:
         credential = unquote_plus(request.query[start + 17 :].partition("&")[0])
     else:
         return None
+    return _read_scope(credential) if len(credential) <= _CREDENTIAL_CHARS else None
+
+
+@lru_cache(maxsize=1024)
+def _read_scope(credential: str) -> Scope | None:
     parts = credential.split("/")
     return Scope(parts[0], parts[1], parts[2], parts[3]) if len(parts) == 5 else None
 
@@ -193,7 +202,7 @@ class Router:
                 return item
         return None
 
-    def _match(self, item: Service, request: HttpRequest) -> tuple[str, dict[str, str]] | None:
+    def _match(self, item: Service, request: HttpRequest) -> Match | None:
         try:
             return self._paths[item].match(request.method, request.path, request.query)
         except UnicodeDecodeError:

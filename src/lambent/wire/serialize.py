@@ -33,8 +33,8 @@ def respond(routed: Routed, reply: Mapping[str, Any] | Reply, request_id: str) -
     else:
         status, headers, body = plan(reply.result, request_id)
         if reply.headers:
-            own = {name.lower() for name, _ in reply.headers}
-            headers = [header for header in headers if header[0].lower() not in own]
+            own = dict(reply.headers)
+            headers = [header for header in headers if header[0] not in own]
             headers.extend(reply.headers)
         if reply.status is not None:
             status = reply.status
@@ -107,6 +107,7 @@ def _rest_plan(operation: Operation, protocol: Protocol) -> Plan:
         return _stream_plan(operation, stream, protocol)
     bound = bindings.outputs(shape)
     status_name = bound.status
+    tells_type = any(name.lower() == "content-type" for _, name, _ in bound.headers)
     content_type, write = _rest_body(shape, bound, protocol)
 
     def plan(result: Mapping[str, Any], _request_id: str) -> tuple[int, Headers, bytes]:
@@ -115,7 +116,7 @@ def _rest_plan(operation: Operation, protocol: Protocol) -> Plan:
         bound.write(result, headers)
         given = None if status_name is None else result.get(status_name)
         # A header of the model that is Content-Type itself replaces the one of the body's form.
-        if len(headers) > 1 and any(name.lower() == "content-type" for name, _ in headers[1:]):
+        if tells_type and any(name.lower() == "content-type" for name, _ in headers[1:]):
             del headers[0]
         return given or status, headers, body or b""
 

@@ -208,7 +208,8 @@ def _structure_check(members: tuple[tuple[str, str, bool, Check | None], ...]) -
 def _own_rules(shape: Shape, rules: tuple[_Rule, ...]) -> Check:
     def check_rules(value: Any, path: str, broken: list[str]) -> None:
         failed = [rule for rule in rules if not rule.holds(value)]
-        broken.extend(_violation(_quoted(value, shape), path, rule.text) for rule in failed)
+        if failed:
+            broken.extend(_violation(_quoted(value, shape), path, rule.text) for rule in failed)
 
     return check_rules
 

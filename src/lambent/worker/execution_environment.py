@@ -10,10 +10,12 @@ import json
 import logging
 import signal
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from lambent.clock import Clock
 from lambent.core import environment as machine
@@ -69,6 +71,8 @@ class ExecutionEnvironment:
         self._stepping = False
         self._invocation: Invocation | None = None
         self._delivered = False
+        self._unwritten: tuple[str, Report, int] | None = None
+        """The invocation that is over and not written down yet, with the time of its end."""
         self._waiting: RuntimeConnection | None = None
         self._connections: set[RuntimeConnection] = set()
         self._reported: Failure | None = None
@@ -78,6 +82,7 @@ class ExecutionEnvironment:
         self._listeners: list[asyncio.AbstractServer] = []
         self._output: Output | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_us = 0
         self._frozen = False
         self._lines: list[tuple[int, str]] = []
         self._tail: deque[str] = deque()
@@ -110,7 +115,7 @@ class ExecutionEnvironment:
 
     async def abandon(self) -> None:
         """The worker is leaving: take the sandbox away without a word to anybody."""
-        self._set_timer(None)
+        self._stop_timer()
         if self._starting is not None:
             self._starting.cancel()
         self._close_program()
@@ -173,32 +178,45 @@ class ExecutionEnvironment:
         self._stepping = True
         try:
             while self._queue:
-                before = self._state.deadline_us
                 self._state, commands = machine.step(
                     self._state, self._queue.popleft(), self._around.clock.monotonic_us()
                 )
-                if self._state.deadline_us != before:
-                    self._set_timer(self._state.deadline_us)
+                if self._state.deadline_us is not None:
+                    self._watch(self._state.deadline_us)
                 for command in commands:
                     self._perform(command)
         finally:
             self._stepping = False
+        self._keep_books()
         if self._state.phase is Phase.READY and not self._frozen and self._sandbox is not None:
             self._sandbox.freeze()
             self._frozen = True
 
-    def _set_timer(self, deadline_us: int | None) -> None:
+    def _watch(self, deadline_us: int) -> None:
+        """Have a timer that is due at the deadline or before. One that is due too early looks again then, so that
+        one timer serves many short invocations."""
+        if self._timer is not None:
+            if self._timer_us <= deadline_us:
+                return
+            self._timer.cancel()
+        delay_s = max(0, deadline_us - self._around.clock.monotonic_us()) / 1_000_000
+        self._timer_us = deadline_us
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self._timer = None
+        deadline_us = self._state.deadline_us
+        if deadline_us is None:
+            return
+        if self._around.clock.monotonic_us() < deadline_us:
+            self._watch(deadline_us)
+        elif machine.allows(self._state, machine.Deadline):
+            self._feed(machine.Deadline())
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if deadline_us is not None:
-            delay_s = max(0, deadline_us - self._around.clock.monotonic_us()) / 1_000_000
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._deadline_passed)
-
-    def _deadline_passed(self) -> None:
-        self._timer = None
-        if machine.allows(self._state, machine.Deadline):
-            self._feed(machine.Deadline())
 
     def _perform(self, command: machine.Command) -> None:
         match command:
@@ -207,7 +225,7 @@ class ExecutionEnvironment:
             case machine.AnswerCaller(answer):
                 self._answer(answer)
             case machine.Finish():
-                self._finish(command)
+                self._over(command)
             case machine.BecomeAvailable():
                 self._around.emit(messages.Available(self.environment_id))
             case machine.FailCaller(failure):
@@ -236,14 +254,15 @@ class ExecutionEnvironment:
         assert self._state.deadline_us is not None, "an invocation has a deadline"
         deadline_ms = wall_ms + (self._state.deadline_us - clock.monotonic_us()) // 1000
         connection, self._waiting = self._waiting, None
-        if connection.deliver(invocation, deadline_ms):
-            self._log_start(wall_ms, invocation)
+        delivered = connection.deliver(invocation, deadline_ms)
         self._thaw()  # also where the runtime was hanging up: it may ask again
+        if delivered:
+            self._log_start(wall_ms, invocation)
 
     def _log_start(self, wall_ms: int, invocation: Invocation) -> None:
         self._delivered = True
-        for line in self._platform.start(wall_ms, invocation.request_id):
-            self._log(wall_ms, line)
+        self._keep_books()
+        self._log(wall_ms, self._platform.start(wall_ms, invocation.request_id))
 
     def _thaw(self) -> None:
         if self._frozen and self._sandbox is not None:
@@ -258,6 +277,7 @@ class ExecutionEnvironment:
     def _fail(self, failure: Failure) -> None:
         invocation = self._invocation
         assert invocation is not None, "a failure of nothing"
+        self._keep_books()
         wall_ms = self._around.clock.wall_ms()
         self._take_output()
         if not self._delivered:  # the initialisation inside the invocation failed: START comes after it
@@ -268,15 +288,16 @@ class ExecutionEnvironment:
         message = f"RequestId: {invocation.request_id} Error: {failure.message}"
         if failure.error_type == machine.TIMED_OUT:
             time = datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds")
-            self._log(wall_ms, f"{time.replace('+00:00', 'Z')} {invocation.request_id} {failure.message}")
-            self._log(wall_ms, "")
+            told = f"{time.replace('+00:00', 'Z')} {invocation.request_id} {failure.message}"
+            self._log(wall_ms, (told, ""))
         else:
-            self._log(wall_ms, message)
-            self._log(wall_ms, failure.error_type)
+            self._log(wall_ms, (message, failure.error_type))
         document = json.dumps({"errorType": failure.error_type, "errorMessage": message}, separators=(",", ":"))
         self._answer(Answer(document.encode(), error_type=failure.error_type))
 
-    def _finish(self, finish: machine.Finish) -> None:
+    def _over(self, finish: machine.Finish) -> None:
+        """The invocation is over. What is measured is measured now; it is written down when the next event, which may
+        be waiting, has been handed out: the function need not wait for that. A caller who wants the log does."""
         self._take_output()
         memory_mib = 0 if self._sandbox is None else self._sandbox.memory_peak_mib()
         report = Report(
@@ -286,43 +307,54 @@ class ExecutionEnvironment:
             finish.init_us,
             finish.error_type,
         )
-        billed = billed_ms(finish.duration_us, finish.init_us, self._around.billing_step_ms)
-        wall_ms = self._around.clock.wall_ms()
-        for line in self._platform.end(wall_ms, finish.request_id, report, billed):
-            self._log(wall_ms, line)
-        self._send_lines()
+        self._unwritten = (finish.request_id, report, self._around.clock.wall_ms())
+        if self._invocation is not None and self._invocation.wants_tail:
+            self._keep_books()
+        self._invocation = None
+
+    def _keep_books(self) -> None:
+        """Write down the invocation that is over, if that is still to be done."""
+        if self._unwritten is None:
+            return
+        (request_id, report, wall_ms), self._unwritten = self._unwritten, None
+        billed = billed_ms(report.duration_us, report.init_us, self._around.billing_step_ms)
+        lines = self._platform.end(wall_ms, request_id, report, billed)
         invocation = self._invocation
-        if invocation is not None and invocation.wants_tail:
-            tail = "".join(line + "\n" for line in self._tail).encode()[-LOG_TAIL_BYTES:]
-            report = Report(
-                report.outcome, report.duration_us, report.max_memory_mib, report.init_us, report.error_type, tail
-            )
+        if invocation is not None and invocation.request_id == request_id and invocation.wants_tail:
+            self._log(wall_ms, lines)
+            report = replace(report, tail="".join(line + "\n" for line in self._tail).encode()[-LOG_TAIL_BYTES:])
             self._tail.clear()
             self._tail_bytes = 0
-        self._invocation = None
-        self._around.emit(messages.Finished(self.environment_id, finish.request_id, report))
+        else:
+            self._note(wall_ms, lines)
+        self._send_lines()
+        self._around.emit(messages.Finished(self.environment_id, request_id, report))
 
     def _init_ended(self, duration_us: int, outcome: Outcome, error_type: str | None) -> None:
         self._take_output()
         if outcome is not Outcome.SUCCESS:
             wall_ms = self._around.clock.wall_ms()
-            for line in self._platform.init_report(wall_ms, duration_us, outcome, error_type):
-                self._log(wall_ms, line)
+            self._log(wall_ms, self._platform.init_report(wall_ms, duration_us, outcome, error_type))
         self._send_lines()
 
     # Its log ------------------------------------------------------------------------------------------------------
 
-    def _log(self, wall_ms: int, line: str) -> None:
-        self._lines.append((wall_ms, line))
+    def _note(self, wall_ms: int, lines: Sequence[str]) -> None:
+        self._lines += [(wall_ms, line) for line in lines]
+
+    def _log(self, wall_ms: int, lines: Sequence[str]) -> None:
+        """Note the lines of the invocation in flight, or of none."""
+        self._note(wall_ms, lines)
         if self._invocation is None or not self._invocation.wants_tail:
             return
-        self._tail.append(line)
-        self._tail_bytes += len(line)
-        while self._tail_bytes - len(self._tail[0]) > LOG_TAIL_BYTES:
-            self._tail_bytes -= len(self._tail.popleft())
+        for line in lines:
+            self._tail.append(line)
+            self._tail_bytes += len(line)
+            while self._tail_bytes - len(self._tail[0]) > LOG_TAIL_BYTES:
+                self._tail_bytes -= len(self._tail.popleft())
 
     def _on_output_line(self, line: str) -> None:
-        self._log(self._around.clock.wall_ms(), line)
+        self._log(self._around.clock.wall_ms(), (line,))
 
     def _take_output(self) -> None:
         if self._output is not None:
@@ -365,8 +397,7 @@ class ExecutionEnvironment:
 
     def _log_init_start(self) -> None:
         wall_ms = self._around.clock.wall_ms()
-        for line in self._platform.init_start(wall_ms):
-            self._log(wall_ms, line)
+        self._log(wall_ms, self._platform.init_start(wall_ms))
 
     async def _listen(self, running: Running) -> None:
         loop = asyncio.get_running_loop()
@@ -415,7 +446,7 @@ class ExecutionEnvironment:
             self._log_fault("environment not killed", error)
 
     async def _destroy(self, reason: str) -> None:
-        self._set_timer(None)
+        self._stop_timer()
         self._close_program()
         self._send_lines()
         try:

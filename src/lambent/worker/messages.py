@@ -10,8 +10,9 @@ Start        ->                 a sandbox is started and the runtime initialised
              <-       Available (or Gone, when the sandbox can not be had)
 Run          ->
              <-       Answered  the caller may have the answer
-             <-       Finished  the attempt is over and measured; always the last word about an invocation
              <-       Available the runtime has asked for the next event, or is to be reset by the next Run
+             <-       Finished  the attempt is over and measured; always the last word about an invocation. It may come
+                                after the environment has become available, and has the next Run
 Retire       ->
              <-       Gone      nothing of the environment is left on the machine
 ```

@@ -11,21 +11,28 @@ import re
 from typing import Protocol, cast
 from urllib.parse import unquote
 
-import httptools
-
 from lambent.core.invocation import Invocation
 from lambent.core.limits import SYNC_RESPONSE_BYTES
 from lambent.core.record import Record
+from lambent.wire.http import HttpRequest
+from lambent.wire.http_framing import MalformedRequest, RequestStream
 
 HEAD_LIMIT_BYTES = 1_048_576
 """Request line and headers; runtimes send error causes of up to 1 MB in a header. Source: API's limits."""
-HEADER_LIMIT = 256
+FIELD_LIMIT = 256
 """Headers and trailers of one request."""
 CONNECTION_LIMIT = 64
 """Connections that one environment may hold open."""
+PIPELINE_LIMIT = 16
+"""Requests that a runtime may send ahead of the answers to those before them; none is known to send any."""
+HELD_LIMIT_BYTES = 3 * SYNC_RESPONSE_BYTES
+"""Of unfinished requests, by all connections together. A runtime has one response under way at a time."""
 
-_PREFIX = "/2018-06-01/"
 _INVOCATION = "/2018-06-01/runtime/invocation/"
+_NEXT = "/2018-06-01/runtime/invocation/next"
+_INIT_ERROR = "/2018-06-01/runtime/init/error"
+_PING = "/2018-06-01/ping"
+_ERROR_TYPE_HEADER = "lambda-runtime-function-error-type"
 _ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 _OK = b'{"status":"OK"}\n'
 
@@ -96,22 +103,19 @@ _ACCEPTED = _answer(202, _OK)
 
 
 class RuntimeConnection(asyncio.Protocol):
-    """One connection of the runtime: a request at a time, in order; a pipelined one is served after the first."""
+    """One connection of the runtime: a request at a time, in order. What is sent behind a `next` is not read before
+    that is answered."""
 
     def __init__(self, participant: Participant, open_connections: "set[RuntimeConnection]") -> None:
         self._participant = participant
         self._open = open_connections
-        self._parser = httptools.HttpRequestParser(self)
+        self._requests = RequestStream(
+            head_limit=HEAD_LIMIT_BYTES, field_limit=FIELD_LIMIT, body_limit=SYNC_RESPONSE_BYTES
+        )
         self._transport: asyncio.Transport | None = None
-        self._silent_bytes = 0
-        """Received since the last piece of a body: a head, trailers, or the framing of chunks."""
-        self._reset()
-
-    def _reset(self) -> None:
-        self._url = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
-        self._body_bytes = 0
+        self._awaits_event = False
+        """A `next` has been asked and is not answered."""
+        self._writing_paused = False
 
     # asyncio ------------------------------------------------------------------------------------------------------
 
@@ -128,81 +132,91 @@ class RuntimeConnection(asyncio.Protocol):
         self._participant.hangs_up(self)
 
     def data_received(self, data: bytes) -> None:
-        self._silent_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._hang_up()
+            self._requests.feed(data)
+        except MalformedRequest:
+            self.close()
             return
-        if self._silent_bytes > HEAD_LIMIT_BYTES or len(self._headers) > HEADER_LIMIT:
-            self._hang_up()
+        self._serve_next()
 
     def pause_writing(self) -> None:
         """The peer does not read its answers: take no more requests of it."""
+        self._writing_paused = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._writing_paused = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
-
-    def _hang_up(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    # httptools ----------------------------------------------------------------------------------------------------
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
-
-    def on_headers_complete(self) -> None:
-        if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._transport is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, data: bytes) -> None:
-        self._silent_bytes = 0
-        self._body_bytes += len(data)
-        if self._body_bytes <= SYNC_RESPONSE_BYTES:
-            self._body.append(data)
-        else:
-            self._body.clear()
-
-    def on_message_complete(self) -> None:
-        self._silent_bytes = 0
-        method = self._parser.get_method()
-        url, headers, body = self._url, self._headers, self._body
-        too_large = self._body_bytes > SYNC_RESPONSE_BYTES
-        self._reset()
-        self._serve(method, url.decode("latin-1"), headers, b"".join(body), too_large)
+        self._serve_next()
 
     # The API ------------------------------------------------------------------------------------------------------
 
-    def _serve(self, method: bytes, url: str, headers: dict[bytes, bytes], body: bytes, too_large: bool) -> None:
-        path = url.partition("?")[0]
-        if method == b"GET" and path == "/2018-06-01/runtime/invocation/next":
-            refusal = self._participant.asks_next(self)
-            if refusal is not None:
-                self._refuse(refusal)
-            return
-        if method == b"POST" and path.startswith(_INVOCATION):
-            request_id, _, action = path[len(_INVOCATION) :].rpartition("/")
-            if action in ("response", "error"):
-                posted = _posted(headers, body, too_large, is_error=action == "error")
-                self._conclude(
-                    posted if isinstance(posted, Refusal) else self._participant.responds(unquote(request_id), posted)
-                )
+    def _serve_next(self) -> None:
+        requests = self._requests
+        while self._transport is not None and not (self._awaits_event or self._writing_paused):
+            request = requests.next_request()
+            if request is None:
+                if requests.expects_continue:
+                    requests.expects_continue = False
+                    self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                break
+            self._serve(request)
+        if self._held() > HELD_LIMIT_BYTES or requests.waiting > PIPELINE_LIMIT:
+            self.close()
+
+    def _held(self) -> int:
+        """What all connections of the environment together hold of requests that are not complete."""
+        if self._requests.held_bytes < HEAD_LIMIT_BYTES:
+            return 0
+        return sum(connection._requests.held_bytes for connection in self._open)
+
+    def _serve(self, request: HttpRequest) -> None:
+        path = request.path
+        if request.method == "GET":
+            if path == _NEXT:
+                self._awaits_event = True
+                refusal = self._participant.asks_next(self)
+                if refusal is not None:
+                    self._awaits_event = False
+                    self._refuse(refusal)
                 return
-        if method == b"POST" and path == "/2018-06-01/runtime/init/error":
-            posted = _posted(headers, body, too_large, is_error=True)
-            self._conclude(posted if isinstance(posted, Refusal) else self._participant.fails_init(posted))
-            return
-        if method == b"GET" and path == _PREFIX + "ping":
-            self.write(_answer(200, b"pong", "text/plain"))
-            return
+            if path == _PING:
+                self.write(_answer(200, b"pong", "text/plain"))
+                return
+        elif request.method == "POST":
+            if path.startswith(_INVOCATION):
+                request_id, _, action = path[len(_INVOCATION) :].rpartition("/")
+                if action in ("response", "error"):
+                    posted = self._posted(request, is_error=action == "error")
+                    self._conclude(
+                        posted
+                        if isinstance(posted, Refusal)
+                        else self._participant.responds(unquote(request_id), posted)
+                    )
+                    return
+            if path == _INIT_ERROR:
+                posted = self._posted(request, is_error=True)
+                self._conclude(posted if isinstance(posted, Refusal) else self._participant.fails_init(posted))
+                return
         self._refuse(Refusal(404, "InvalidRequest", "No such path in the Runtime API"))
+
+    def _posted(self, request: HttpRequest, *, is_error: bool) -> Posted | Refusal:
+        headers, too_large = request.headers, self._requests.too_large
+        content_type = headers.get("content-type", "application/json")
+        given = headers.get(_ERROR_TYPE_HEADER)
+        if is_error:
+            return Posted(request.body, content_type, normalised_error_type(given), too_large)
+        mode = headers.get("lambda-runtime-function-response-mode", "buffered").lower()
+        if mode not in ("buffered", "streaming"):
+            return Refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+        if mode == "streaming":
+            # A stream that failed in its middle says so behind its body.
+            given = self._requests.trailers.get(_ERROR_TYPE_HEADER, given)
+            if given is not None:
+                return Posted(request.body, content_type, normalised_error_type(given), too_large)
+        return Posted(request.body, content_type, None, too_large)
 
     def _conclude(self, refusal: Refusal | None) -> None:
         if refusal is None:
@@ -222,27 +236,17 @@ class RuntimeConnection(asyncio.Protocol):
         """Answer a pending `next`. False when the runtime has hung up."""
         if self._transport is None or self._transport.is_closing():
             return False
+        self._awaits_event = False
         pieces = next_event(invocation, deadline_ms)
         if len(pieces[1]) < 65_536:
             self._transport.write(b"".join(pieces))
         else:
             self._transport.writelines(pieces)
+        if self._requests.waiting:
+            # Later: this is called in the middle of a decision.
+            asyncio.get_running_loop().call_soon(self._serve_next)
         return True
 
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-
-
-def _posted(headers: dict[bytes, bytes], body: bytes, too_large: bool, *, is_error: bool) -> Posted | Refusal:
-    content_type = headers.get(b"content-type", b"application/json").decode("latin-1")
-    given = headers.get(b"lambda-runtime-function-error-type")
-    if is_error:
-        return Posted(body, content_type, normalised_error_type(given.decode("latin-1") if given else None), too_large)
-    mode = headers.get(b"lambda-runtime-function-response-mode", b"buffered").lower()
-    if mode not in (b"buffered", b"streaming"):
-        return Refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
-    if mode == b"streaming" and given is not None:
-        # The trailer of a stream that failed in its middle.
-        return Posted(body, content_type, normalised_error_type(given.decode("latin-1")), too_large)
-    return Posted(body, content_type, None, too_large)

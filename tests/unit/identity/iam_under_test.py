@@ -5,7 +5,7 @@ from typing import Any
 
 from lambent.core.caller import Caller
 from lambent.identity.authentication import root_of
-from lambent.wire.call import Call, Handler
+from lambent.wire.call import Call, Operation
 
 ACCOUNT = "123456789012"
 TRUST = (
@@ -32,7 +32,7 @@ def call_of(operation: str, caller: Caller, params: Mapping[str, Any]) -> Call:
 class Iam:
     """`ask` calls an operation as the root of an account."""
 
-    def __init__(self, operations: Mapping[str, Handler]) -> None:
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
         self._operations = operations
 
     async def ask(self, operation: str, account: str = ACCOUNT, **params: Any) -> Mapping[str, Any]:

@@ -10,23 +10,24 @@ from lambent.identity.authentication import Identity
 from lambent.identity.credentials import IssuedCredentials, role_id_of
 from lambent.identity.operations import sts_operations
 from lambent.wire.http import HttpRequest
+from lambent.wire.routes import Scope, scope_of
 
 DEFAULT = Caller("000000000000", "arn:aws:iam::000000000000:root", "000000000000")
 
 
-def signed_by(key_id: str, region: str = "eu-west-1") -> HttpRequest:
+def signed_by(key_id: str, region: str = "eu-west-1") -> Scope | None:
     value = (
         f"AWS4-HMAC-SHA256 Credential={key_id}/20260101/{region}/lambda/aws4_request, "
         "SignedHeaders=host;x-amz-date, Signature=abc"
     )
-    return HttpRequest("GET", "/", "", {"authorization": value})
+    return scope_of(HttpRequest("GET", "/", "", {"authorization": value}))
 
 
-def presigned_by(key_id: str) -> HttpRequest:
+def presigned_by(key_id: str) -> Scope | None:
     query = (
         f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={key_id}%2F20260101%2Feu-west-1%2Flambda%2Faws4_request&a=b"
     )
-    return HttpRequest("GET", "/", query, {})
+    return scope_of(HttpRequest("GET", "/", query, {}))
 
 
 @pytest.fixture
@@ -57,9 +58,9 @@ def test_any_other_key_is_the_default_account(identity: Identity, key_id: str) -
     "headers", [{}, {"authorization": "Bearer token"}, {"authorization": "AWS4-HMAC-SHA256 Credential="}]
 )
 def test_a_request_without_a_signature_is_of_the_defaults(identity: Identity, headers: dict[str, str]) -> None:
-    request = HttpRequest("GET", "/", "a=b", headers)
-    assert identity.caller_of(request) == DEFAULT
-    assert identity.region_of(request) == "us-east-1"
+    scope = scope_of(HttpRequest("GET", "/", "a=b", headers))
+    assert identity.caller_of(scope) == DEFAULT
+    assert identity.region_of(scope) == "us-east-1"
 
 
 @pytest.mark.parametrize("region", ["", "..", "eu west", "EU", "x" * 200])

@@ -6,7 +6,7 @@ from pathlib import Path
 from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.invoke.configuration import Serving
-from lambent.invoke.dispatcher import Dispatcher
+from lambent.invoke.dispatcher import Completed, Dispatcher
 from lambent.observe.ledger import Ended, Ledger, entries
 from lambent.testing.clock import ManualClock
 from lambent.worker import messages
@@ -52,10 +52,11 @@ def test_an_answered_invocation_is_waited_for_until_it_is_written_down(data_dir:
             idle_timeout_s=1,
         )
         dispatcher.send = lambda command: None
-        answered = dispatcher.invoke(Serving(VERSION, "pool", "arn"), Invocation("r1", "arn", b"{}"))
+        told = []
+        dispatcher.invoke(Serving(VERSION, "pool", "arn"), Invocation("r1", "arn", b"{}"), told.append)
         dispatcher.on_event(messages.Available("e1"))
         dispatcher.on_event(messages.Answered("e1", "r1", Answer(b"1")))
-        await answered
+        assert told == [Completed(Answer(b"1"))]
         closing = asyncio.ensure_future(dispatcher.close(grace_s=60))
         done, _ = await asyncio.wait((closing,), timeout=0.05)
         assert not done, "left while its environment was at work"

@@ -32,7 +32,7 @@ def test_an_alias_is_what_the_last_change_made_it() -> None:
     moved = replace(LIVE, version="2")
     known.apply(AliasChanged(moved))
     assert known.alias(FUNCTION, "live") == moved
-    assert known.alias(replace(FUNCTION, account="000000000000"), "live") is None
+    assert known.alias(FunctionName("000000000000", FUNCTION.region, FUNCTION.name), "live") is None
     assert known.alias(FUNCTION, "1") is None
     known.apply(AliasRemoved(FUNCTION, "live"))
     assert known.alias(FUNCTION, "live") is None

@@ -14,6 +14,7 @@ from lambent.worker.runtime_api import RuntimeConnection
 FLOOD = 2_000_000
 HEAD = b"POST /2018-06-01/runtime/init/error HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 PING = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"
+SENT_AHEAD = 2 * PIPELINE_LIMIT
 
 
 class Transport:
@@ -54,10 +55,7 @@ def runtime_api():
 
 
 def front():
-    async def serve(request):
-        return HttpResponse(200)
-
-    return Connections(serve)()
+    return Connections(lambda _request, answer: answer(HttpResponse(200)))()
 
 
 def flood(connection, begin, piece):
@@ -125,9 +123,9 @@ def test_a_runtime_that_does_not_read_its_answers_is_not_read_either():
 def test_a_client_that_does_not_read_its_answers_is_neither_read_nor_served():
     served = []
 
-    async def serve(request):
+    def serve(request, answer):
         served.append(request.path)
-        return HttpResponse(200)
+        answer(HttpResponse(200))
 
     async def run():
         connections = Connections(serve)
@@ -137,11 +135,8 @@ def test_a_client_that_does_not_read_its_answers_is_neither_read_nor_served():
         connection.pause_writing()
         connection.data_received(PING * 3)
         assert not transport.reading
-        assert not connections.tasks
         assert served == []
         connection.resume_writing()
-        while connections.tasks:
-            await asyncio.wait(set(connections.tasks))
         return transport
 
     transport = asyncio.run(run())
@@ -152,24 +147,22 @@ def test_a_client_that_does_not_read_its_answers_is_neither_read_nor_served():
 
 def test_a_client_that_sends_ahead_is_read_again_only_when_little_of_it_waits():
     async def run():
-        gate = asyncio.Event()
-
-        async def serve(request):
-            await gate.wait()
-            return HttpResponse(200)
-
-        connections = Connections(serve)
+        answers = []
+        connections = Connections(lambda _request, answer: answers.append(answer))
         transport = Transport()
         connection = connections()
         connection.connection_made(transport)
-        connection.data_received(PING * (PIPELINE_LIMIT * 2))
-        paused = transport.reading
-        gate.set()
-        while connections.tasks:
-            await asyncio.wait(set(connections.tasks))
-        return paused, transport
+        connection.data_received(PING * SENT_AHEAD)
+        reading = [transport.reading]
+        for _ in range(SENT_AHEAD):
+            answers.pop()(HttpResponse(200))
+            assert not answers, "two requests of one connection are served at a time"
+            reading.append(transport.reading)
+            await asyncio.sleep(0)  # the next one begins in a turn of its own
+        return reading, transport
 
-    paused, transport = asyncio.run(run())
-    assert paused is False
+    reading, transport = asyncio.run(run())
+    assert reading[0] is False
+    assert reading[SENT_AHEAD // 2] is False
     assert transport.reading
-    assert transport.written.count(b"HTTP/1.1 200") == PIPELINE_LIMIT * 2
+    assert transport.written.count(b"HTTP/1.1 200") == SENT_AHEAD

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from records import ACCOUNT, PREPARED, REGION, name, record
 
-from lambent.core.function import Logging
+from lambent.core.function import FunctionName, Logging
 from lambent.core.function_state import PreparationFailed, UpdateAccepted, step
 from lambent.store import functions
 from lambent.store.changes import Change, FunctionRemoved, VersionChanged, VersionRemoved
@@ -136,7 +136,7 @@ def test_accounts_and_regions_are_lists_of_their_own(disk: Path) -> None:
         async with opened(disk) as (store, _):
             for text in ("b", "a"):
                 await store.run(lambda c, t=text: functions.insert(c, record(t)))
-            elsewhere = replace(record("c"), function=replace(name("c"), region="us-east-1"))
+            elsewhere = replace(record("c"), function=FunctionName(name("c").account, "us-east-1", "c"))
             await store.run(lambda c: functions.insert(c, elsewhere))
             page = await store.read(lambda c: functions.list_latest(c, ACCOUNT, REGION, after="", limit=50))
             assert [version.function.name for version in page] == ["a", "b"]

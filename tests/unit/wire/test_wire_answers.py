@@ -53,10 +53,10 @@ def document(answer: HttpResponse) -> Any:
 
 def test_an_invocations_result_goes_out_as_it_is() -> None:
     result = {"StatusCode": 200, "ExecutedVersion": "7", "LogResult": None, "Payload": b"\x00raw"}
-    answer = respond(routed("lambda", "Invoke"), Reply(result, (("content-type", "application/json"),)), ID)
+    answer = respond(routed("lambda", "Invoke"), Reply(result, (("Content-Type", "application/json"),)), ID)
     assert (answer.status, answer.body) == (200, b"\x00raw")
     assert headers(answer) == {
-        "content-type": "application/json",
+        "Content-Type": "application/json",
         "X-Amz-Executed-Version": "7",
         "x-amzn-RequestId": ID,
     }

@@ -138,10 +138,10 @@ class Group:
     _joins: list[int] = field(default_factory=list)
     _kill: int = -1
 
-    def join(self) -> None:
-        """Put the calling process into the groups. Nothing but a few writes: a fresh child calls it."""
+    def add(self, process: int) -> None:
+        """Put a process into the groups, and with it all that it will start. Raises OSError."""
         for descriptor in self._joins:
-            os.write(descriptor, b"0")
+            os.write(descriptor, b"%d" % process)
 
     def kill(self) -> None:
         """Kill everything in the groups, frozen or not."""
@@ -184,8 +184,8 @@ def _fill(group: Group, choice: Choice, name: str, sandbox_id: str, memory_mib: 
     if choice.memory is not None:
         group.peak_file = _limit_memory(f"{choice.memory.base}/{name}/{sandbox_id}", choice.memory.version, memory_mib)
     if choice.pids is not None:
-        # Bubblewrap's own two processes are not the function's.
-        _write(f"{choice.pids.base}/{name}/{sandbox_id}/pids.max", str(processes + 2))
+        # Bubblewrap's process in the sandbox is not the function's.
+        _write(f"{choice.pids.base}/{name}/{sandbox_id}/pids.max", str(processes + 1))
     if choice.freezer is not None:
         directory = f"{choice.freezer.base}/{name}/{sandbox_id}"
         group.freeze_version = choice.freezer.version

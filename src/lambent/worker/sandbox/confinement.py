@@ -185,8 +185,6 @@ class Confinement:
         inherited = [arguments, *passed.values()]
 
         def prepare() -> None:
-            if cell.group is not None:
-                cell.group.join()
             self._limit(cell)
             if self._as_root:
                 os.setgroups([])
@@ -209,7 +207,10 @@ class Confinement:
             resource.setrlimit(resource.RLIMIT_NPROC, (count, count))
 
     def ready(self, cell: Cell, run: Run) -> list[int]:
-        """Bubblewrap has told the program's process: limit it, make its listeners, let it go on."""
+        """Bubblewrap has told the program's process: limit it, make its listeners, let it go on. Bubblewrap's own
+        process outside of the sandbox is no part of the group: it only waits, and would be frozen and woken along."""
+        if cell.group is not None:
+            cell.group.add(run.inner)
         if not self._as_root:
             count = cell.request["processes"] + 1
             resource.prlimit(run.inner, resource.RLIMIT_NPROC, (count, count))
@@ -239,7 +240,7 @@ class Confinement:
             kernel.enter_namespace(self._own_network, kernel.CLONE_NEWNET)
 
     def kill(self, cell: Cell, run: Run) -> None:
-        # With its first process the whole pid namespace dies. A frozen bubblewrap outside of it must be woken to see.
+        # With its first process the whole pid namespace dies.
         run.kill_inner()
         if cell.group is not None:
             cell.group.kill()

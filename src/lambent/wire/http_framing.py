@@ -1,0 +1,150 @@
+"""HTTP/1.1 requests out of a stream of bytes: no I/O, no AWS. Both listeners read by it, the server's and a runtime's.
+
+httptools (llhttp) parses. Here is what it leaves open: complete requests one by one, and bounds on all that a peer,
+who may be hostile, can make us keep: heads, trailers, the framing of chunks, and bodies. What follows a complete
+request is bounded by whoever feeds, who is told how much of it there is (`waiting`).
+
+Source: RFC 9112, "HTTP/1.1".
+"""
+
+from collections import deque
+from collections.abc import Mapping
+
+import httptools
+
+from lambent.wire.http import HttpRequest
+
+_REMEMBERED_BYTES = 4096
+_NO_TRAILERS: Mapping[str, str] = {}
+
+
+class MalformedRequest(Exception):
+    """The stream can not be understood any further. `status` is that of the answer, if one is given."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class RequestStream:
+    """`feed` it what arrives, then take complete requests by `next_request` until there is none.
+
+    A body of more than `body_limit` bytes is read on and thrown away; `too_large` says so, already while it comes.
+    """
+
+    def __init__(self, *, head_limit: int, field_limit: int, body_limit: int) -> None:
+        self._head_limit = head_limit
+        self._field_limit = field_limit
+        self._body_limit = body_limit
+        self._parser = httptools.HttpRequestParser(self)
+        self._complete: deque[tuple[HttpRequest, bool, bool, Mapping[str, str]]] = deque()
+        self._silent_bytes = 0
+        """Received since the last piece of a body: a head, trailers, or the framing of chunks."""
+        self._bodiless: tuple[bytes, HttpRequest] | None = None
+        """A runtime asks for each event in the same words: the last request without a body, whole, and what it was."""
+        self.incomplete = False
+        """Whether a request has begun and is not complete."""
+        self.expects_continue = False
+        """The peer waits for a word before it sends the body."""
+        self.keep_alive = True
+        """Of the request that was given last: whether the connection may go on after its answer."""
+        self.too_large = False
+        """Of the request that was given last, or is incomplete."""
+        self.trailers = _NO_TRAILERS
+        """Fields after the body of the request that was given last."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._url = b""
+        self._fields: dict[str, str] = {}
+        self._trailers: dict[str, str] | None = None
+        self._body = b""
+        self._more: bytearray | None = None
+        """The body, where it comes in several pieces: one array, since the pieces may be of a byte each."""
+        self._too_large = False
+
+    @property
+    def waiting(self) -> int:
+        """Complete requests that were not taken yet."""
+        return len(self._complete)
+
+    @property
+    def held_bytes(self) -> int:
+        """About what is kept of a request that is not complete."""
+        return self._silent_bytes + len(self._body) + (0 if self._more is None else len(self._more))
+
+    def feed(self, data: bytes) -> None:
+        """Raises MalformedRequest. The requests before the malformed one can be taken all the same."""
+        if not self.incomplete and self._bodiless is not None and data == self._bodiless[0]:
+            self._complete.append((self._bodiless[1], True, False, _NO_TRAILERS))
+            return
+        whole = not self.incomplete
+        before = len(self._complete)
+        self._silent_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            raise MalformedRequest(400, "not HTTP/1.1") from error
+        if self._silent_bytes > self._head_limit or len(self._fields) > self._field_limit:
+            raise MalformedRequest(431, "a head or trailers without end")
+        self.too_large = self._too_large
+        if whole and not self.incomplete and len(self._complete) == before + 1 and len(data) <= _REMEMBERED_BYTES:
+            request, keep_alive, _, _ = self._complete[-1]
+            if not request.body and keep_alive:
+                self._bodiless = (data, request)
+
+    def next_request(self) -> HttpRequest | None:
+        """The next complete request, or None."""
+        if not self._complete:
+            return None
+        request, self.keep_alive, self.too_large, self.trailers = self._complete.popleft()
+        return request
+
+    # httptools ----------------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self.incomplete = True
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        fields = self._fields if self._trailers is None else self._trailers
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        known = fields.get(key)
+        fields[key] = text if known is None else f"{known},{text}"
+
+    def on_headers_complete(self) -> None:
+        fields = self._fields
+        coding = fields.get("transfer-encoding")
+        if coding is not None and (coding.lower() != "chunked" or self._parser.get_http_version() != "1.1"):
+            raise MalformedRequest(400, "the length of the body is not told in a way that is understood")
+        self.expects_continue = fields.get("expect", "").lower() == "100-continue"
+        self._trailers = {}  # what comes as a field from now on
+
+    def on_body(self, data: bytes) -> None:
+        self._silent_bytes = 0
+        self.expects_continue = False
+        if self._too_large:
+            return
+        if self._more is not None:
+            self._more += data
+        elif self._body:
+            self._more = bytearray(self._body)
+            self._more += data
+            self._body = b""
+        else:
+            self._body = data
+        if self.held_bytes > self._body_limit:
+            self._body, self._more, self._too_large = b"", None, True
+
+    def on_message_complete(self) -> None:
+        path, _, query = self._url.decode("latin-1").partition("?")
+        body = self._body if self._more is None else bytes(self._more)
+        request = HttpRequest(self._parser.get_method().decode(), path, query, self._fields, body)
+        keep_alive = self._parser.should_keep_alive()
+        self._complete.append((request, keep_alive, self._too_large, self._trailers or _NO_TRAILERS))
+        self.incomplete = self.expects_continue = False
+        self._silent_bytes = 0
+        self._begin()
