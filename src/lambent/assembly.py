@@ -21,6 +21,7 @@ from lambent.clock import SystemClock
 from lambent.control.dependencies import Control
 from lambent.control.operations import operations as control_operations
 from lambent.control.preparation import Preparation
+from lambent.core.allowance import Allowance
 from lambent.core.errors import ModelledError
 from lambent.core.function import Package
 from lambent.identity.authentication import Identity
@@ -51,7 +52,7 @@ from lambent.store.packages import PackageStore
 from lambent.store.secret import read_or_make
 from lambent.wire.routes import Router
 from lambent.worker.agent import Agent
-from lambent.worker.execution_environment import ProtocolFactory
+from lambent.worker.execution_environment import EndpointFactory
 from lambent.worker.messages import Credentials, Event, Hello
 from lambent.worker.runtimes.catalog import Runtimes
 from lambent.worker.sandbox.driver import SandboxError
@@ -64,6 +65,9 @@ Entry = TypeVar("Entry")
 
 SERVICES = ("lambda", "logs", "sts", "iam")
 SLOW_CLIENT_SWEEP_S = 5
+CLIENT_CONNECTIONS = 16_384
+CLIENT_HELD_BYTES = 2 * 1024**3
+"""What all clients together may take: some thirty of the largest deployment packages under way at once."""
 UNUSED_PACKAGES_SWEEP_S = 600
 
 
@@ -171,7 +175,7 @@ async def _open_server(
         tasks=tasks,
         new_id=ids.uuid,
     )
-    connections = Connections(door.serve)
+    connections = Connections(door.serve, Allowance(connections=CLIENT_CONNECTIONS, held_bytes=CLIENT_HELD_BYTES))
     await _open_worker(settings, stack, dispatcher, connections, packages, runtimes, url)
     dispatcher.start()
     await stack.enter_async_context(
@@ -206,7 +210,7 @@ async def _open_worker(
         stack.push_async_callback(link.close)
         dispatcher.send = link.send
         return
-    agent = _agent(settings, runtimes, packages, dispatcher.on_event, connections)
+    agent = _agent(settings, runtimes, packages, dispatcher.on_event, connections.of)
     await _open_agent(agent, tasks)
     stack.push_async_callback(agent.close)
     dispatcher.send = agent.handle
@@ -217,7 +221,7 @@ def _agent(
     runtimes: Runtimes,
     packages: PackageStore,
     emit: Callable[[Event], None],
-    front_door: ProtocolFactory,
+    front_door: EndpointFactory,
 ) -> Agent:
     async def unpack(digest: str) -> Path:
         try:
@@ -261,7 +265,7 @@ async def _serve_worker(settings: Settings, socket: Path) -> None:
     runtimes = Runtimes(settings.runtimes_dir, settings.node, settings.node_client, settings.python_search)
     async with asyncio.TaskGroup() as tasks:
 
-        async def make_agent(emit: Callable[[Event], None], front_door: ProtocolFactory) -> Agent:
+        async def make_agent(emit: Callable[[Event], None], front_door: EndpointFactory) -> Agent:
             agent = _agent(settings, runtimes, packages, emit, front_door)
             await _open_agent(agent, tasks)
             return agent

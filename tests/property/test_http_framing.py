@@ -150,6 +150,14 @@ def test_a_client_that_waits_for_a_word_before_its_body_is_told_apart_until_the_
     assert not ours.expects_continue
 
 
+def test_a_field_that_is_told_over_and_over_is_refused_before_it_costs_anything():
+    ours = stream(head_limit=1_000_000)
+    with pytest.raises(MalformedRequest) as refused:
+        ours.feed(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 100_000)
+    assert refused.value.status == 431
+    assert ours.held_bytes < 1_000_000
+
+
 def test_trailers_are_no_headers():
     ours = stream()
     ours.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: x\r\nA: 1\r\n\r\n")

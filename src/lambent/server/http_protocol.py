@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
+from lambent.core.allowance import Allowance
 from lambent.core.limits import REQUEST_BODY_BYTES, REQUEST_HEAD_BYTES
 from lambent.wire.http import HttpRequest, HttpResponse
 from lambent.wire.http_framing import MalformedRequest, RequestStream
@@ -20,6 +21,9 @@ Serve = Callable[[HttpRequest, Answer], None]
 
 PIPELINE_LIMIT = 16
 """Requests that wait for the answer of the one before them. A client that sends more is not read meanwhile."""
+SENT_AHEAD_BYTES = 65_536
+"""The same, of their bodies together."""
+UNCOUNTED_BYTES = 65_536
 FIELD_LIMIT = 256
 INCOMPLETE_REQUEST_S = 60
 """How long a client may take from the first byte of a request to its last."""
@@ -36,8 +40,9 @@ _REASONS = {
 class Connections:
     """The open connections of a server: what `drain` waits for, and what the sweep of slow clients goes through."""
 
-    def __init__(self, serve: Serve) -> None:
+    def __init__(self, serve: Serve, allowance: Allowance) -> None:
         self.serve = serve
+        self._allowance = allowance
         self.open: set[HttpConnection] = set()
         self.unanswered = 0
         """Requests that are being served."""
@@ -45,7 +50,11 @@ class Connections:
         self._date = (0, b"")
 
     def __call__(self) -> "HttpConnection":
-        return HttpConnection(self)
+        return HttpConnection(self, self._allowance)
+
+    def of(self, allowance: Allowance) -> "HttpConnection":
+        """A connection of a peer with an allowance of its own."""
+        return HttpConnection(self, allowance)
 
     def date(self) -> bytes:
         now = int(time.time())
@@ -72,8 +81,13 @@ class Connections:
 
 
 class HttpConnection(asyncio.Protocol):
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, allowance: Allowance) -> None:
         self._connections = connections
+        self._allowance = allowance
+        self._held_bytes = 0
+        """What of the allowance this connection has."""
+        self._served_bytes = 0
+        """The body of the request that is being served."""
         self._requests = RequestStream(
             head_limit=REQUEST_HEAD_BYTES, field_limit=FIELD_LIMIT, body_limit=REQUEST_BODY_BYTES
         )
@@ -92,11 +106,18 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # those of uvloop are no subclasses of it
+        if not self._allowance.enter():
+            self._transport.abort()
+            self._transport = None
+            return
         self._connections.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.open.discard(self)
         self._transport = None
+        if self in self._connections.open:
+            self._connections.open.discard(self)
+            self._allowance.leave()
+            self._hold(self._served_bytes)
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
@@ -105,7 +126,22 @@ class HttpConnection(asyncio.Protocol):
             self._requests.feed(data)
         except MalformedRequest as error:
             self._refusal = error.status
-        self._serve_next()
+        if self._hold(self._served_bytes + self._requests.held_bytes):
+            self._serve_next()
+        else:
+            self._refuse(503)
+
+    def _hold(self, held_bytes: int) -> bool:
+        """Account for what is held now. False where the peer may not hold so much. Little is not counted: the number
+        of connections bounds it."""
+        if held_bytes < UNCOUNTED_BYTES:
+            held_bytes = 0
+        if held_bytes == self._held_bytes:
+            return True
+        if not self._allowance.hold(held_bytes - self._held_bytes):
+            return False
+        self._held_bytes = held_bytes
+        return True
 
     def pause_writing(self) -> None:
         """The client does not read its answers: take and serve no more requests of it."""
@@ -137,9 +173,10 @@ class HttpConnection(asyncio.Protocol):
             self._begun_s = None
             self._serving = True
             self._keep_alive = requests.keep_alive
+            self._served_bytes = len(request.body)
             self._connections.unanswered += 1
             self._connections.serve(request, self._answer)
-        if requests.waiting >= PIPELINE_LIMIT:
+        if requests.waiting >= PIPELINE_LIMIT or requests.waiting_bytes > SENT_AHEAD_BYTES:
             self._pause_reading()
 
     def _await_more(self) -> None:
@@ -169,6 +206,8 @@ class HttpConnection(asyncio.Protocol):
     def _answer(self, response: HttpResponse) -> None:
         assert self._serving, "a request was answered twice"
         self._serving = False
+        self._served_bytes = 0
+        self._hold(0 if self._transport is None else self._requests.held_bytes)
         self._connections.answered()
         self._write(response)
         if self._requests.waiting or self._reading_paused or self._refusal is not None:

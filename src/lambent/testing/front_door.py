@@ -11,6 +11,8 @@ from typing import Any
 import boto3
 import botocore.config
 
+from lambent.core.allowance import Allowance
+from lambent.core.limits import REQUEST_BODY_BYTES
 from lambent.identity.authentication import Identity
 from lambent.identity.credentials import IssuedCredentials
 from lambent.ids import RandomIds
@@ -97,7 +99,7 @@ async def _serving(handlers: Handlers) -> AsyncIterator[OpenFrontDoor]:
         tasks=tasks,
         new_id=RandomIds().uuid,
     )
-    connections = Connections(door.serve)
+    connections = Connections(door.serve, Allowance(connections=100, held_bytes=2 * REQUEST_BODY_BYTES))
     with listen("127.0.0.1", 0, without_authentication_allowed=False) as listener:
         accepting = await asyncio.get_running_loop().create_server(connections, sock=listener)
         yield OpenFrontDoor(url_of(listener), issued)

@@ -15,6 +15,8 @@ import httptools
 from lambent.wire.http import HttpRequest
 
 _REMEMBERED_BYTES = 4096
+_KNOWN_NAMES = 1024
+_KNOWN_NAME_BYTES = 64
 _NO_TRAILERS: Mapping[str, str] = {}
 
 
@@ -24,6 +26,19 @@ class MalformedRequest(Exception):
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status = status
+
+
+_known_names: dict[bytes, str] = {}
+"""The names of fields that were seen lately, as they are kept: the same few come again and again."""
+
+
+def _name_of(name: bytes) -> str:
+    text = name.decode("latin-1").lower()
+    if len(name) <= _KNOWN_NAME_BYTES:
+        if len(_known_names) >= _KNOWN_NAMES:
+            _known_names.clear()
+        _known_names[name] = text
+    return text
 
 
 class RequestStream:
@@ -38,6 +53,8 @@ class RequestStream:
         self._body_limit = body_limit
         self._parser = httptools.HttpRequestParser(self)
         self._complete: deque[tuple[HttpRequest, bool, bool, Mapping[str, str]]] = deque()
+        self.waiting_bytes = 0
+        """The bodies of complete requests that were not taken yet."""
         self._silent_bytes = 0
         """Received since the last piece of a body: a head, trailers, or the framing of chunks."""
         self._bodiless: tuple[bytes, HttpRequest] | None = None
@@ -57,6 +74,7 @@ class RequestStream:
     def _begin(self) -> None:
         self._url = b""
         self._fields: dict[str, str] = {}
+        self._field_count = 0
         self._trailers: dict[str, str] | None = None
         self._body = b""
         self._more: bytearray | None = None
@@ -70,8 +88,11 @@ class RequestStream:
 
     @property
     def held_bytes(self) -> int:
-        """About what is kept of a request that is not complete."""
-        return self._silent_bytes + len(self._body) + (0 if self._more is None else len(self._more))
+        """About what is kept of requests that are not complete, or complete and not taken yet."""
+        return self.waiting_bytes + self._silent_bytes + self._body_bytes()
+
+    def _body_bytes(self) -> int:
+        return len(self._body) if self._more is None else len(self._more)
 
     def feed(self, data: bytes) -> None:
         """Raises MalformedRequest. The requests before the malformed one can be taken all the same."""
@@ -84,8 +105,9 @@ class RequestStream:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise MalformedRequest(400, "not HTTP/1.1") from error
-        if self._silent_bytes > self._head_limit or len(self._fields) > self._field_limit:
+            ours = error.__context__  # what a callback raised
+            raise ours if isinstance(ours, MalformedRequest) else MalformedRequest(400, "not HTTP/1.1") from error
+        if self._silent_bytes > self._head_limit:
             raise MalformedRequest(431, "a head or trailers without end")
         self.too_large = self._too_large
         if whole and not self.incomplete and len(self._complete) == before + 1 and len(data) <= _REMEMBERED_BYTES:
@@ -98,6 +120,7 @@ class RequestStream:
         if not self._complete:
             return None
         request, self.keep_alive, self.too_large, self.trailers = self._complete.popleft()
+        self.waiting_bytes -= len(request.body)
         return request
 
     # httptools ----------------------------------------------------------------------------------------------------
@@ -109,11 +132,15 @@ class RequestStream:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._field_count += 1
+        if self._field_count > self._field_limit:
+            raise MalformedRequest(431, "too many fields")
         fields = self._fields if self._trailers is None else self._trailers
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
-        known = fields.get(key)
-        fields[key] = text if known is None else f"{known},{text}"
+        key = _known_names.get(name) or _name_of(name)
+        if key in fields:
+            fields[key] += "," + value.decode("latin-1")
+        else:
+            fields[key] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         fields = self._fields
@@ -136,7 +163,7 @@ class RequestStream:
             self._body = b""
         else:
             self._body = data
-        if self.held_bytes > self._body_limit:
+        if self._body_bytes() > self._body_limit:
             self._body, self._more, self._too_large = b"", None, True
 
     def on_message_complete(self) -> None:
@@ -145,6 +172,7 @@ class RequestStream:
         request = HttpRequest(self._parser.get_method().decode(), path, query, self._fields, body)
         keep_alive = self._parser.should_keep_alive()
         self._complete.append((request, keep_alive, self._too_large, self._trailers or _NO_TRAILERS))
+        self.waiting_bytes += len(body)
         self.incomplete = self.expects_continue = False
         self._silent_bytes = 0
         self._begin()

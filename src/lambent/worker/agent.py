@@ -10,14 +10,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from lambent.clock import Clock
+from lambent.core.allowance import Allowance
 from lambent.core.environment import Failure
-from lambent.worker.execution_environment import ExecutionEnvironment, LaunchError, ProtocolFactory, Surroundings
+from lambent.worker.execution_environment import EndpointFactory, ExecutionEnvironment, LaunchError, Surroundings
 from lambent.worker.messages import Command, EnvironmentSpec, Event, Hello, Retire, Run, Start
 from lambent.worker.runtimes.catalog import InvalidEntrypoint, Runtimes, RuntimeUnavailable
 from lambent.worker.runtimes.variables import compose
 from lambent.worker.sandbox.driver import Driver, Mount, Program, Sandbox, SandboxError, SandboxSpec
 
 _log = logging.getLogger(__name__)
+
+SANDBOX_CONNECTIONS = 16_384
+SANDBOX_HELD_BYTES = 512 * 1024 * 1024
+"""What the connections from all sandboxes to Lambent's own endpoint may take together."""
 
 
 class Agent:
@@ -33,7 +38,7 @@ class Agent:
         merge: Callable[[Sequence[str]], Awaitable[Path]],
         clock: Clock,
         emit: Callable[[Event], None],
-        front_door: ProtocolFactory,
+        front_door: EndpointFactory,
         parallel_starts: int,
         billing_step_ms: int,
     ) -> None:
@@ -57,6 +62,7 @@ class Agent:
             emit=self._emit,
             make_sandbox=self._make_sandbox,
             front_door=self._front_door,
+            allowance=Allowance(connections=SANDBOX_CONNECTIONS, held_bytes=SANDBOX_HELD_BYTES),
             start_slots=asyncio.Semaphore(self._parallel_starts),
             tasks=tasks,
             forget=self._forget,

@@ -13,15 +13,17 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, assert_never
 
 from msgspec.structs import replace
 
 from lambent.clock import Clock
 from lambent.core import environment as machine
+from lambent.core.allowance import Allowance
 from lambent.core.environment import Environment, Failure, Phase
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
-from lambent.core.limits import LOG_TAIL_BYTES
+from lambent.core.limits import LOG_TAIL_BYTES, REQUEST_BODY_BYTES
 from lambent.core.log_lines import LogLines as PlatformLines
 from lambent.core.metering import billed_ms
 from lambent.worker import messages
@@ -34,7 +36,11 @@ _log = logging.getLogger(__name__)
 DRAIN_BYTES = 4_194_304
 """How much unread output is taken at the end of an invocation; more of it comes with the next one."""
 
-ProtocolFactory = Callable[[], asyncio.Protocol]
+EndpointFactory = Callable[[Allowance], asyncio.Protocol]
+"""Makes the protocol of one connection to Lambent's own endpoint, within what its peer may take."""
+ENDPOINT_CONNECTIONS = 64
+ENDPOINT_HELD_BYTES = 2 * REQUEST_BODY_BYTES
+"""What one environment may take of Lambent's own endpoint: a function may deploy others, one or two at a time."""
 
 
 class LaunchError(Exception):
@@ -53,8 +59,10 @@ class Surroundings:
     emit: Callable[[messages.Event], None]
     make_sandbox: Callable[[str, messages.EnvironmentSpec], Coroutine[Any, Any, tuple[Sandbox, Program]]]
     """The sandbox, and the program that runs in it. Raises LaunchError or SandboxError."""
-    front_door: ProtocolFactory
+    front_door: EndpointFactory
     """Serves a connection to Lambent's own endpoint that comes from inside a sandbox."""
+    allowance: Allowance
+    """What the connections from all sandboxes may take together."""
     start_slots: asyncio.Semaphore
     tasks: asyncio.TaskGroup
     forget: Callable[[str], None]
@@ -83,6 +91,9 @@ class ExecutionEnvironment:
         self._output: Output | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_us = 0
+        self._allowance = Allowance(
+            connections=ENDPOINT_CONNECTIONS, held_bytes=ENDPOINT_HELD_BYTES, within=around.allowance
+        )
         self._frozen = False
         self._lines: list[tuple[int, str]] = []
         self._tail: deque[str] = deque()
@@ -407,7 +418,7 @@ class ExecutionEnvironment:
         self._feed_if_allowed(machine.SandboxStarted())
         for factory, listener in (
             (lambda: RuntimeConnection(self, self._connections), running.runtime_api),
-            (self._around.front_door, running.endpoint),
+            (partial(self._around.front_door, self._allowance), running.endpoint),
         ):
             self._listeners.append(await loop.create_server(factory, sock=listener))
 

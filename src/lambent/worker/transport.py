@@ -11,11 +11,13 @@ import asyncio
 import logging
 import struct
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast, get_args
 
 import msgspec
 
+from lambent.core.allowance import Allowance
 from lambent.worker.messages import Command, Event, Hello
 
 _log = logging.getLogger(__name__)
@@ -106,7 +108,7 @@ class AgentLike(Protocol):
     async def close(self) -> None: ...
 
 
-MakeAgent = Callable[[Callable[[Event], None], Callable[[], asyncio.Protocol]], Awaitable[AgentLike]]
+MakeAgent = Callable[[Callable[[Event], None], Callable[[Allowance], asyncio.Protocol]], Awaitable[AgentLike]]
 
 
 class WorkerServer:
@@ -159,7 +161,7 @@ class _Session:
         async with self._server.turn:
             if self._ended.is_set():
                 return
-            agent = await self._server.make_agent(self.stream.send, lambda: Relay(hello.host, hello.port))
+            agent = await self._server.make_agent(self.stream.send, partial(Relay, hello.host, hello.port))
             for command in self._early:
                 agent.handle(command)
             self._early.clear()
@@ -174,7 +176,9 @@ class Relay(asyncio.Protocol):
     Serves as the front door of a worker in a process of its own. Each side reads only as fast as the other writes.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self._entered = False
         self._host = host
         self._port = port
         self._near: asyncio.Transport | None = None
@@ -185,6 +189,10 @@ class Relay(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._near = cast("asyncio.Transport", transport)  # those of uvloop are no subclasses of it
+        self._entered = self._allowance.enter()
+        if not self._entered:
+            self._near.abort()
+            return
         self._connecting = asyncio.get_running_loop().create_task(self._connect(self._near))
 
     async def _connect(self, near: asyncio.Transport) -> None:
@@ -202,6 +210,8 @@ class Relay(asyncio.Protocol):
             self._early.clear()
 
     def data_received(self, data: bytes) -> None:
+        if not self._entered:
+            return
         if self._far is not None:
             self._far.write(data)
             return
@@ -219,6 +229,8 @@ class Relay(asyncio.Protocol):
             self._far.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._entered:
+            self._allowance.leave()
         if self._connecting is not None:
             self._connecting.cancel()
         if self._far is not None:

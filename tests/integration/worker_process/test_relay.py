@@ -6,9 +6,11 @@ import contextlib
 import pytest
 import uvloop
 
+from lambent.core.allowance import Allowance
 from lambent.worker.transport import Relay
 
 SIZE = 3_000_000
+PLENTY = Allowance(connections=1000, held_bytes=0)
 
 
 class Far(asyncio.Protocol):
@@ -32,7 +34,7 @@ def test_what_is_sent_at_once_arrives_whole_and_so_does_the_answer(new_loop: obj
         loop = asyncio.get_running_loop()
         far = await loop.create_server(Far, "127.0.0.1", 0)
         host, port = far.sockets[0].getsockname()
-        near = await loop.create_server(lambda: Relay(host, port), "127.0.0.1", 0)
+        near = await loop.create_server(lambda: Relay(host, port, PLENTY), "127.0.0.1", 0)
         sent = bytes(range(250)) * (SIZE // 250)
         for _ in range(20):
             reader, writer = await asyncio.open_connection(*near.sockets[0].getsockname())
@@ -54,7 +56,7 @@ def test_a_server_that_is_not_there_ends_the_connection() -> None:
         host, port = nobody.sockets[0].getsockname()
         nobody.close()
         await nobody.wait_closed()
-        near = await loop.create_server(lambda: Relay(host, port), "127.0.0.1", 0)
+        near = await loop.create_server(lambda: Relay(host, port, PLENTY), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*near.sockets[0].getsockname())
         writer.write(b"x" * 10)
         with contextlib.suppress(ConnectionResetError):

@@ -7,6 +7,7 @@ import asyncio
 
 import pytest
 
+from lambent.core.allowance import Allowance
 from lambent.server.http_protocol import PIPELINE_LIMIT, Connections
 from lambent.wire.http import HttpResponse
 from lambent.worker.runtime_api import RuntimeConnection
@@ -50,12 +51,16 @@ class Nobody:
         pass
 
 
+def plenty():
+    return Allowance(connections=1000, held_bytes=1 << 40)
+
+
 def runtime_api():
     return RuntimeConnection(Nobody(), set())
 
 
 def front():
-    return Connections(lambda _request, answer: answer(HttpResponse(200)))()
+    return Connections(lambda _request, answer: answer(HttpResponse(200)), plenty())()
 
 
 def flood(connection, begin, piece):
@@ -128,7 +133,7 @@ def test_a_client_that_does_not_read_its_answers_is_neither_read_nor_served():
         answer(HttpResponse(200))
 
     async def run():
-        connections = Connections(serve)
+        connections = Connections(serve, plenty())
         transport = Transport()
         connection = connections()
         connection.connection_made(transport)
@@ -148,7 +153,7 @@ def test_a_client_that_does_not_read_its_answers_is_neither_read_nor_served():
 def test_a_client_that_sends_ahead_is_read_again_only_when_little_of_it_waits():
     async def run():
         answers = []
-        connections = Connections(lambda _request, answer: answers.append(answer))
+        connections = Connections(lambda _request, answer: answers.append(answer), plenty())
         transport = Transport()
         connection = connections()
         connection.connection_made(transport)
@@ -166,3 +171,73 @@ def test_a_client_that_sends_ahead_is_read_again_only_when_little_of_it_waits():
     assert reading[SENT_AHEAD // 2] is False
     assert transport.reading
     assert transport.written.count(b"HTTP/1.1 200") == SENT_AHEAD
+
+
+UPLOAD = b"POST / HTTP/1.1\r\nContent-Length: 10000000\r\n\r\n"
+
+
+def test_what_all_connections_of_a_peer_hold_of_unfinished_requests_is_bounded():
+    """The last of many uploads that do not end is refused; when another one is given up, there is room again."""
+
+    async def run():
+        allowance = Allowance(connections=100, held_bytes=5_000_000)
+        connections = Connections(lambda _request, answer: answer(HttpResponse(200)), allowance)
+        transports, opened = [], []
+        for _ in range(10):
+            transports.append(Transport())
+            opened.append(connections())
+            opened[-1].connection_made(transports[-1])
+            opened[-1].data_received(UPLOAD)
+            opened[-1].data_received(b"x" * 1_000_000)
+        refused = [transport.closed for transport in transports]
+        opened[0].connection_lost(None)
+        transport, connection = Transport(), connections()
+        connection.connection_made(transport)
+        connection.data_received(UPLOAD + b"x" * 900_000)
+        return transports, refused, transport
+
+    transports, refused, after = asyncio.run(run())
+    assert refused == [False] * 5 + [True] * 5
+    assert transports[-1].written.startswith(b"HTTP/1.1 503")
+    assert not after.closed
+
+
+def test_a_request_that_is_being_served_counts_until_it_is_answered():
+    async def run():
+        allowance = Allowance(connections=100, held_bytes=1_000_000)
+        answers = []
+        connections = Connections(lambda _request, answer: answers.append(answer), allowance)
+        states = []
+        for _ in range(2):
+            transport, connection = Transport(), connections()
+            connection.connection_made(transport)
+            connection.data_received(b"POST / HTTP/1.1\r\nContent-Length: 600000\r\n\r\n" + b"x" * 600_000)
+            states.append(transport.closed)
+        connection.connection_lost(None)
+        answers.pop()(HttpResponse(200))
+        transport, connection = Transport(), connections()
+        connection.connection_made(transport)
+        connection.data_received(b"POST / HTTP/1.1\r\nContent-Length: 600000\r\n\r\n" + b"x" * 600_000)
+        return [*states, transport.closed]
+
+    assert asyncio.run(run()) == [False, True, False]
+
+
+def test_a_peer_has_so_many_connections_and_gets_one_back_for_each_that_ends():
+    async def run():
+        whole = Allowance(connections=5, held_bytes=0)
+        part = Allowance(connections=3, held_bytes=0, within=whole)
+        connections = Connections(lambda _request, answer: answer(HttpResponse(200)), whole)
+        opened = [(Transport(), connections.of(part)) for _ in range(4)]
+        opened += [(Transport(), connections()) for _ in range(3)]
+        for transport, connection in opened:
+            connection.connection_made(transport)
+        before = [transport.closed for transport, _ in opened]
+        opened[0][1].connection_lost(None)
+        transport, connection = Transport(), connections.of(part)
+        connection.connection_made(transport)
+        return before, transport.closed
+
+    before, again = asyncio.run(run())
+    assert before == [False, False, False, True, False, False, True]
+    assert again is False
