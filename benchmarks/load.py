@@ -1,6 +1,7 @@
 """The load generator: a program of its own that sends one prepared request over and over, and times the answers.
 
-A closed loop: each of N callers has a connection and sends its next request when it has the answer to its last one.
+A closed loop: each of N callers has a connection and sends its next request when it has the answer to its last one, or
+some time after that.
 Both sides of a comparison are called by this program, with requests that differ only in their heads. `run` starts it
 and gives what it measured.
 """
@@ -34,10 +35,13 @@ def percentile(ordered: Sequence[float], part: float) -> float:
     return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
-def run(address: tuple[str, int], request: bytes, *, callers: int, calls: int, warm_up: int) -> Load:
-    """Start the generator. `calls` are those timed, of all callers together; the warm-up comes before them."""
+def run(
+    address: tuple[str, int], request: bytes, *, callers: int, calls: int, warm_up: int, pause_s: float = 0
+) -> Load:
+    """Start the generator. `calls` are those timed, of all callers together; the warm-up comes before them. Each caller
+    pauses between an answer and its next request."""
     program = (sys.executable, "-m", "benchmarks.load", address[0], str(address[1]))
-    counts = (f"--callers={callers}", f"--calls={calls}", f"--warm-up={warm_up}")
+    counts = (f"--callers={callers}", f"--calls={calls}", f"--warm-up={warm_up}", f"--pause={pause_s}")
     done = subprocess.run((*program, *counts), input=request, stdout=subprocess.PIPE, timeout=DEADLINE_S, check=True)
     return Load(**json.loads(done.stdout))
 
@@ -49,8 +53,9 @@ class UnexpectedAnswer(Exception):
 class Plan:
     """How many calls are still to be made, which all callers take from, and the latencies so far."""
 
-    def __init__(self, request: bytes, calls: int) -> None:
+    def __init__(self, request: bytes, calls: int, pause_s: float) -> None:
         self.request = request
+        self.pause_s = pause_s
         self.unsent = calls
         self.unanswered = calls
         self.latencies_ns: list[int] = []
@@ -110,7 +115,10 @@ class Caller(asyncio.Protocol):
         plan.unanswered -= 1
         if plan.unanswered == 0 and not plan.done.done():
             plan.done.set_result(None)
-        self._call()
+        if plan.pause_s and plan.unsent:
+            asyncio.get_running_loop().call_later(plan.pause_s, self._call)
+        else:
+            self._call()
 
 
 def whole_length(received: bytes) -> int:
@@ -124,14 +132,16 @@ def whole_length(received: bytes) -> int:
     return end + 4 + body
 
 
-async def measure(address: tuple[str, int], request: bytes, callers: int, calls: int, warm_up: int) -> Load:
+async def measure(
+    address: tuple[str, int], request: bytes, callers: int, calls: int, warm_up: int, pause_s: float
+) -> Load:
     """Raises UnexpectedAnswer."""
     loop = asyncio.get_running_loop()
     open_callers = [(await loop.create_connection(Caller, *address))[1] for _ in range(callers)]
     try:
         if warm_up:
-            await _carry_out(Plan(request, warm_up), open_callers)
-        plan = Plan(request, calls)
+            await _carry_out(Plan(request, warm_up, pause_s), open_callers)
+        plan = Plan(request, calls, pause_s)
         began_ns = time.perf_counter_ns()
         await _carry_out(plan, open_callers)
         took_ns = time.perf_counter_ns() - began_ns
@@ -154,9 +164,11 @@ def main() -> None:
     parser.add_argument("port", type=int)
     for count in ("--callers", "--calls", "--warm-up"):
         parser.add_argument(count, type=int, required=True)
+    parser.add_argument("--pause", type=float, required=True)
     given = parser.parse_args()
     request = sys.stdin.buffer.read()
-    load = uvloop.run(measure((given.host, given.port), request, given.callers, given.calls, given.warm_up))
+    counts = given.callers, given.calls, given.warm_up
+    load = uvloop.run(measure((given.host, given.port), request, *counts, given.pause))
     print(json.dumps(asdict(load)))
 
 
