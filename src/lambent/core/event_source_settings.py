@@ -52,10 +52,10 @@ def change(source: Source, before: Settings, params: Settings) -> dict[str, Any]
     if access in given:
         if _has_host(given):
             raise InvalidParameterValueException("The virtual host of an event source can not be changed.")
+        _require_access(source, given)
         # The host is not the caller's to name again.
         kept = [entry for entry in before.get(access, ()) if entry.get("Type") == "VIRTUAL_HOST"]
         given[access] = [*given[access], *kept]
-        _require_access(source, given)
     return _checked(source, {**before, **given})
 
 
@@ -126,10 +126,8 @@ def _fill_kafka(settings: dict[str, Any], config: str, given: Settings, uuid: st
     kafka = settings[config] = {"ConsumerGroupId": uuid, **given.get(config, {})}
     if kafka.get("ConsumptionMode") != "Queue":
         return
-    for member in ("StartingPosition", "StartingPositionTimestamp", "MaximumBatchingWindowInSeconds"):
-        if member in given:
-            raise InvalidParameterValueException(f"{member} is not supported when ConsumptionMode is Queue.")
-    del settings["StartingPosition"]
+    if "StartingPosition" not in given:
+        del settings["StartingPosition"]
     settings.setdefault("MaximumRetryAttempts", 0)
 
 
@@ -146,11 +144,8 @@ def _checked(source: Source, settings: dict[str, Any]) -> dict[str, Any]:
     _check_filters(settings)
     _check_failures(source, settings)
     _check_access(source, settings)
-    if (
-        settings.get("MaximumRetryAttempts") == -1
-        and settings.get("SelfManagedKafkaEventSourceConfig", {}).get("ConsumptionMode") == "Queue"
-    ):
-        raise InvalidParameterValueException("MaximumRetryAttempts -1 is not supported when ConsumptionMode is Queue.")
+    if settings.get("SelfManagedKafkaEventSourceConfig", {}).get("ConsumptionMode") == "Queue":
+        _check_share_group(settings)
     if source is Source.DOCUMENTDB and not settings["DocumentDBEventSourceConfig"].get("DatabaseName"):
         raise _missing("DatabaseName")
     metrics = (settings.get("MetricsConfig") or {}).get("Metrics") or ()
@@ -178,6 +173,15 @@ def _check_batch(source: Source, settings: Settings) -> None:
             )
     if size > limits.BATCH_SIZE_WITHOUT_WINDOW_MAX and not window:
         raise InvalidParameterValueException(_BATCHES_NEED_WINDOW)
+
+
+def _check_share_group(settings: Settings) -> None:
+    """Source: API reference, SelfManagedKafkaEventSourceConfig, ConsumptionMode."""
+    for member in ("StartingPosition", "StartingPositionTimestamp", "MaximumBatchingWindowInSeconds"):
+        if member in settings:
+            raise InvalidParameterValueException(f"{member} is not supported when ConsumptionMode is Queue.")
+    if settings["MaximumRetryAttempts"] == -1:
+        raise InvalidParameterValueException("MaximumRetryAttempts -1 is not supported when ConsumptionMode is Queue.")
 
 
 def _check_filters(settings: dict[str, Any]) -> None:
@@ -216,6 +220,8 @@ def _check_access(source: Source, settings: Settings) -> None:
         raise InvalidParameterValueException(
             f"The event source has no SourceAccessConfigurations of type {', '.join(sorted(unknown))}."
         )
+    if RULES[source].access and RULES[source].access <= _WITH_PASSWORD and "BASIC_AUTH" not in given:
+        raise InvalidParameterValueException("The event source needs SourceAccessConfigurations of type BASIC_AUTH.")
     for kind, needed in _ACCESS_NEEDS.items():
         if kind in given and not given & needed:
             raise InvalidParameterValueException(f"{kind} needs {' or '.join(sorted(needed))}.")
@@ -227,6 +233,8 @@ def _check_access(source: Source, settings: Settings) -> None:
             )
 
 
+_WITH_PASSWORD = frozenset(("BASIC_AUTH", "VIRTUAL_HOST"))
+"""Where there is no other way in than by a user's password."""
 _WITHOUT_URI = frozenset(("IAM_AUTH", "IAM_OAUTHBEARER_AUTH"))
 _ACCESS_NEEDS = {
     "OAUTHBEARER_SCOPE": {"OAUTHBEARER_AUTH"},

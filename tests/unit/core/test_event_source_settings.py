@@ -278,7 +278,8 @@ def test_the_ways_in_are_those_of_the_source_and_complete() -> None:
         [("BASIC_AUTH", None)],
     ):
         refused(Source.SELF_MANAGED_KAFKA, **access(*entries))
-    refused(Source.MQ, SourceAccessConfigurations=[{"URI": SECRET}])
+    refused(Source.MQ, SourceAccessConfigurations=[*BASIC, {"URI": SECRET}])
+    assert "BASIC_AUTH" in refused(Source.MQ, **access(("VIRTUAL_HOST", "/h")))
 
 
 def test_a_queue_of_kafka_has_no_start_and_no_endless_retries() -> None:
@@ -288,6 +289,8 @@ def test_a_queue_of_kafka_has_no_start_and_no_endless_retries() -> None:
     settings = made(Source.SELF_MANAGED_KAFKA, **queue())
     assert "StartingPosition" not in settings
     assert settings["MaximumRetryAttempts"] == 0
+    with pytest.raises(InvalidParameterValueException):
+        change(Source.SELF_MANAGED_KAFKA, settings, {"MaximumBatchingWindowInSeconds": 1})
     for members in (
         {"StartingPosition": "LATEST"},
         {"MaximumBatchingWindowInSeconds": 1},
