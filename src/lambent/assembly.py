@@ -19,6 +19,7 @@ import uvloop
 from lambent import __version__
 from lambent.clock import SystemClock
 from lambent.control.dependencies import Control
+from lambent.control.mapping_settlement import MappingSettlement
 from lambent.control.operations import operations as control_operations
 from lambent.control.preparation import Preparation
 from lambent.core.allowance import Allowance
@@ -155,6 +156,7 @@ async def _open_server(
         concurrency_limit=settings.concurrency_limit,
     )
     preparation = Preparation(control, runtimes)
+    settlement = MappingSettlement(control)
     tasks = RequestTasks()
     stack.push_async_callback(tasks.close)
     operations = _by_service(
@@ -180,7 +182,10 @@ async def _open_server(
     dispatcher.start()
     await stack.enter_async_context(
         _background(
-            preparation.run(), _forget_unused_packages(packages, store, clock), _sweep_slow_clients(connections)
+            preparation.run(),
+            settlement.run(),
+            _forget_unused_packages(packages, store, clock),
+            _sweep_slow_clients(connections),
         )
     )
     return dispatcher, connections

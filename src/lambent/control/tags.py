@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from lambent.control import code_signing, function_tags
+from lambent.control import code_signing, event_source_mappings, function_tags
 from lambent.control.configuration import check_tags
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.taggable import Taggable
@@ -19,6 +19,7 @@ from lambent.wire.call import Call
 TAGGABLE: dict[str, Taggable] = {
     "function": function_tags.TAGGABLE,
     "code-signing-config": code_signing.TAGGABLE,
+    "event-source-mapping": event_source_mappings.TAGGABLE,
 }
 """By the type in the ARN. Of a type that is not here, there are no resources."""
 

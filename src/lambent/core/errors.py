@@ -31,6 +31,10 @@ class ResourceConflictException(ModelledError):
     code = "ResourceConflictException"
 
 
+class ResourceInUseException(ModelledError):
+    code = "ResourceInUseException"
+
+
 class InvalidParameterValueException(ModelledError):
     code = "InvalidParameterValueException"
 

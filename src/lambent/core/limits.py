@@ -39,6 +39,20 @@ RESOURCE_POLICY_BYTES = 20_480
 TAGS_PER_RESOURCE = 50
 """Developer guide, "Using tags on Lambda functions"."""
 
+# Event source mappings ----------------------------------------------------------------------------------------------
+# API reference, CreateEventSourceMapping; developer guide, "Lambda quotas" and "Control which events Lambda sends to
+# your function".
+FILTERS_PER_MAPPING = 5
+FILTER_LEVELS = 100
+"""How deep the objects of a filter pattern may nest; AWS states no number."""
+FIFO_BATCH_SIZE_MAX = 10
+BATCH_SIZE_WITHOUT_WINDOW_MAX = 10
+"""Of queues: more needs a batching window."""
+RECORD_AGE_S_MIN = 60
+SQS_POLLERS_MIN = 2
+POLLERS_MAX_DEFAULT = 200
+KAFKA_POLLERS_MAX = 2_000
+
 # Deployment packages ------------------------------------------------------------------------------------------------
 # Developer guide, "Lambda quotas", and the figures in the error texts.
 ZIPPED_BYTES = 52_428_800
@@ -51,6 +65,8 @@ PACKAGE_ENTRIES = 65_535
 # Lists --------------------------------------------------------------------------------------------------------------
 # API reference, ListFunctions: "returns a maximum of 50 items in each response, even if you set the number higher".
 FUNCTIONS_PER_PAGE = 50
+EVENT_SOURCE_MAPPINGS_PER_PAGE = 100
+"""API reference, ListEventSourceMappings."""
 CODE_SIGNING_CONFIGS_PER_PAGE = 10_000
 """Also of the functions that have one: the maximum of MaxItems in the service model. No other page size is told."""
 

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from lambent.core.alias import Alias
 from lambent.core.arn import function_arn
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
-from lambent.store.changes import AliasChanged, AliasRemoved, Change, FunctionRemoved, VersionChanged, VersionRemoved
+from lambent.store.changes import (
+    AliasChanged,
+    AliasRemoved,
+    Change,
+    FunctionRemoved,
+    MappingChanged,
+    MappingRemoved,
+    VersionChanged,
+    VersionRemoved,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,9 @@ class ServingConfiguration:
                 self._aliases.setdefault(alias.function, {})[alias.name] = alias
             case AliasRemoved(function, name):
                 self._aliases.get(function, {}).pop(name, None)
+            case MappingChanged() | MappingRemoved():
+                # What is invoked is the same, whoever has it invoked.
+                pass
 
     def _supersede(self, snapshot: Snapshot | None) -> None:
         if snapshot is not None and snapshot.serving is not None:

@@ -1,8 +1,9 @@
-"""What a transaction changed, as the data plane wants to know it."""
+"""What a transaction changed, as those who act on it want to know it."""
 
 from dataclasses import dataclass
 
 from lambent.core.alias import Alias
+from lambent.core.event_source import EventSourceMapping
 from lambent.core.function import FunctionName, FunctionVersion
 
 
@@ -41,4 +42,20 @@ class AliasRemoved:
     name: str
 
 
-Change = VersionChanged | VersionRemoved | FunctionRemoved | AliasChanged | AliasRemoved
+@dataclass(frozen=True, slots=True)
+class MappingChanged:
+    """An event source mapping is new or different."""
+
+    mapping: EventSourceMapping
+
+
+@dataclass(frozen=True, slots=True)
+class MappingRemoved:
+    """An event source mapping is gone. `mapping` is the last that there was of it."""
+
+    mapping: EventSourceMapping
+
+
+Change = (
+    VersionChanged | VersionRemoved | FunctionRemoved | AliasChanged | AliasRemoved | MappingChanged | MappingRemoved
+)

@@ -1,0 +1,203 @@
+"""The resource event source mapping: Create, Get, List, Update and DeleteEventSourceMapping.
+
+A change answers the state that leads to what was asked for; `lambent.control.mapping_settlement` moves it on.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lambent.control.configuration import check_tags
+from lambent.control.dependencies import Control, ControlOperation
+from lambent.control.lookup import find_in, named
+from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
+from lambent.control.taggable import Taggable
+from lambent.core import event_source_settings
+from lambent.core.arn import ResourceArn
+from lambent.core.errors import (
+    InvalidParameterValueException,
+    ResourceConflictException,
+    ResourceInUseException,
+    ResourceNotFoundException,
+)
+from lambent.core.event_source import (
+    STREAMS,
+    EventSourceMapping,
+    Source,
+    duplicate_refusal,
+    function_of,
+    mapping_arn,
+    qualifier_shown,
+    reason_of,
+    source_of,
+)
+from lambent.core.event_source_state import Event, asked, first_state, is_unfinished, step
+from lambent.core.function import FunctionName
+from lambent.core.limits import EVENT_SOURCE_MAPPINGS_PER_PAGE
+from lambent.store import event_source_mappings
+from lambent.store.metadata import WritingConnection
+from lambent.wire.call import Call
+
+
+async def create_event_source_mapping(deps: Control, call: Call) -> dict[str, Any]:
+    """The function must be there; whether the source is, only its poller can find out."""
+    params = call.params
+    source = source_of(params, call.region)
+    uuid, now_ms = deps.new_id(), deps.clock.wall_ms()
+    settings = event_source_settings.create(source, params, uuid, now_ms)
+    function, qualifier = _function_given(call)
+    enabled = params.get("Enabled", True)
+    mapping = EventSourceMapping(
+        uuid=uuid,
+        source=source,
+        function=function,
+        qualifier=qualifier,
+        enabled=enabled,
+        state=first_state(enabled, is_queue=source is Source.SQS),
+        modified_ms=now_ms,
+        settings=settings,
+        last_result="No records processed" if source in STREAMS else None,
+        tags=check_tags(params.get("Tags") or {}),
+    )
+
+    def transaction(connection: WritingConnection) -> None:
+        _check_function(connection, mapping)
+        event_source_mappings.insert(connection, mapping)
+
+    await deps.store.run(transaction)
+    return _shape(mapping)
+
+
+async def get_event_source_mapping(deps: Control, call: Call) -> dict[str, Any]:
+    return _shape(await deps.store.read(lambda connection: _named(connection, call)))
+
+
+async def list_event_source_mappings(deps: Control, call: Call) -> dict[str, Any]:
+    """In the order of their ids. A name without a qualifier stands for `$LATEST` alone."""
+    params = call.params
+    limit = page_size(params.get("MaxItems"), EVENT_SOURCE_MAPPINGS_PER_PAGE)
+    after = read_marker(params.get("Marker"))
+    found = await deps.store.read(
+        lambda connection: event_source_mappings.list_mappings(
+            connection,
+            call.caller.account,
+            call.region,
+            source_arn=params.get("EventSourceArn"),
+            function=named(call) if params.get("FunctionName") is not None else None,
+            after=after[0] if after else "",
+            limit=limit + 1,
+        )
+    )
+    page, more = split_page(found, limit)
+    marker = make_marker(page[-1].uuid, 0) if more else None
+    return with_next_marker({"EventSourceMappings": [_listed(mapping) for mapping in page]}, marker)
+
+
+async def update_event_source_mapping(deps: Control, call: Call) -> dict[str, Any]:
+    """A member that is absent stays as it was."""
+    params = call.params
+
+    def transaction(connection: WritingConnection) -> EventSourceMapping:
+        before = _named(connection, call)
+        settings = event_source_settings.change(before.source, before.settings, params)
+        _check_can_change(before, "update")
+        after = replace(
+            before,
+            settings=settings,
+            enabled=params.get("Enabled", before.enabled),
+            state=step(before.state, asked(params.get("Enabled"))),
+            modified_ms=deps.clock.wall_ms(),
+        )
+        if params.get("FunctionName") is not None:
+            function, qualifier = _function_given(call)
+            after = replace(after, function=function, qualifier=qualifier)
+            _check_function(connection, after)
+        event_source_mappings.replace(connection, after)
+        return after
+
+    return _shape(await deps.store.run(transaction))
+
+
+async def delete_event_source_mapping(deps: Control, call: Call) -> dict[str, Any]:
+    def transaction(connection: WritingConnection) -> EventSourceMapping:
+        before = _named(connection, call)
+        _check_can_change(before, "delete")
+        after = replace(before, state=step(before.state, Event.DELETE_ASKED), modified_ms=deps.clock.wall_ms())
+        event_source_mappings.replace(connection, after)
+        return after
+
+    return _shape(await deps.store.run(transaction))
+
+
+def _named(connection: sqlite3.Connection, call: Call) -> EventSourceMapping:
+    mapping = event_source_mappings.get(connection, call.caller.account, call.region, call.params["UUID"])
+    if mapping is None:
+        raise ResourceNotFoundException("The resource you requested does not exist.")
+    return mapping
+
+
+def _function_given(call: Call) -> tuple[FunctionName, str | None]:
+    function, qualifier = named(call)
+    return function, qualifier_shown(call.params["FunctionName"], qualifier)
+
+
+def _check_function(connection: sqlite3.Connection, mapping: EventSourceMapping) -> None:
+    """Raises where the mapping's function is not there, or has a mapping for the same already."""
+    if find_in(connection, mapping.function, mapping.qualifier) is None:
+        raise InvalidParameterValueException("Function does not exist")
+    for other in event_source_mappings.of_function(connection, mapping.function, mapping.qualifier):
+        refusal = duplicate_refusal(mapping, other)
+        if refusal is not None:
+            raise ResourceConflictException(refusal)
+
+
+def _check_can_change(mapping: EventSourceMapping, verb: str) -> None:
+    if is_unfinished(mapping.state):
+        raise ResourceInUseException(f"Cannot {verb} the event source mapping because it is in use.")
+
+
+def _shape(mapping: EventSourceMapping) -> dict[str, Any]:
+    shape: dict[str, Any] = {
+        **mapping.settings,
+        "UUID": mapping.uuid,
+        "FunctionArn": function_of(mapping),
+        "EventSourceMappingArn": mapping_arn(mapping),
+        "LastModified": mapping.modified_ms / 1000,
+        "State": mapping.state.value,
+        "StateTransitionReason": reason_of(mapping.source),
+    }
+    if mapping.last_result is not None:
+        shape["LastProcessingResult"] = mapping.last_result
+    return shape
+
+
+def _listed(mapping: EventSourceMapping) -> dict[str, Any]:
+    """Lists do not show filters that have a key of the caller's. Source: API reference, FilterCriteria."""
+    shape = _shape(mapping)
+    if "KMSKeyArn" in shape:
+        shape.pop("FilterCriteria", None)
+    return shape
+
+
+def _read_tags(connection: sqlite3.Connection, arn: ResourceArn) -> Mapping[str, str] | None:
+    mapping = event_source_mappings.get(connection, arn.account, arn.region, arn.name)
+    return None if mapping is None else mapping.tags
+
+
+def _write_tags(deps: Control, connection: WritingConnection, arn: ResourceArn, tags: dict[str, str]) -> None:
+    del deps  # a mapping has no revision that its tags would change
+    mapping = event_source_mappings.get(connection, arn.account, arn.region, arn.name)
+    assert mapping is not None
+    event_source_mappings.replace(connection, replace(mapping, tags=tags))
+
+
+TAGGABLE = Taggable(lambda _arn: None, _read_tags, _write_tags)
+
+OPERATIONS: dict[str, ControlOperation] = {
+    "CreateEventSourceMapping": create_event_source_mapping,
+    "GetEventSourceMapping": get_event_source_mapping,
+    "ListEventSourceMappings": list_event_source_mappings,
+    "UpdateEventSourceMapping": update_event_source_mapping,
+    "DeleteEventSourceMapping": delete_event_source_mapping,
+}
