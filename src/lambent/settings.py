@@ -42,6 +42,11 @@ class Settings:
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(4566, "port to listen on; 0 picks a free one")
     data_dir: Path = _setting(_default_data_dir, "where all state is kept")
+    environment_key_file: Path | None = _setting(
+        None,
+        "file of the keys that encrypt environment variables of functions; "
+        "none: `environment-keys` in the data directory",
+    )
     listen_without_authentication: bool = _setting(
         False, "allow listening on other than loopback although requests are not authenticated yet"
     )

@@ -80,6 +80,8 @@ def change(before: Configuration, params: Params) -> Configuration:
         logging=_logging(before.logging, params.get("LoggingConfig")),
         snap_start=params.get("SnapStart", {}).get("ApplyOn", before.snap_start),
         stored=_stored(before.stored, params),
+        # Variables that can not be read stay as they are, until there are others.
+        unreadable=before.unreadable if params.get("Environment") is None else None,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lambent.core.arn import function_arn, runtime_version_arn
+from lambent.core.errors import KMSNotFoundException
 from lambent.core.function import FunctionVersion, Logging, Package, Status
 
 
@@ -45,7 +46,11 @@ def listed_configuration(version: FunctionVersion, qualifier: str | None = None)
     }
     if configuration.layers:
         shape["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.package.size} for layer in configuration.layers]
-    if configuration.variables is not None:
+    if configuration.unreadable is not None:
+        # API reference, EnvironmentResponse: Error stands for variables that could not be decrypted.
+        error = {"ErrorCode": KMSNotFoundException.code, "Message": configuration.unreadable.message}
+        shape["Environment"] = {"Error": error}
+    elif configuration.variables is not None:
         shape["Environment"] = {"Variables": dict(configuration.variables)}
     return shape
 

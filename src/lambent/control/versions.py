@@ -67,6 +67,9 @@ def _publish(
     description: str | None,
 ) -> FunctionVersion:
     configuration = latest.configuration
+    if configuration.unreadable is not None:
+        # They are sealed for $LATEST, and can not be sealed for another version.
+        raise InvalidParameterValueException(configuration.unreadable.message)
     if description is not None:
         configuration = replace(configuration, description=description)
     version = replace(

@@ -74,11 +74,29 @@ class Logging:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableVariables:
+    """Environment variables that no key at hand opens. `sealed` is kept: the key may come back. `reason` is for people,
+    after "because"."""
+
+    sealed: bytes = field(repr=False)
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What whoever needs the variables is told."""
+        return (
+            f"Lambda was unable to decrypt the environment variables of the function because {self.reason}. "
+            "Put the key back, or set the environment variables anew."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """What UpdateFunctionConfiguration changes, defaults filled in.
 
-    `variables` is None where the caller never supplied an Environment. `stored` holds members that are kept and
-    returned but not acted upon yet, by their names on the wire and in their form there (`docs/compatibility.md`).
+    `variables` is None where the caller never supplied an Environment, and where there is `unreadable`. `stored` holds
+    members that are kept and returned but not acted upon yet, by their names on the wire and in their form there
+    (`docs/compatibility.md`).
     """
 
     role: str
@@ -94,6 +112,7 @@ class Configuration:
     snap_start: str = "None"
     layers: tuple[AttachedLayer, ...] = ()
     stored: dict[str, object] = field(default_factory=dict)
+    unreadable: UnreadableVariables | None = None
 
 
 @dataclass(frozen=True, slots=True)
