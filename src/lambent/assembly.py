@@ -18,6 +18,7 @@ import uvloop
 
 from lambent import __version__
 from lambent.clock import SystemClock
+from lambent.control.code_buckets import CodeBuckets, ObjectStorage
 from lambent.control.dependencies import Control
 from lambent.control.operations import operations as control_operations
 from lambent.control.preparation import Preparation
@@ -161,6 +162,7 @@ async def _open_server(
         new_id=ids.uuid,
         code_link_secret=read_or_make(data / "code-link-secret"),
         concurrency_limit=settings.concurrency_limit,
+        buckets=CodeBuckets(partial(_object_storage, settings), clock),
     )
     preparation = Preparation(control, runtimes)
     tasks = RequestTasks()
@@ -196,6 +198,13 @@ async def _open_server(
 
 def _load_all(connection: sqlite3.Connection) -> list[Change]:
     return [*functions.load_all(connection), *aliases.load_all(connection)]
+
+
+def _object_storage(settings: Settings, account: str) -> ObjectStorage | None:
+    s3 = settings.s3_of(account)
+    if s3 is None:
+        return None
+    return ObjectStorage(s3.s3_endpoint, s3.s3_region, s3.s3_access_key_id, s3.s3_secret_access_key)
 
 
 def _tell_unreadable(change: Change) -> None:

@@ -10,7 +10,7 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, named_unqualified, not_found
 from lambent.control.revision import check_can_change, check_revision, updated
 from lambent.control.shapes import function_configuration
-from lambent.control.source import archive_given
+from lambent.control.source import archive_given, check, keep
 from lambent.control.versions import publish_unprepared
 from lambent.core.arn import function_arn
 from lambent.core.code_signing import check_deployment
@@ -41,14 +41,14 @@ async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
         check_deployment(code_signing.attached(connection, function), function_arn(function))
 
     if params.get("DryRun"):
-        package = await deps.packages.check(archive)
+        package = await check(deps, call, archive)
         shown = replace(conditions(present), package=package, architectures=architectures or present.architectures)
         check_size(package, shown.configuration)
         await deps.store.read(check_signature)
         return function_configuration(shown)
 
     with deps.packages.arriving():
-        package = await deps.packages.put(archive)
+        package = await keep(deps, call, archive)
 
         def transaction(connection: WritingConnection) -> FunctionVersion:
             before = conditions(functions.get(connection, function))

@@ -10,7 +10,7 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import function_configuration, listed_configuration
-from lambent.control.source import archive_given
+from lambent.control.source import archive_given, keep
 from lambent.control.versions import publish_unprepared
 from lambent.core.arn import function_arn
 from lambent.core.code_signing import check_deployment
@@ -32,7 +32,7 @@ async def create_function(deps: Control, call: Call) -> dict[str, Any]:
     tags = configuration.check_tags(params.get("Tags") or {})
     archive = archive_given(params["Code"], "creating")
     with deps.packages.arriving():
-        package = await deps.packages.put(archive)
+        package = await keep(deps, call, archive)
 
         def transaction(connection: WritingConnection) -> FunctionVersion:
             arn = params.get("CodeSigningConfigArn")

@@ -136,7 +136,7 @@ REFUSED: list[tuple[dict[str, Any], type[ModelledError], str]] = [
         "Zipped size must be smaller than 52428800 bytes",
     ),
     ({"Code": {}}, InvalidParameterValueException, "Please provide a source for function code."),
-    ({"Code": {"S3Bucket": "b", "S3Key": "k"}}, NotImplementedException, "docs/compatibility.md"),
+    ({"Code": {"S3Bucket": "b", "S3Key": "k"}}, InvalidParameterValueException, "the setting s3_endpoint names none"),
     ({"PackageType": "Image", "Code": {"ImageUri": "i"}}, NotImplementedException, "docs/compatibility.md"),
     ({"Code": {"ImageUri": "i"}}, InvalidParameterValueException, "Please don't provide ImageUri when creating"),
     ({"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}, NotImplementedException, "TenancyConfig"),
