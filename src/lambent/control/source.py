@@ -8,16 +8,38 @@ from lambent.control.code_buckets import S3Object
 from lambent.control.configuration import not_yet
 from lambent.control.dependencies import Control
 from lambent.core.errors import InvalidParameterValueException
-from lambent.core.function import Package
+from lambent.core.function import NO_PACKAGE, Image, Package
+from lambent.core.image import read_image_uri
 from lambent.wire.call import Call
 
 _FROM_S3 = ("S3Bucket", "S3Key", "S3ObjectVersion")
 
-Source = bytes | S3Object
+Archive = bytes | S3Object
 """A zip archive, or the object that is one."""
 
+Code = Archive | Image
 
-def archive_given(code: Mapping[str, Any], doing: str) -> Source:
+
+def code_given(code: Mapping[str, Any], doing: str, *, image: bool) -> Code:
+    """The code that the request names, for a function whose code is an image or is not. `doing` is `creating` or
+    `updating`, for the messages. Raises the modelled errors for a request without it, or with something else."""
+    if not image:
+        return archive_given(code, doing)
+    uri = code.get("ImageUri")
+    if not uri:
+        raise InvalidParameterValueException(f"Please provide ImageUri when {doing} a function with packageType Image.")
+    if code.get("ZipFile") is not None or any(code.get(member) for member in _FROM_S3):
+        raise InvalidParameterValueException(
+            "Please do not provide other FunctionCode parameters when providing an ImageUri."
+        )
+    return read_image_uri(uri)
+
+
+def image_of(code: Code) -> Image | None:
+    return code if isinstance(code, Image) else None
+
+
+def archive_given(code: Mapping[str, Any], doing: str) -> Archive:
     """The zip archive that the request names. `doing` is `creating` or `updating`, for the messages. Raises the
     modelled errors for a request without one, or with another source as well."""
     archive: bytes | None = code.get("ZipFile")
@@ -48,16 +70,20 @@ def _object(code: Mapping[str, Any]) -> S3Object:
     return S3Object(bucket, key, code.get("S3ObjectVersion"))
 
 
-async def keep(deps: Control, call: Call, source: Source) -> Package:
-    """The package in the store of packages, for the caller to protect with `arriving`. Raises what its `put` does, and
-    AWS's errors for an object that can not be read."""
+async def keep(deps: Control, call: Call, source: Code) -> Package:
+    """The package in the store of packages, for the caller to protect with `arriving`; NO_PACKAGE of an image. Raises
+    what the store's `put` does, and AWS's errors for an object that can not be read."""
+    if isinstance(source, Image):
+        return NO_PACKAGE
     if isinstance(source, bytes):
         return await deps.packages.put(source)
     return await deps.packages.fetch(_download(deps, call, source))
 
 
-async def check(deps: Control, call: Call, source: Source) -> Package:
+async def check(deps: Control, call: Call, source: Code) -> Package:
     """What `keep` would return or raise, with nothing kept."""
+    if isinstance(source, Image):
+        return NO_PACKAGE
     if isinstance(source, bytes):
         return await deps.packages.check(source)
     return await deps.packages.fetch(_download(deps, call, source), keep=False)

@@ -55,6 +55,19 @@ class Package:
     unzipped: int = field(default=0, compare=False)
 
 
+NO_PACKAGE = Package("", 0)
+"""Of a function whose code is an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A container image by the name that the caller gave it. `digest` is the SHA-256, in hexadecimal, of an image that
+    is named by it: what a tag stands for is not looked up."""
+
+    uri: str
+    digest: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AttachedLayer:
     """A layer version that a function uses, under the ARN by which it was named."""
@@ -147,3 +160,5 @@ class FunctionVersion:
     """For a published version: the `config_revision` of `$LATEST` that it was made from."""
     recursive_loop: str = "Terminate"
     runtime_management: RuntimeManagement = RuntimeManagement()
+    image: Image | None = None
+    """The code, where it is no package: `package` is NO_PACKAGE then, `runtime` and `handler` are empty."""

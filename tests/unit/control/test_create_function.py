@@ -137,7 +137,11 @@ REFUSED: list[tuple[dict[str, Any], type[ModelledError], str]] = [
     ),
     ({"Code": {}}, InvalidParameterValueException, "Please provide a source for function code."),
     ({"Code": {"S3Bucket": "b", "S3Key": "k"}}, InvalidParameterValueException, "the setting s3_endpoint names none"),
-    ({"PackageType": "Image", "Code": {"ImageUri": "i"}}, NotImplementedException, "docs/compatibility.md"),
+    (
+        {"PackageType": "Image", "Code": {"ImageUri": "i"}},
+        InvalidParameterValueException,
+        "Please don't provide Handler",
+    ),
     ({"Code": {"ImageUri": "i"}}, InvalidParameterValueException, "Please don't provide ImageUri when creating"),
     ({"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}, NotImplementedException, "TenancyConfig"),
     ({"CodeSigningConfigArn": "arn:csc"}, CodeSigningConfigNotFoundException, "not deleted: arn:csc."),
