@@ -46,9 +46,9 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
 
-# Programs from outside Python that some tests drive; a test says why it is skipped where they can not be had.
+# Programs that some tests drive; a test says why it is skipped where they can not be had.
 prerequisites:
-	@tests/prerequisites
+	@PYTHON='$(PYTHON)' tests/prerequisites
 
 # Made anew when its interpreter went away, brought up to date when pyproject.toml changed.
 $(INSTALLED): pyproject.toml
@@ -59,5 +59,5 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .s3-server build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

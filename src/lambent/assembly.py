@@ -18,11 +18,13 @@ import uvloop
 
 from lambent import __version__
 from lambent.clock import SystemClock
+from lambent.control.code_buckets import CodeBuckets, ObjectStorage
 from lambent.control.dependencies import Control
 from lambent.control.mapping_settlement import MappingSettlement
 from lambent.control.operations import operations as control_operations
 from lambent.control.preparation import Preparation
 from lambent.core.allowance import Allowance
+from lambent.core.arn import function_arn
 from lambent.core.errors import ModelledError
 from lambent.core.function import Package
 from lambent.identity.authentication import Identity
@@ -47,7 +49,8 @@ from lambent.server.listening import ListenError, listen, url_of
 from lambent.server.request_tasks import RequestTasks
 from lambent.settings import Settings
 from lambent.store import aliases, functions
-from lambent.store.changes import Change
+from lambent.store.changes import Change, VersionChanged
+from lambent.store.keyring import KeyFileError
 from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.store.secret import read_or_make
@@ -87,7 +90,14 @@ def _run(work: Coroutine[Any, Any, None], settings: Settings) -> int:
     refusals: list[BaseException] = []
     try:
         uvloop.run(work)
-    except* (ListenError, DataDirectoryError, DataDirectoryTooNew, SandboxError, WorkerUnreachable) as errors:
+    except* (
+        ListenError,
+        DataDirectoryError,
+        DataDirectoryTooNew,
+        KeyFileError,
+        SandboxError,
+        WorkerUnreachable,
+    ) as errors:
         refusals += errors.exceptions
     for refusal in refusals:
         print(f"lambent: {refusal}", file=sys.stderr)
@@ -119,8 +129,10 @@ async def _open_server(
     """Make and open every part; the stack closes them in the opposite order."""
     clock, ids = SystemClock(), RandomIds()
     data = settings.data_dir
-    store = MetadataStore(data / "metadata.sqlite")
+    store = MetadataStore(data / "metadata.sqlite", settings.environment_key_file)
     await store.open()
+    if store.resealed:
+        _log.info("environment variables sealed under the first key", extra={"records": store.resealed})
     stack.push_async_callback(store.close)
     packages = PackageStore(data / "packages")
     stack.push_async_callback(packages.close)
@@ -146,6 +158,7 @@ async def _open_server(
     store.subscribe(configuration.apply)
     for change in await store.read(_load_all):
         configuration.apply(change)
+        _tell_unreadable(change)
 
     control = Control(
         store=store,
@@ -154,6 +167,7 @@ async def _open_server(
         new_id=ids.uuid,
         code_link_secret=read_or_make(data / "code-link-secret"),
         concurrency_limit=settings.concurrency_limit,
+        buckets=CodeBuckets(partial(_object_storage, settings), clock),
     )
     preparation = Preparation(control, runtimes)
     settlement = MappingSettlement(control)
@@ -193,6 +207,23 @@ async def _open_server(
 
 def _load_all(connection: sqlite3.Connection) -> list[Change]:
     return [*functions.load_all(connection), *aliases.load_all(connection)]
+
+
+def _object_storage(settings: Settings, account: str) -> ObjectStorage | None:
+    s3 = settings.s3_of(account)
+    if s3 is None:
+        return None
+    return ObjectStorage(s3.s3_endpoint, s3.s3_region, s3.s3_access_key_id, s3.s3_secret_access_key)
+
+
+def _tell_unreadable(change: Change) -> None:
+    if not isinstance(change, VersionChanged):
+        return
+    for version in (change.current, change.serving):
+        if version is not None and version.configuration.unreadable is not None:
+            arn, why = function_arn(version.function, version.version), version.configuration.unreadable.reason
+            _log.warning("environment variables can not be read", extra={"function": arn, "why": why})
+            return
 
 
 async def _open_worker(

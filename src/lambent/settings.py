@@ -9,7 +9,7 @@ import argparse
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -28,11 +28,21 @@ def _default_runtimes_dir() -> Path:
     return Path(base) / "lambent" / "runtimes"
 
 
-def _setting(default: Any, help_text: str) -> Any:
-    metadata = {"help": help_text}
+def _setting(default: Any, help_text: str, *, secret: bool = False, only_in_file: bool = False) -> Any:
+    metadata = {"help": help_text, "only_in_file": only_in_file}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """An S3 that deployment packages are read from."""
+
+    s3_endpoint: str
+    s3_region: str = ""
+    s3_access_key_id: str = ""
+    s3_secret_access_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,11 @@ class Settings:
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(4566, "port to listen on; 0 picks a free one")
     data_dir: Path = _setting(_default_data_dir, "where all state is kept")
+    environment_key_file: Path | None = _setting(
+        None,
+        "file of the keys that encrypt environment variables of functions; "
+        "none: `environment-keys` in the data directory",
+    )
     listen_without_authentication: bool = _setting(
         False, "allow listening on other than loopback although requests are not authenticated yet"
     )
@@ -68,6 +83,23 @@ class Settings:
     node_client: str = _setting("lambent", "runtime client of Node.js functions: lambent, or aws-lambda-ric")
     python_search: str = _setting("", "further directories with Python interpreters, separated by colons")
 
+    s3_endpoint: str = _setting("", "URL of the S3 that code is read from (S3Bucket, S3Key); empty: none")
+    s3_region: str = _setting("", "region for which requests to that S3 are signed; empty: the function's")
+    s3_access_key_id: str = _setting("", "access key for that S3; empty: requests are not signed")
+    s3_secret_access_key: str = _setting("", "secret of that access key; better not on a command line", secret=True)
+    accounts: Mapping[str, S3Settings] = _setting(dict, "accounts with an S3 of their own", only_in_file=True)
+
+    def s3_of(self, account: str) -> S3Settings | None:
+        """The S3 of an account, None where there is none. A table of its own stands alone: the credentials of all are
+        not for its endpoint."""
+        found = self.accounts.get(account, self.s3)
+        return found if found.s3_endpoint else None
+
+    @property
+    def s3(self) -> S3Settings:
+        """The S3 of all accounts that have none of their own."""
+        return S3Settings(self.s3_endpoint, self.s3_region, self.s3_access_key_id, self.s3_secret_access_key)
+
 
 class SettingsError(Exception):
     """A setting is unknown or has a value that can not be used. The message is for the person who set it."""
@@ -81,10 +113,15 @@ def variable_of(name: str) -> str:
     return "LAMBENT_" + name.upper()
 
 
+def with_flags() -> list[Field[Any]]:
+    """The settings that have a flag and a variable."""
+    return [setting for setting in fields(Settings) if not setting.metadata["only_in_file"]]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give the parser a flag for each setting, and `--config`."""
     parser.add_argument("--config", metavar="FILE.toml", help="a TOML file of settings")
-    for setting in fields(Settings):
+    for setting in with_flags():
         shape: dict[str, Any] = {"dest": setting.name, "default": None, "help": setting.metadata["help"]}
         if _type_of(setting.name) is bool:
             parser.add_argument(flag_of(setting.name), action=argparse.BooleanOptionalAction, **shape)
@@ -97,7 +134,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Setti
     given = vars(arguments)
     from_file = _read_file(given.get("config") or environment.get("LAMBENT_CONFIG"))
     values: dict[str, Any] = {}
-    for setting in fields(Settings):
+    for setting in with_flags():
         name = setting.name
         if given.get(name) is not None:
             values[name] = _convert(name, given[name], flag_of(name))
@@ -105,7 +142,7 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Setti
             values[name] = _convert(name, environment[variable_of(name)], variable_of(name))
         elif name in from_file:
             values[name] = _convert(name, from_file[name], f"{name} in the settings file")
-    settings = Settings(**values)
+    settings = Settings(**values, accounts=_accounts(from_file.get("accounts", {})))
     _check(settings)
     return settings
 
@@ -122,6 +159,36 @@ def _read_file(path: str | None) -> dict[str, Any]:
     if unknown:
         raise SettingsError(f"the settings file {path} has unknown settings: {', '.join(sorted(unknown))}")
     return values
+
+
+def _accounts(tables: Any) -> dict[str, S3Settings]:
+    """The tables `[accounts.111122223333]` of the file."""
+    if not isinstance(tables, dict):
+        raise SettingsError("accounts in the settings file must be tables, [accounts.ACCOUNT]")
+    known = {member.name for member in fields(S3Settings)}
+    accounts = {}
+    for account, table in tables.items():
+        where = f"[accounts.{account}] in the settings file"
+        if not _is_account(account):
+            raise SettingsError(f"{where} must be named by the 12 digits of an account")
+        if not isinstance(table, dict) or not table.keys() <= known or "s3_endpoint" not in table:
+            raise SettingsError(f"{where} must be a table with s3_endpoint, and of {', '.join(sorted(known))} only")
+        if not all(isinstance(value, str) for value in table.values()):
+            raise SettingsError(f"{where} must have text for values")
+        accounts[account] = S3Settings(**table)
+        _check_s3(accounts[account], where)
+    return accounts
+
+
+def _check_s3(s3: S3Settings, where: str) -> None:
+    if s3.s3_endpoint and not s3.s3_endpoint.startswith(("http://", "https://")):
+        raise SettingsError(f"s3_endpoint {where} must be a URL (https://...), not {s3.s3_endpoint!r}")
+    if bool(s3.s3_access_key_id) != bool(s3.s3_secret_access_key):
+        raise SettingsError(f"s3_access_key_id and s3_secret_access_key {where} are needed together")
+
+
+def _is_account(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) == 12
 
 
 _HINTS: dict[str, Any] = get_type_hints(Settings)
@@ -161,7 +228,8 @@ def _check(settings: Settings) -> None:
     _one_of("billing_step_ms", settings.billing_step_ms, (1, 100))
     _one_of("node_client", settings.node_client, ("lambent", "aws-lambda-ric"))
     _one_of("log_level", settings.log_level, ("debug", "info", "warning", "error"))
-    if not (settings.account.isdigit() and len(settings.account) == 12):
+    _check_s3(settings.s3, "in the settings")
+    if not _is_account(settings.account):
         raise SettingsError(f"account must be 12 digits, not {settings.account!r}")
     if not 0 <= settings.port <= 65535:
         raise SettingsError(f"port must be from 0 to 65535, not {settings.port}")

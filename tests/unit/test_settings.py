@@ -2,12 +2,20 @@
 
 import argparse
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from lambent.settings import Settings, SettingsError, add_arguments, flag_of, read, variable_of
+from lambent.settings import (
+    S3Settings,
+    Settings,
+    SettingsError,
+    add_arguments,
+    flag_of,
+    read,
+    variable_of,
+    with_flags,
+)
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -19,15 +27,15 @@ def settings_of(*words: str, environment: dict[str, str] | None = None) -> Setti
 
 
 def documented_rows() -> dict[str, list[str]]:
-    rows = re.findall(r"^\| `(--[a-z-]+)` \| `(\w+)` \| (.+?) \| (.+?) \|$", DOCUMENTATION.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(--[a-z0-9-]+)` \| `(\w+)` \| (.+?) \| (.+?) \|$", DOCUMENTATION.read_text(), re.MULTILINE)
     return {flag: rest for flag, *rest in rows}
 
 
 def test_the_documentation_lists_exactly_the_settings_there_are() -> None:
-    assert set(documented_rows()) == {flag_of(setting.name) for setting in fields(Settings)}
+    assert set(documented_rows()) == {flag_of(setting.name) for setting in with_flags()}
 
 
-@pytest.mark.parametrize("setting", fields(Settings), ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", with_flags(), ids=lambda setting: setting.name)
 def test_the_documentation_says_of_a_setting_what_the_code_says(setting: object) -> None:
     variable, default, meaning = documented_rows()[flag_of(setting.name)]
     assert variable == variable_of(setting.name)
@@ -88,4 +96,50 @@ def test_an_unknown_setting_in_the_file_is_refused_by_name(tmp_path: Path) -> No
     file = tmp_path / "lambent.toml"
     file.write_text("prot = 1\n")
     with pytest.raises(SettingsError, match="unknown settings: prot"):
+        settings_of("--config", str(file))
+
+
+OWN_S3 = """
+s3_endpoint = "http://everybody"
+s3_access_key_id = "key"
+s3_secret_access_key = "secret"
+[accounts.111122223333]
+s3_endpoint = "http://own"
+[accounts.444455556666]
+s3_endpoint = ""
+"""
+
+
+def test_an_account_reads_code_from_the_s3_of_all_or_from_its_own_without_the_credentials_of_all(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "lambent.toml"
+    file.write_text(OWN_S3)
+    settings = settings_of("--config", str(file))
+    assert settings.s3_of("999999999999") == S3Settings("http://everybody", "", "key", "secret")
+    assert settings.s3_of("111122223333") == S3Settings("http://own")
+    assert settings.s3_of("444455556666") is None
+    assert settings_of().s3_of("111122223333") is None
+    assert "'secret'" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('accounts = "all"', "accounts in the settings file must be tables"),
+        (
+            '[accounts.12]\ns3_endpoint = "http://own"',
+            "[accounts.12] in the settings file must be named by the 12 digits",
+        ),
+        ('[accounts.111122223333]\ns3_region = "r"', "must be a table with s3_endpoint"),
+        ('[accounts.111122223333]\ns3_endpoint = "http://own"\nport = 1', "must be a table with s3_endpoint"),
+        ("[accounts.111122223333]\ns3_endpoint = 1", "must have text for values"),
+        ('s3_endpoint = "own"', "s3_endpoint in the settings must be a URL (https://...), not 'own'"),
+        ('s3_access_key_id = "key"', "s3_access_key_id and s3_secret_access_key in the settings are needed together"),
+    ],
+)
+def test_an_s3_that_makes_no_sense_is_refused(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "lambent.toml"
+    file.write_text(content + "\n")
+    with pytest.raises(SettingsError, match=re.escape(told)):
         settings_of("--config", str(file))

@@ -132,7 +132,7 @@ def _update(client: Any, existing: dict[str, Any], package: bytes, wanted: dict[
     """Bring a function up to date. Returns whether anything was different."""
     name = existing["FunctionName"]
     digest = base64.b64encode(hashlib.sha256(package).digest()).decode()
-    new_code = digest != existing["CodeSha256"]
+    new_code = digest != existing.get("CodeSha256")
     new_configuration = {member: value for member, value in wanted.items() if existing.get(member) != value}
     if new_code:
         output.progress(f"updating the code of {name} ({size(len(package))})")

@@ -15,9 +15,10 @@ from lambent.control.paging import make_marker, page_size, read_marker, split_pa
 from lambent.control.shapes import last_modified
 from lambent.control.taggable import Taggable
 from lambent.core.arn import ResourceArn, function_arn, read_resource_arn
-from lambent.core.code_signing import WARN, CodeSigningConfig, code_signing_config_arn
+from lambent.core.code_signing import NOT_FOR_IMAGES, WARN, CodeSigningConfig, code_signing_config_arn
 from lambent.core.errors import (
     CodeSigningConfigNotFoundException,
+    InvalidParameterValueException,
     ResourceConflictException,
     ResourceNotFoundException,
 )
@@ -118,7 +119,7 @@ async def put_function_code_signing_config(deps: Control, call: Call) -> dict[st
 
     def transaction(connection: WritingConnection) -> None:
         config = config_for_function(connection, function, arn)
-        _require(connection, function)
+        _require(connection, function, signed=True)
         code_signing.attach(connection, function, config)
 
     await deps.store.run(transaction)
@@ -177,9 +178,13 @@ def _find(connection: sqlite3.Connection, account: str, region: str, arn: str) -
     return code_signing.get(connection, account, region, named.name)
 
 
-def _require(connection: sqlite3.Connection, function: FunctionName) -> None:
-    if functions.get(connection, function) is None:
+def _require(connection: sqlite3.Connection, function: FunctionName, *, signed: bool = False) -> None:
+    """Raises ResourceNotFoundException, and InvalidParameterValueException where an image's code is to be signed."""
+    found = functions.get(connection, function)
+    if found is None:
         raise not_found(function)
+    if signed and found.image is not None:
+        raise InvalidParameterValueException(NOT_FOR_IMAGES)
 
 
 def _publishers(given: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ acted upon, stored and returned, or refused: `docs/compatibility.md` has a row f
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from lambent.control import image_config
+from lambent.control.words import check_words
 from lambent.core.errors import (
     InvalidParameterValueException,
     NotImplementedException,
@@ -43,9 +45,8 @@ NOT_YET = (
 def create(params: Params) -> Configuration:
     """The configuration of a new function. Raises the modelled errors."""
     name = params["FunctionName"]
-    if params.get("PackageType", "Zip") != "Zip":
-        raise not_yet("PackageType Image")
-    if not params.get("Runtime") or not params.get("Handler"):
+    image = is_image(params)
+    if not image and not (params.get("Runtime") and params.get("Handler")):
         raise InvalidParameterValueException(
             "Runtime and Handler are mandatory parameters for functions created with deployment packages."
         )
@@ -55,14 +56,21 @@ def create(params: Params) -> Configuration:
         handler="",
         logging=Logging(log_group=f"/aws/lambda/{name}"),
     )
-    return change(blank, params)
+    return change(blank, params, image=image)
 
 
-def change(before: Configuration, params: Params) -> Configuration:
-    """The configuration after an update: a member that is absent stays as it was. Raises the modelled errors."""
+def is_image(params: Params) -> bool:
+    """Whether a new function's code is an image."""
+    return bool(params.get("PackageType") == "Image")
+
+
+def change(before: Configuration, params: Params, *, image: bool) -> Configuration:
+    """The configuration after an update: a member that is absent stays as it was. `image` tells whether the code of
+    the function is an image. Raises the modelled errors."""
     _refuse_what_is_not_built(params)
+    image_config.check(params, image=image)
     _check_numbers(params)
-    _check_words("Handler", (params.get("Handler", ""),))
+    check_words("Handler", (params.get("Handler", ""),))
     runtime = params.get("Runtime")
     if runtime is not None:
         check_runtime(runtime)
@@ -79,7 +87,9 @@ def change(before: Configuration, params: Params) -> Configuration:
         tracing_mode=params.get("TracingConfig", {}).get("Mode", before.tracing_mode),
         logging=_logging(before.logging, params.get("LoggingConfig")),
         snap_start=params.get("SnapStart", {}).get("ApplyOn", before.snap_start),
-        stored=_stored(before.stored, params),
+        stored=image_config.store(_stored(before.stored, params), params),
+        # Variables that can not be read stay as they are, until there are others.
+        unreadable=before.unreadable if params.get("Environment") is None else None,
     )
 
 
@@ -112,8 +122,6 @@ def _refuse_what_is_not_built(params: Params) -> None:
     for member in NOT_YET:
         if params.get(member):
             raise not_yet(member)
-    if params.get("ImageConfig"):
-        raise InvalidParameterValueException("Please don't provide ImageConfig for a function with packageType Zip.")
 
 
 def _check_numbers(params: Params) -> None:
@@ -134,17 +142,6 @@ def _check_numbers(params: Params) -> None:
         raise ValidationException(f"{len(broken)} validation {noun} detected: {'; '.join(broken)}")
 
 
-def _check_words(what: str, words: Iterable[str]) -> None:
-    """Refuse what no program can be given in its environment: a NUL character, or half of a surrogate pair."""
-    for word in words:
-        try:
-            encoded = word.encode()
-        except UnicodeEncodeError:
-            encoded = b"\0"
-        if b"\0" in encoded:
-            raise InvalidParameterValueException(f"{what} must not contain characters that are not valid in text.")
-
-
 def _variables(before: dict[str, str] | None, environment: Params | None) -> dict[str, str] | None:
     if environment is None:
         return before
@@ -156,7 +153,7 @@ def _variables(before: dict[str, str] | None, environment: Params | None) -> dic
             "provided contains reserved keys that are currently not supported for modification. "
             f"Reserved keys used in this request: {', '.join(reserved)}"
         )
-    _check_words("Environment variables", variables.values())
+    check_words("Environment variables", variables.values())
     measured = json.dumps(variables, separators=(",", ":"), ensure_ascii=False)
     if len(measured.encode()) > ENVIRONMENT_BYTES:
         raise InvalidParameterValueException(

@@ -4,7 +4,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lambent.clock import Clock
+from lambent.clock import Clock, SystemClock
+from lambent.control.code_buckets import CodeBuckets
 from lambent.store.metadata import MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.wire.call import Call, Result
@@ -18,7 +19,7 @@ class Runtimes(Protocol):
 @dataclass(frozen=True, slots=True)
 class Control:
     """`new_id` makes the opaque ids of revisions: unique, a UUID's text. `code_link_secret` signs code links.
-    `concurrency_limit` is each account's, per region."""
+    `concurrency_limit` is each account's, per region. `buckets` has code in S3, by default for nobody."""
 
     store: MetadataStore
     packages: PackageStore
@@ -26,6 +27,7 @@ class Control:
     new_id: Callable[[], str]
     code_link_secret: bytes = field(repr=False)
     concurrency_limit: int
+    buckets: CodeBuckets = field(default_factory=lambda: CodeBuckets(lambda _account: None, SystemClock()))
 
 
 ControlOperation = Callable[[Control, Call], Coroutine[Any, Any, Result]]

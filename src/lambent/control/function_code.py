@@ -10,11 +10,11 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, named_unqualified, not_found
 from lambent.control.revision import check_can_change, check_revision, updated
 from lambent.control.shapes import function_configuration
-from lambent.control.source import archive_given
+from lambent.control.source import check, code_given, image_of, keep
 from lambent.control.versions import publish_unprepared
 from lambent.core.arn import function_arn
 from lambent.core.code_signing import check_deployment
-from lambent.core.function import LATEST, FunctionVersion
+from lambent.core.function import LATEST, FunctionVersion, Package
 from lambent.store import code_signing, functions
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call
@@ -27,7 +27,7 @@ async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
     present = await find(deps, function, None)
     if params.get("PublishTo"):
         raise not_yet("PublishTo")
-    archive = archive_given(params, "updating")
+    code = code_given(params, "updating", image=present.image is not None)
     architectures = tuple(params.get("Architectures") or ())
 
     def conditions(latest: FunctionVersion | None) -> FunctionVersion:
@@ -37,25 +37,28 @@ async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
         check_revision(latest, params.get("RevisionId"))
         return latest
 
+    def with_code(before: FunctionVersion, package: Package) -> FunctionVersion:
+        kept = architectures or before.architectures
+        return replace(before, package=package, image=image_of(code), architectures=kept)
+
     def check_signature(connection: sqlite3.Connection) -> None:
         check_deployment(code_signing.attached(connection, function), function_arn(function))
 
     if params.get("DryRun"):
-        package = await deps.packages.check(archive)
-        shown = replace(conditions(present), package=package, architectures=architectures or present.architectures)
+        package = await check(deps, call, code)
+        shown = with_code(conditions(present), package)
         check_size(package, shown.configuration)
         await deps.store.read(check_signature)
         return function_configuration(shown)
 
     with deps.packages.arriving():
-        package = await deps.packages.put(archive)
+        package = await keep(deps, call, code)
 
         def transaction(connection: WritingConnection) -> FunctionVersion:
             before = conditions(functions.get(connection, function))
             check_size(package, before.configuration)
             check_signature(connection)
-            after = replace(before, package=package, architectures=architectures or before.architectures)
-            latest = updated(deps, before, after)
+            latest = updated(deps, before, with_code(before, package))
             functions.replace(connection, latest, expected_revision=before.revision_id)
             return publish_unprepared(deps, connection, latest) if params.get("Publish") else latest
 

@@ -1,6 +1,7 @@
 """The resource function: CreateFunction, GetFunction, ListFunctions, DeleteFunction."""
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 from lambent.control import code_links, configuration
@@ -10,7 +11,7 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import function_configuration, listed_configuration
-from lambent.control.source import archive_given
+from lambent.control.source import code_given, image_of, keep
 from lambent.control.versions import publish_unprepared
 from lambent.core.arn import function_arn
 from lambent.core.code_signing import check_deployment
@@ -30,9 +31,9 @@ async def create_function(deps: Control, call: Call) -> dict[str, Any]:
     params = {**call.params, "FunctionName": function.name}
     wanted = configuration.create(params)
     tags = configuration.check_tags(params.get("Tags") or {})
-    archive = archive_given(params["Code"], "creating")
+    code = code_given(params["Code"], "creating", image=configuration.is_image(params))
     with deps.packages.arriving():
-        package = await deps.packages.put(archive)
+        package = await keep(deps, call, code)
 
         def transaction(connection: WritingConnection) -> FunctionVersion:
             arn = params.get("CodeSigningConfigArn")
@@ -40,7 +41,7 @@ async def create_function(deps: Control, call: Call) -> dict[str, Any]:
             check_deployment(signing, function_arn(function))
             configured = with_layers(connection, call.caller, function, wanted, params.get("Layers"))
             check_size(package, configured)
-            latest = _first(deps, function, configured, package, params, tags)
+            latest = replace(_first(deps, function, configured, package, params, tags), image=image_of(code))
             functions.insert(connection, latest)
             if signing is not None:
                 code_signing.attach(connection, function, signing)
@@ -90,14 +91,26 @@ async def get_function(deps: Control, call: Call) -> dict[str, Any]:
     version = await find(deps, function, qualifier)
     # Tags are the function's, whichever version is asked for.
     tags = version.tags if version.version == LATEST else (await find(deps, function, None)).tags
-    link = code_links.sign(deps.code_link_secret, call.endpoint, version.package.digest, deps.clock.wall_ms())
     answer: dict[str, Any] = {
         "Configuration": function_configuration(version, qualifier),
-        "Code": {"RepositoryType": "S3", "Location": link},
+        "Code": _code(deps, call, version),
     }
     if tags:
         answer["Tags"] = dict(tags)
     return answer
+
+
+def _code(deps: Control, call: Call, version: FunctionVersion) -> dict[str, Any]:
+    """Where the code is. What an image's tag stands for is not known, so only an image named by digest is resolved."""
+    image = version.image
+    if image is None:
+        link = code_links.sign(deps.code_link_secret, call.endpoint, version.package.digest, deps.clock.wall_ms())
+        return {"RepositoryType": "S3", "Location": link}
+    return {
+        "RepositoryType": "ECR",
+        "ImageUri": image.uri,
+        "ResolvedImageUri": image.uri if image.digest is not None else None,
+    }
 
 
 async def list_functions(deps: Control, call: Call) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from lambent.core.function_state import (
     lifecycle_of,
     step,
 )
+from lambent.core.image import CAN_NOT_BE_RUN, CAN_NOT_BE_RUN_CODE
 from lambent.store import functions
 from lambent.store.changes import Change, VersionChanged
 from lambent.store.metadata import WritingConnection
@@ -76,6 +77,8 @@ class Preparation:
             await self._finish(version, await self._prepare(version))
 
     async def _prepare(self, version: FunctionVersion) -> Event:
+        if version.image is not None:
+            return PreparationFailed(CAN_NOT_BE_RUN, CAN_NOT_BE_RUN_CODE)
         try:
             async with asyncio.timeout(DEADLINE_S):
                 await self._deps.packages.unpack(version.package)

@@ -44,5 +44,6 @@ def _is_same(before: FunctionVersion, after: FunctionVersion) -> bool:
     return (
         before.configuration == after.configuration
         and before.package == after.package
+        and before.image == after.image
         and before.architectures == after.architectures
     )

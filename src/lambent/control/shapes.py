@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lambent.core.arn import function_arn, runtime_version_arn
+from lambent.core.errors import KMSNotFoundException
 from lambent.core.function import FunctionVersion, Logging, Package, Status
 
 
@@ -13,8 +14,9 @@ def function_configuration(version: FunctionVersion, qualifier: str | None = Non
     shape = listed_configuration(version, qualifier)
     _add_status(shape, "State", version.state)
     _add_status(shape, "LastUpdateStatus", version.last_update)
-    arn = runtime_version_arn(version.function.region, version.configuration.runtime)
-    shape["RuntimeVersionConfig"] = {"RuntimeVersionArn": arn}
+    if version.image is None:
+        arn = runtime_version_arn(version.function.region, version.configuration.runtime)
+        shape["RuntimeVersionConfig"] = {"RuntimeVersionArn": arn}
     return shape
 
 
@@ -24,19 +26,20 @@ def listed_configuration(version: FunctionVersion, qualifier: str | None = None)
     shape: dict[str, Any] = {
         "FunctionName": version.function.name,
         "FunctionArn": function_arn(version.function, qualifier),
-        "Runtime": configuration.runtime,
+        # None, and so not sent, of an image.
+        "Runtime": configuration.runtime or None,
         "Role": configuration.role,
-        "Handler": configuration.handler,
+        "Handler": configuration.handler or None,
         "CodeSize": version.package.size,
         "Description": configuration.description,
         "Timeout": configuration.timeout_s,
         "MemorySize": configuration.memory_mib,
         "LastModified": last_modified(version.last_modified_ms),
-        "CodeSha256": code_sha256(version.package),
+        "CodeSha256": shown_sha256(version),
         "Version": version.version,
         "TracingConfig": {"Mode": configuration.tracing_mode},
         "RevisionId": version.revision_id,
-        "PackageType": "Zip",
+        "PackageType": "Zip" if version.image is None else "Image",
         "Architectures": list(version.architectures),
         "EphemeralStorage": {"Size": configuration.ephemeral_mib},
         "SnapStart": {"ApplyOn": configuration.snap_start, "OptimizationStatus": "Off"},
@@ -45,9 +48,18 @@ def listed_configuration(version: FunctionVersion, qualifier: str | None = None)
     }
     if configuration.layers:
         shape["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.package.size} for layer in configuration.layers]
-    if configuration.variables is not None:
+    if configuration.unreadable is not None:
+        # API reference, EnvironmentResponse: Error stands for variables that could not be decrypted.
+        error = {"ErrorCode": KMSNotFoundException.code, "Message": configuration.unreadable.message}
+        shape["Environment"] = {"Error": error}
+    elif configuration.variables is not None:
         shape["Environment"] = {"Variables": dict(configuration.variables)}
     return shape
+
+
+def shown_sha256(version: FunctionVersion) -> str | None:
+    """CodeSha256: of a package in base64, of an image in hexadecimal, where it is known."""
+    return code_sha256(version.package) if version.image is None else version.image.digest
 
 
 def code_sha256(package: Package) -> str:

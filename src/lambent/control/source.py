@@ -1,21 +1,50 @@
-"""Where a function's code comes from in a request: the members of FunctionCode and of UpdateFunctionCode."""
+"""Where code comes from in a request: the members of FunctionCode, UpdateFunctionCode and LayerVersionContentInput."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, BinaryIO
 
+from lambent.control.code_buckets import S3Object
 from lambent.control.configuration import not_yet
+from lambent.control.dependencies import Control
 from lambent.core.errors import InvalidParameterValueException
+from lambent.core.function import NO_PACKAGE, Image, Package
+from lambent.core.image import read_image_uri
+from lambent.wire.call import Call
 
-_FROM_S3 = ("S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode")
+_FROM_S3 = ("S3Bucket", "S3Key", "S3ObjectVersion")
+
+Archive = bytes | S3Object
+"""A zip archive, or the object that is one."""
+
+Code = Archive | Image
 
 
-def archive_given(code: Mapping[str, Any], doing: str) -> bytes:
-    """The zip archive in the request. `doing` is `creating` or `updating`, for the messages. Raises the modelled
-    errors for a request without one, or with another source as well."""
+def code_given(code: Mapping[str, Any], doing: str, *, image: bool) -> Code:
+    """The code that the request names, for a function whose code is an image or is not. `doing` is `creating` or
+    `updating`, for the messages. Raises the modelled errors for a request without it, or with something else."""
+    if not image:
+        return archive_given(code, doing)
+    uri = code.get("ImageUri")
+    if not uri:
+        raise InvalidParameterValueException(f"Please provide ImageUri when {doing} a function with packageType Image.")
+    if code.get("ZipFile") is not None or any(code.get(member) for member in _FROM_S3):
+        raise InvalidParameterValueException(
+            "Please do not provide other FunctionCode parameters when providing an ImageUri."
+        )
+    return read_image_uri(uri)
+
+
+def image_of(code: Code) -> Image | None:
+    return code if isinstance(code, Image) else None
+
+
+def archive_given(code: Mapping[str, Any], doing: str) -> Archive:
+    """The zip archive that the request names. `doing` is `creating` or `updating`, for the messages. Raises the
+    modelled errors for a request without one, or with another source as well."""
     archive: bytes | None = code.get("ZipFile")
     from_s3 = any(code.get(member) for member in _FROM_S3)
-    image = code.get("ImageUri")
-    if image:
+    if code.get("ImageUri"):
         raise InvalidParameterValueException(
             f"Please don't provide ImageUri when {doing} a function with packageType Zip."
         )
@@ -23,10 +52,44 @@ def archive_given(code: Mapping[str, Any], doing: str) -> bytes:
         raise InvalidParameterValueException(
             "Please do not provide other FunctionCode parameters when providing a ZipFile."
         )
-    if from_s3:
-        raise not_yet("Code from S3 (S3Bucket, S3Key)")
     if code.get("SourceKMSKeyArn"):
         raise not_yet("SourceKMSKeyArn")
+    if code.get("S3ObjectStorageMode") == "REFERENCE":
+        raise not_yet("S3ObjectStorageMode REFERENCE")
+    if from_s3:
+        return _object(code)
     if archive is None:
         raise InvalidParameterValueException("Please provide a source for function code.")
     return archive
+
+
+def _object(code: Mapping[str, Any]) -> S3Object:
+    bucket, key = code.get("S3Bucket"), code.get("S3Key")
+    if not bucket or not key:
+        raise InvalidParameterValueException("S3Bucket and S3Key are needed together.")
+    return S3Object(bucket, key, code.get("S3ObjectVersion"))
+
+
+async def keep(deps: Control, call: Call, source: Code) -> Package:
+    """The package in the store of packages, for the caller to protect with `arriving`; NO_PACKAGE of an image. Raises
+    what the store's `put` does, and AWS's errors for an object that can not be read."""
+    if isinstance(source, Image):
+        return NO_PACKAGE
+    if isinstance(source, bytes):
+        return await deps.packages.put(source)
+    return await deps.packages.fetch(_download(deps, call, source))
+
+
+async def check(deps: Control, call: Call, source: Code) -> Package:
+    """What `keep` would return or raise, with nothing kept."""
+    if isinstance(source, Image):
+        return NO_PACKAGE
+    if isinstance(source, bytes):
+        return await deps.packages.check(source)
+    return await deps.packages.fetch(_download(deps, call, source), keep=False)
+
+
+def _download(deps: Control, call: Call, source: S3Object) -> Callable[[BinaryIO], None]:
+    # Before a thread is taken for it.
+    deps.buckets.check(call.caller.account)
+    return partial(deps.buckets.download, call.caller.account, call.region, source)

@@ -8,7 +8,7 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import named, named_unqualified, not_found
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.revision import check_can_change, check_revision
-from lambent.control.shapes import code_sha256, function_configuration, listed_configuration
+from lambent.control.shapes import function_configuration, listed_configuration, shown_sha256
 from lambent.core.errors import InvalidParameterValueException
 from lambent.core.function import FunctionVersion
 from lambent.core.function_state import CREATED, PUBLISHED, Lifecycle, is_good
@@ -30,7 +30,7 @@ async def publish_version(deps: Control, call: Call) -> dict[str, Any]:
             raise not_found(function)
         check_can_change(latest)
         check_revision(latest, params.get("RevisionId"))
-        expected, present = params.get("CodeSha256"), code_sha256(latest.package)
+        expected, present = params.get("CodeSha256"), shown_sha256(latest)
         if expected and expected != present:
             raise InvalidParameterValueException(
                 f"CodeSHA256 ({expected}) is different from current CodeSHA256 in $LATEST ({present}). "
@@ -67,6 +67,9 @@ def _publish(
     description: str | None,
 ) -> FunctionVersion:
     configuration = latest.configuration
+    if configuration.unreadable is not None:
+        # They are sealed for $LATEST, and can not be sealed for another version.
+        raise InvalidParameterValueException(configuration.unreadable.message)
     if description is not None:
         configuration = replace(configuration, description=description)
     version = replace(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from lambent.core.arn import partition_of
 from lambent.core.errors import CodeVerificationFailedException
 
+NOT_FOR_IMAGES = "Code signing is not supported for a function with packageType Image."
+"""In words of ours. Source of the rule: developer guide, "Using code signing to verify code integrity with Lambda"."""
 WARN = "Warn"
 ENFORCE = "Enforce"
 

@@ -83,6 +83,10 @@ class CodeSigningConfigNotFoundException(ModelledError):
     code = "CodeSigningConfigNotFoundException"
 
 
+class KMSNotFoundException(ModelledError):
+    code = "KMSNotFoundException"
+
+
 class ServiceException(ModelledError):
     code = "ServiceException"
     fault = "Service"

@@ -55,6 +55,19 @@ class Package:
     unzipped: int = field(default=0, compare=False)
 
 
+NO_PACKAGE = Package("", 0)
+"""Of a function whose code is an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A container image by the name that the caller gave it. `digest` is the SHA-256, in hexadecimal, of an image that
+    is named by it: what a tag stands for is not looked up."""
+
+    uri: str
+    digest: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AttachedLayer:
     """A layer version that a function uses, under the ARN by which it was named."""
@@ -74,11 +87,29 @@ class Logging:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableVariables:
+    """Environment variables that no key at hand opens. `sealed` is kept: the key may come back. `reason` is for people,
+    after "because"."""
+
+    sealed: bytes = field(repr=False)
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What whoever needs the variables is told."""
+        return (
+            f"Lambda was unable to decrypt the environment variables of the function because {self.reason}. "
+            "Put the key back, or set the environment variables anew."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """What UpdateFunctionConfiguration changes, defaults filled in.
 
-    `variables` is None where the caller never supplied an Environment. `stored` holds members that are kept and
-    returned but not acted upon yet, by their names on the wire and in their form there (`docs/compatibility.md`).
+    `variables` is None where the caller never supplied an Environment, and where there is `unreadable`. `stored` holds
+    members that are kept and returned but not acted upon yet, by their names on the wire and in their form there
+    (`docs/compatibility.md`).
     """
 
     role: str
@@ -94,6 +125,7 @@ class Configuration:
     snap_start: str = "None"
     layers: tuple[AttachedLayer, ...] = ()
     stored: dict[str, object] = field(default_factory=dict)
+    unreadable: UnreadableVariables | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +160,5 @@ class FunctionVersion:
     """For a published version: the `config_revision` of `$LATEST` that it was made from."""
     recursive_loop: str = "Terminate"
     runtime_management: RuntimeManagement = RuntimeManagement()
+    image: Image | None = None
+    """The code, where it is no package: `package` is NO_PACKAGE then, `runtime` and `handler` are empty."""

@@ -33,6 +33,8 @@ ENVIRONMENT_BYTES = 4_096
 """Of all environment variables, measured on their JSON object."""
 FUNCTION_NAME_CHARACTERS = 64
 """API reference, CreateFunction, FunctionName."""
+IMAGE_CONFIG_BYTES = 16_384
+"""Of all members of ImageConfig; measured on their JSON object, as environment variables are."""
 LAYERS_PER_FUNCTION = 5
 RESOURCE_POLICY_BYTES = 20_480
 """Of a function, version, alias or layer version, and the figure in the error text."""

@@ -17,6 +17,7 @@ from lambent.core.alias import choose_version
 from lambent.core.arn import function_arn, resolve_name
 from lambent.core.errors import (
     InvalidRequestContentException,
+    KMSNotFoundException,
     NotImplementedException,
     RequestTooLargeException,
     ResourceConflictException,
@@ -118,6 +119,9 @@ def _resolve(frontend: Frontend, call: Call) -> tuple[Serving, str]:
         raise ResourceConflictException(
             f"The operation cannot be performed at this time. The function is currently in the following state: {state}"
         )
+    configuration = serving.version.configuration
+    if configuration.unreadable is not None:
+        raise KMSNotFoundException(configuration.unreadable.message)
     return serving, serving.arn if qualifier is None else f"{serving.arn}:{qualifier}"
 
 

@@ -4,20 +4,17 @@ Each write tells the listeners of the change itself. Records are whole: what is 
 """
 
 import sqlite3
-from collections.abc import Iterator
-
-import msgspec
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
 from lambent.core.function_state import is_good, is_unfinished
 from lambent.core.layer import merged_digest
-from lambent.store import queries
+from lambent.store import queries, sealed_records
 from lambent.store.changes import FunctionRemoved, VersionChanged, VersionRemoved
-from lambent.store.metadata import WritingConnection
+from lambent.store.metadata import WritingConnection, keyring_of
 
 _SQL = queries.load("functions")
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(FunctionVersion).decode
 
 
 class AlreadyExists(Exception):
@@ -39,8 +36,8 @@ def version_of(number: int) -> str:
 
 def load_all(connection: sqlite3.Connection) -> Iterator[VersionChanged]:
     """Every version of every function."""
-    for record, serving in connection.execute(_SQL["all_versions"]):
-        yield _entry(record, serving)
+    for row in connection.execute(_SQL["all_versions"]):
+        yield _entry(connection, row)
 
 
 def get(connection: sqlite3.Connection, function: FunctionName, version: str = LATEST) -> FunctionVersion | None:
@@ -51,7 +48,7 @@ def get(connection: sqlite3.Connection, function: FunctionName, version: str = L
 
 def get_entry(connection: sqlite3.Connection, function: FunctionName, version: str = LATEST) -> VersionChanged | None:
     row = connection.execute(_SQL["get_version"], _key(function, version)).fetchone()
-    return None if row is None else _entry(row[0], row[1])
+    return None if row is None else _entry(connection, row)
 
 
 def insert(connection: WritingConnection, latest: FunctionVersion) -> None:
@@ -70,15 +67,17 @@ def replace(connection: WritingConnection, version: FunctionVersion, *, expected
     """
     key = _key(version.function, version.version)
     row = connection.execute(_SQL["get_version"], key).fetchone()
-    if row is None or row[2] != expected_revision:
+    if row is None or row[-1] != expected_revision:
         raise RevisionMismatch(version.revision_id)
-    before = _entry(row[0], row[1])
+    before = _entry(connection, row)
     serving = None if is_good(version) else before.serving
+    kept = (None, None) if serving is None else sealed_records.write(keyring_of(connection), serving)
     connection.execute(
         _SQL["replace_version"],
         {
-            **_columns(version),
-            "serving": None if serving is None else _encode(serving),
+            **_columns(connection, version),
+            "serving": kept[0],
+            "serving_variables": kept[1],
             "serving_digest": None if serving is None else serving.package.digest,
             "layer_digests": _layer_digests(version, serving),
         },
@@ -100,7 +99,7 @@ def publish(connection: WritingConnection, version: FunctionVersion) -> None:
 
 def last_published(connection: sqlite3.Connection, function: FunctionName) -> FunctionVersion | None:
     row = connection.execute(_SQL["last_published"], _key(function, LATEST)).fetchone()
-    return None if row is None else _decode(row[0])
+    return None if row is None else _record(connection, row)
 
 
 def delete(connection: WritingConnection, function: FunctionName) -> bool:
@@ -125,7 +124,7 @@ def list_latest(
 ) -> list[FunctionVersion]:
     """`$LATEST` of each function whose name follows `after`, by name."""
     scope = {"account": account, "region": region, "after_name": after, "limit": limit}
-    return [_decode(record) for (record,) in connection.execute(_SQL["list_latest"], scope)]
+    return [_record(connection, row) for row in connection.execute(_SQL["list_latest"], scope)]
 
 
 def list_everything(
@@ -139,7 +138,7 @@ def list_everything(
         "after_number": after[1],
         "limit": limit,
     }
-    return [_decode(record) for (record,) in connection.execute(_SQL["list_everything"], scope)]
+    return [_record(connection, row) for row in connection.execute(_SQL["list_everything"], scope)]
 
 
 def list_versions(
@@ -147,7 +146,7 @@ def list_versions(
 ) -> list[FunctionVersion]:
     """The versions of a function whose number follows `after`: `$LATEST` (number 0), then in order of number."""
     scope = {**_key(function, LATEST), "after_number": after, "limit": limit}
-    return [_decode(record) for (record,) in connection.execute(_SQL["list_versions"], scope)]
+    return [_record(connection, row) for row in connection.execute(_SQL["list_versions"], scope)]
 
 
 def unfinished(connection: sqlite3.Connection) -> list[tuple[FunctionName, str]]:
@@ -164,7 +163,7 @@ def digests_in_use(connection: sqlite3.Connection) -> set[str]:
 
 
 def _insert_version(connection: WritingConnection, version: FunctionVersion) -> None:
-    connection.execute(_SQL["insert_version"], _columns(version))
+    connection.execute(_SQL["insert_version"], _columns(connection, version))
     connection.changed(VersionChanged(version, version if is_good(version) else None))
 
 
@@ -177,14 +176,16 @@ def _key(function: FunctionName, version: str) -> dict[str, str | int]:
     }
 
 
-def _columns(version: FunctionVersion) -> dict[str, object]:
+def _columns(connection: sqlite3.Connection, version: FunctionVersion) -> dict[str, object]:
+    record, variables = sealed_records.write(keyring_of(connection), version)
     return {
         **_key(version.function, version.version),
         "revision_id": version.revision_id,
         "unfinished": int(is_unfinished(version)),
         "digest": version.package.digest,
         "layer_digests": _layer_digests(version),
-        "record": _encode(version),
+        "record": record,
+        "variables": variables,
     }
 
 
@@ -198,8 +199,14 @@ def _layer_digests(*versions: FunctionVersion | None) -> str:
     return " ".join(sorted(digests))
 
 
-def _entry(record: bytes, serving: bytes | None) -> VersionChanged:
-    current = _decode(record)
+def _record(connection: sqlite3.Connection, row: Sequence[Any]) -> FunctionVersion:
+    """Of a row that begins with a record and its sealed variables."""
+    return sealed_records.read(keyring_of(connection), row[0], row[1])
+
+
+def _entry(connection: sqlite3.Connection, row: Sequence[Any]) -> VersionChanged:
+    """Of a row that goes on with those of the record that serves."""
+    current = _record(connection, row)
     if is_good(current):
         return VersionChanged(current, current)
-    return VersionChanged(current, None if serving is None else _decode(serving))
+    return VersionChanged(current, None if row[2] is None else _record(connection, row[2:]))

@@ -19,11 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lambent.store import sealed_records
 from lambent.store.changes import Change
+from lambent.store.keyring import Keyring, read_key_file
 
 T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+KEY_FILE = "environment-keys"
 LARGEST_GROUP = 256
 """Transactions that share one commit at most: bounds what one disk error can fail."""
 
@@ -32,7 +35,19 @@ class DataDirectoryTooNew(Exception):
     """The data directory was written by a newer Lambent. The message is for the person who started this one."""
 
 
-class WritingConnection(sqlite3.Connection):
+class StoreConnection(sqlite3.Connection):
+    """A connection that can read what is sealed in the database: `keyring` is set by whoever opens it."""
+
+    keyring: Keyring
+
+
+def keyring_of(connection: sqlite3.Connection) -> Keyring:
+    """Queries are handed the store's own connections, whatever their annotations promise."""
+    assert isinstance(connection, StoreConnection)
+    return connection.keyring
+
+
+class WritingConnection(StoreConnection):
     """The connection that transactions are given. What `changed` is told goes to the listeners after the commit."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -53,23 +68,28 @@ class _Job:
 
 
 class MetadataStore:
-    """`path` is the database file; its directory is made if it is missing. All methods belong to one event loop."""
+    """`path` is the database file; its directory is made if it is missing. `key_file` has the keys of what is sealed
+    in it, by default `KEY_FILE` beside it. All methods belong to one event loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key_file: Path | None = None) -> None:
         self._path = path
+        self._key_file = path.with_name(KEY_FILE) if key_file is None else key_file
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[Change], None]] = []
         self._writer: threading.Thread | None = None
         self._reader: ThreadPoolExecutor | None = None
         self._reading: sqlite3.Connection | None = None
+        self.resealed = 0
+        """Of how many records `open` had to seal the variables, or to seal them anew."""
         self.commits = 0
         """How many commits there were: fewer than transactions under load."""
 
     async def open(self) -> None:
-        """Bring the file to this version's schema and start serving. Raises DataDirectoryTooNew."""
+        """Bring the file to this version's schema and under its first key, and start serving. Raises
+        DataDirectoryTooNew, KeyFileError."""
         loop = asyncio.get_running_loop()
         writing = await asyncio.to_thread(self._prepare_file)
-        self._reading = _connect(self._path, sqlite3.Connection)
+        self._reading = _connect(self._path, StoreConnection, writing.keyring)
         self._reading.execute("PRAGMA query_only = ON")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="metadata-reader")
         self._writer = threading.Thread(target=self._write, args=(loop, writing), name="metadata-writer", daemon=True)
@@ -116,16 +136,17 @@ class MetadataStore:
     def _prepare_file(self) -> WritingConnection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if not self._path.exists():
-            # Environment variables of functions are in it: nobody else's to read.
+            # What customers configure is in it: nobody else's to read.
             os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
             directory = os.open(self._path.parent, os.O_RDONLY)
             try:
                 os.fsync(directory)
             finally:
                 os.close(directory)
-        connection = _connect(self._path, WritingConnection)
+        connection = _connect(self._path, WritingConnection, read_key_file(self._key_file))
         try:
             migrate(connection, self._path)
+            self.resealed = sealed_records.protect(connection, connection.keyring)
         except BaseException:
             connection.close()
             raise
@@ -194,12 +215,13 @@ def _run_in_savepoint(connection: WritingConnection, job: _Job) -> None:
     connection.execute("RELEASE one")
 
 
-C = TypeVar("C", bound=sqlite3.Connection)
+C = TypeVar("C", bound=StoreConnection)
 
 
-def _connect(path: Path, kind: type[C]) -> C:
+def _connect(path: Path, kind: type[C], keyring: Keyring) -> C:
     # Each connection is used by one thread at a time, though not by the one that made it.
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=kind)
+    connection.keyring = keyring
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from lambent.core.errors import InvalidParameterValueException
 from lambent.core.function import Package
 from lambent.core.layer import merged_digest
 from lambent.core.limits import TIMEOUT_S_MAX
@@ -30,7 +31,9 @@ from lambent.store.merging import merge
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ARCHIVE = "package.zip"
+_CHUNK = 1 << 20
 _THREADS = 2
+_FETCHING_THREADS = 4
 
 UNUSED_FOR_US = (TIMEOUT_S_MAX + 60) * 1_000_000
 """An environment outlives its version by the invocation that it is busy with, at most."""
@@ -49,12 +52,15 @@ class PackageStore:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._tree_name = f"tree.{boot}"
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="packages")
+        # Of their own: they wait for other machines.
+        self._fetching = ThreadPoolExecutor(_FETCHING_THREADS, thread_name_prefix="package-fetching")
         self._unpacking: dict[str, asyncio.Future[Path]] = {}
         self._arriving = 0
         self._arrivals = 0
         self._unused_since: dict[str, int] = {}
 
     async def close(self) -> None:
+        await asyncio.to_thread(self._fetching.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown)
 
     async def put(self, archive: bytes) -> Package:
@@ -71,22 +77,44 @@ class PackageStore:
     async def check(self, archive: bytes) -> Package:
         """What `put` would return or raise, with nothing kept."""
         archives.check_size(archive)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _inspect, archive)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _inspect, io.BytesIO(archive))
+
+    async def fetch(self, download: Callable[[BinaryIO], None], *, keep: bool = True) -> Package:
+        """As `put`, or `check` where it is not to be kept, of what `download` writes to the file that it is given. It
+        is called in a thread that may wait, bounds what it writes, and what it raises is raised here."""
+        running = asyncio.get_running_loop().run_in_executor(self._fetching, self._fetch, download, keep)
+        package = await running
+        self._unused_since.pop(package.digest, None)
+        return package
+
+    def _fetch(self, download: Callable[[BinaryIO], None], keep: bool) -> Package:
+        temporary = Path(tempfile.mkdtemp(dir=self._incoming))
+        try:
+            with open(temporary / _ARCHIVE, "w+b") as file:
+                download(file)
+                package = _inspect(file)
+                if keep:
+                    self._keep(temporary, file, package)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return package
 
     def _put(self, archive: bytes) -> Package:
-        package = _inspect(archive)
-        if self._archive(package.digest).exists():
-            return package
-        temporary = Path(tempfile.mkdtemp(dir=self._incoming))
-        with open(temporary / _ARCHIVE, "wb") as file:
-            file.write(archive)
-            file.flush()
-            os.fsync(file.fileno())
+        package = _inspect(io.BytesIO(archive))
+        if not self._archive(package.digest).exists():
+            temporary = Path(tempfile.mkdtemp(dir=self._incoming))
+            with open(temporary / _ARCHIVE, "wb") as file:
+                file.write(archive)
+                self._keep(temporary, file, package)
+        return package
+
+    def _keep(self, temporary: Path, file: BinaryIO, package: Package) -> None:
+        file.flush()
+        os.fsync(file.fileno())
         temporary.chmod(0o755)
         _sync_directory(temporary)
         _rename_unless_there(temporary, self._directory / package.digest)
         _sync_directory(self._directory)
-        return package
 
     @contextmanager
     def arriving(self) -> Iterator[None]:
@@ -191,9 +219,16 @@ class PackageStore:
         return self._directory / digest / _ARCHIVE
 
 
-def _inspect(archive: bytes) -> Package:
-    contents = archives.inspect(io.BytesIO(archive))
-    return Package(hashlib.sha256(archive).hexdigest(), len(archive), contents.size)
+def _inspect(archive: BinaryIO) -> Package:
+    size = archive.seek(0, os.SEEK_END)
+    if not size:
+        raise InvalidParameterValueException(archives.EMPTY)
+    contents = archives.inspect(archive)
+    archive.seek(0)
+    digest = hashlib.sha256()
+    while chunk := archive.read(_CHUNK):
+        digest.update(chunk)
+    return Package(digest.hexdigest(), size, contents.size)
 
 
 def _rename_unless_there(temporary: Path, final: Path) -> None:

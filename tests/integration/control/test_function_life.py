@@ -116,7 +116,7 @@ def test_the_code_link_gives_the_archive_to_whoever_has_it_and_to_nobody_else(fu
         ({"Timeout": 901}, 400, "ValidationException", "less than or equal to 900"),
         ({"MemorySize": 64}, 400, "ValidationException", "1 validation error detected: Value '64' at 'memorySize'"),
         ({"Role": "nobody"}, 400, "ValidationException", "Value 'nobody' at 'role' failed"),
-        ({"Code": {"S3Bucket": "bucket", "S3Key": "k"}}, 501, "NotImplementedException", "docs/compatibility.md"),
+        ({"Code": {"S3Bucket": "bucket", "S3Key": "k"}}, 400, "InvalidParameterValueException", "s3_endpoint"),
         ({"Code": {"ZipFile": bytes(52_428_800)}}, 413, "RequestEntityTooLargeException", "52428800 bytes"),
     ],
     ids=["zip", "runtime", "timeout", "memory", "role", "s3", "size"],

@@ -178,7 +178,7 @@ def test_what_is_wrong_is_refused_in_awss_words(api: Any, layer: str) -> None:
     assert refusal(partial(publish, api, layer, escaping)).code == "InvalidParameterValueException"
     assert refusal(api.publish_layer_version, LayerName=layer, Content={}).code == "InvalidParameterValueException"
     from_s3 = refusal(api.publish_layer_version, LayerName=layer, Content={"S3Bucket": "bucket", "S3Key": "key"})
-    assert (from_s3.status, from_s3.code) == (501, "NotImplementedException")
+    assert (from_s3.status, from_s3.code) == (400, "InvalidParameterValueException")
     assert shape(api.list_layer_versions(LayerName=layer)) == {"LayerVersions": []}
     assert publish(api, layer)["Version"] == 1
 

@@ -201,3 +201,10 @@ def test_settings_come_from_flag_variable_and_file_in_that_order(server: Any, da
     assert made.stop() == 0
     unusable = refused("--data-dir", str(data_dir), LAMBENT_SANDBOX="none")
     assert "sandbox must be one of bubblewrap, process, not 'none'" in unusable
+
+
+def test_a_key_file_without_keys_is_told_and_nothing_is_started(data_dir: Path) -> None:
+    data_dir.mkdir(parents=True)
+    keys = data_dir / "environment-keys"
+    keys.write_text("not a key\n")
+    assert f"line 1 of the key file {keys} is not 32 bytes in base64" in refused("--data-dir", str(data_dir))

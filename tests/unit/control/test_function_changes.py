@@ -6,7 +6,6 @@ from plane import ARN, Plane, creation, damaged, running, with_plane, zipped
 
 from lambent.core.errors import (
     InvalidParameterValueException,
-    NotImplementedException,
     PreconditionFailedException,
     ResourceConflictException,
     ResourceNotFoundException,
@@ -246,7 +245,7 @@ def test_what_an_update_can_not_have_is_refused() -> None:
         with pytest.raises(InvalidParameterValueException) as image:
             await plane.call("UpdateFunctionCode", FunctionName="echo", ImageUri="i")
         assert image.value.message == "Please don't provide ImageUri when updating a function with packageType Zip."
-        with pytest.raises(NotImplementedException, match=r"docs/compatibility\.md"):
+        with pytest.raises(InvalidParameterValueException, match="the setting s3_endpoint names none for account"):
             await plane.call("UpdateFunctionCode", FunctionName="echo", S3Bucket="b", S3Key="k")
         with pytest.raises(InvalidParameterValueException, match="no longer supported"):
             await plane.call("UpdateFunctionConfiguration", FunctionName="echo", Runtime="nodejs14.x")

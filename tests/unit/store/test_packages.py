@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -367,5 +368,51 @@ def test_a_date_of_zeros_is_a_date(disk: Path) -> None:
         async with opened(disk) as store:
             tree = await store.unpack(await store.put(bytes(archive)))
             assert (tree / "a").read_bytes() == b"x"
+
+    asyncio.run(main())
+
+
+def test_a_fetched_package_is_the_one_that_would_have_been_sent(disk: Path) -> None:
+    archive = zipped(("app.py", b"print()", FILE))
+
+    def download(file: BinaryIO) -> None:
+        file.write(archive)
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            package = await store.fetch(download, keep=False)
+            assert store.open_archive(package.digest) is None
+            assert await store.fetch(download) == await store.fetch(download) == package
+            kept = store.open_archive(package.digest)
+            assert kept is not None
+            with kept:
+                assert kept.read() == archive
+            assert await store.put(archive) == package
+            assert left_over(disk) == []
+
+    asyncio.run(main())
+
+
+def test_a_download_that_fails_or_brings_no_archive_leaves_nothing_behind(disk: Path) -> None:
+    class Broken(Exception):
+        pass
+
+    def breaks(file: BinaryIO) -> None:
+        file.write(b"half of")
+        raise Broken
+
+    def garbles(file: BinaryIO) -> None:
+        file.write(b"no archive")
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            with pytest.raises(Broken):
+                await store.fetch(breaks)
+            with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
+                await store.fetch(garbles)
+            with pytest.raises(InvalidParameterValueException, match="non-empty zip"):
+                await store.fetch(lambda _file: None)
+            assert left_over(disk) == []
+            assert [path.name for path in disk.iterdir()] == ["incoming"]
 
     asyncio.run(main())

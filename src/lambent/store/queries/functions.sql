@@ -1,21 +1,22 @@
 -- name: all_versions
-SELECT record, serving FROM function_version ORDER BY account, region, name, number;
+SELECT record, variables, serving, serving_variables FROM function_version ORDER BY account, region, name, number;
 
 -- name: get_version
-SELECT record, serving, revision_id FROM function_version
+SELECT record, variables, serving, serving_variables, revision_id FROM function_version
 WHERE account = :account AND region = :region AND name = :name AND number = :number;
 
 -- name: insert_function
 INSERT INTO function (account, region, name) VALUES (:account, :region, :name) ON CONFLICT DO NOTHING;
 
 -- name: insert_version
-INSERT INTO function_version (account, region, name, number, revision_id, unfinished, digest, layer_digests, record)
-VALUES (:account, :region, :name, :number, :revision_id, :unfinished, :digest, :layer_digests, :record);
+INSERT INTO function_version
+    (account, region, name, number, revision_id, unfinished, digest, layer_digests, record, variables)
+VALUES (:account, :region, :name, :number, :revision_id, :unfinished, :digest, :layer_digests, :record, :variables);
 
 -- name: replace_version
 UPDATE function_version
-SET revision_id = :revision_id, unfinished = :unfinished, digest = :digest, record = :record,
-    serving = :serving, serving_digest = :serving_digest, layer_digests = :layer_digests
+SET revision_id = :revision_id, unfinished = :unfinished, digest = :digest, record = :record, variables = :variables,
+    serving = :serving, serving_variables = :serving_variables, serving_digest = :serving_digest, layer_digests = :layer_digests
 WHERE account = :account AND region = :region AND name = :name AND number = :number;
 
 -- name: allocate_version
@@ -24,7 +25,7 @@ WHERE account = :account AND region = :region AND name = :name
 RETURNING last_version;
 
 -- name: last_published
-SELECT record, serving FROM function_version
+SELECT record, variables FROM function_version
 WHERE account = :account AND region = :region AND name = :name AND number > 0
 ORDER BY number DESC LIMIT 1;
 
@@ -36,17 +37,17 @@ DELETE FROM function_version
 WHERE account = :account AND region = :region AND name = :name AND number = :number;
 
 -- name: list_latest
-SELECT record FROM function_version
+SELECT record, variables FROM function_version
 WHERE account = :account AND region = :region AND number = 0 AND name > :after_name
 ORDER BY name LIMIT :limit;
 
 -- name: list_everything
-SELECT record FROM function_version
+SELECT record, variables FROM function_version
 WHERE account = :account AND region = :region AND (name, number) > (:after_name, :after_number)
 ORDER BY name, number LIMIT :limit;
 
 -- name: list_versions
-SELECT record FROM function_version
+SELECT record, variables FROM function_version
 WHERE account = :account AND region = :region AND name = :name AND number > :after_number
 ORDER BY number LIMIT :limit;
 
