@@ -52,15 +52,16 @@ async def serving(other: Other) -> AsyncIterator[tuple[str, int]]:
         yield host, port
 
 
-async def measured(other: Other, callers: int, calls: int, warm_up: int) -> Load:
+async def measured(other: Other, callers: int, calls: int, warm_up: int, pause_s: float = 0) -> Load:
     async with serving(other) as address, asyncio.timeout(20):
-        return await load.measure(address, REQUEST, callers, calls, warm_up)
+        return await load.measure(address, REQUEST, callers, calls, warm_up, pause_s)
 
 
+@pytest.mark.parametrize("pause_s", [0, 0.001])
 @pytest.mark.parametrize("callers", [1, 3])
-def test_every_call_is_made_and_no_more(callers):
+def test_every_call_is_made_and_no_more(callers, pause_s):
     other = Other(OK)
-    result = asyncio.run(measured(other, callers, calls=20, warm_up=5))
+    result = asyncio.run(measured(other, callers, calls=20, warm_up=5, pause_s=pause_s))
     assert (other.requests, other.connections) == (25, callers)
     assert 0 < result.p50_us <= result.p99_us
     assert result.per_second > 0

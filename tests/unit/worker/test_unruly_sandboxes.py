@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 
+from lambent.core.allowance import Allowance
 from lambent.core.invocation import Invocation
 from lambent.testing.clock import ManualClock
 from lambent.worker import messages
@@ -93,7 +94,8 @@ def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None):
         clock=ManualClock(),
         emit=emit,
         make_sandbox=make_sandbox,
-        front_door=asyncio.Protocol,
+        front_door=lambda _allowance: asyncio.Protocol(),
+        allowance=Allowance(connections=100, held_bytes=1),
         start_slots=asyncio.Semaphore(1),
         tasks=tasks,
         forget=forget,
