@@ -64,8 +64,9 @@ def protect(connection: sqlite3.Connection, keyring: Keyring) -> int:
     if connection.execute(_SQL["wiping_owed"]).fetchone() is not None:
         # A new file without the old pages, and the log of how it came to be emptied.
         connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute(_SQL["wiped"])
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy:
+            connection.execute(_SQL["wiped"])
     return changed
 
 

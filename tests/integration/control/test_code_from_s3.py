@@ -38,13 +38,21 @@ LARGE = 262_144_000
 FIXED = {"Runtime": "python3.11", "Role": ROLE, "Handler": "app.handler"}
 
 
-class LargeObjects(http.server.BaseHTTPRequestHandler):
-    """An S3 whose every object is larger than a function may be, whether it says so before or not."""
+class TroublesomeS3(http.server.BaseHTTPRequestHandler):
+    """An S3 that is not well, or whose objects are larger than a function may be, whether it says so before or not."""
 
     served = 0
 
     def do_GET(self) -> None:
+        if "unwell" in self.path:
+            self.send_error(503)
+            return
         self.send_response(200)
+        if "broken" in self.path:
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"not all of it")
+            return
         if "honest" in self.path:
             self.send_header("Content-Length", str(LARGE))
         self.send_header("Connection", "close")
@@ -62,8 +70,8 @@ class LargeObjects(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def large() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), LargeObjects)
+def troublesome() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), TroublesomeS3)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -79,7 +87,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="module")
-def lambent(server: Any, s3: S3Server, large: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def lambent(server: Any, s3: S3Server, troublesome: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A server whose accounts have S3s of different kinds, and other accounts none."""
     directory = tmp_path_factory.mktemp("s3-settings")
     config = directory / "lambent.toml"
@@ -88,7 +96,7 @@ def lambent(server: Any, s3: S3Server, large: str, tmp_path_factory: pytest.Temp
         f'[accounts.{ACCOUNT}]\ns3_endpoint = "{s3.url}"\n{keys}'
         f'[accounts.{UNSIGNED}]\ns3_endpoint = "{s3.url}"\n'
         f'[accounts.{SILENT}]\ns3_endpoint = "http://127.0.0.1:{free_port()}"\n{keys}'
-        f'[accounts.{"1" * 12}]\ns3_endpoint = "{large}"\n{keys}'
+        f'[accounts.{"1" * 12}]\ns3_endpoint = "{troublesome}"\n{keys}'
     )
     # Whatever of AWS the server's own environment has is not for its customers.
     ambient = {"AWS_PROFILE": "not-there", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
@@ -211,14 +219,22 @@ def test_an_account_without_s3_and_one_whose_s3_is_silent_are_told_so(lambent: A
 
 @pytest.mark.parametrize("key", ["honest", "endless"])
 def test_an_object_larger_than_a_function_may_be_is_not_read_to_its_end(lambent: Any, key: str) -> None:
-    LargeObjects.served = 0
+    TroublesomeS3.served = 0
     greedy = clients(lambent, account="1" * 12)
     code = {"S3Bucket": "bucket", "S3Key": key}
     refused = refusal(greedy.create_function, FunctionName="x", Code=code, **FIXED)
     assert refused == invalid(f"Unzipped size must be smaller than {LARGE} bytes")
-    assert LargeObjects.served < 1.2 * LARGE
+    assert TroublesomeS3.served < 1.2 * LARGE
     packages: Path = lambent.data_dir / "packages"
     assert list((packages / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["unwell", "broken"])
+def test_an_s3_that_fails_is_not_the_callers_fault_and_leaves_nothing(lambent: Any, key: str) -> None:
+    code = {"S3Bucket": "bucket", "S3Key": key}
+    failed = refusal(clients(lambent, account="1" * 12).create_function, FunctionName="x", Code=code, **FIXED)
+    assert (failed.status, failed.code, failed.fault) == (500, "ServiceException", "Service")
+    assert list((lambent.data_dir / "packages" / "incoming").iterdir()) == []
 
 
 def test_an_object_is_checked_as_an_archive_that_was_sent_is(api: Any, s3: S3Server, bucket: str) -> None:
