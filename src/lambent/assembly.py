@@ -44,7 +44,7 @@ from lambent.server.http_protocol import Connections
 from lambent.server.listening import ListenError, listen, url_of
 from lambent.server.request_tasks import RequestTasks
 from lambent.settings import Settings
-from lambent.store import aliases, functions
+from lambent.store import aliases, concurrency, functions
 from lambent.store.changes import Change
 from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
 from lambent.store.packages import PackageStore
@@ -138,6 +138,8 @@ async def _open_server(
     )
     configuration = ServingConfiguration()
     configuration.on_superseded = dispatcher.supersede
+    configuration.on_reservation = dispatcher.reserve
+    configuration.on_removed = dispatcher.forget
     store.subscribe(configuration.apply)
     for change in await store.read(_load_all):
         configuration.apply(change)
@@ -183,7 +185,7 @@ async def _open_server(
 
 
 def _load_all(connection: sqlite3.Connection) -> list[Change]:
-    return [*functions.load_all(connection), *aliases.load_all(connection)]
+    return [*functions.load_all(connection), *aliases.load_all(connection), *concurrency.load_all(connection)]
 
 
 async def _open_worker(

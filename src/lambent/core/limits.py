@@ -38,6 +38,9 @@ RESOURCE_POLICY_BYTES = 20_480
 """Of a function, version, alias or layer version, and the figure in the error text."""
 TAGS_PER_RESOURCE = 50
 """Developer guide, "Using tags on Lambda functions"."""
+UNRESERVED_CONCURRENCY_MIN = 100
+"""What reservations must leave to the functions that have none. Developer guide, "Configuring reserved concurrency for
+a function", and the figure in the error text."""
 
 # Deployment packages ------------------------------------------------------------------------------------------------
 # Developer guide, "Lambda quotas", and the figures in the error texts.

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from lambent.core.alias import Alias
 from lambent.core.arn import function_arn
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
-from lambent.store.changes import AliasChanged, AliasRemoved, Change, FunctionRemoved, VersionChanged, VersionRemoved
+from lambent.store.changes import (
+    AliasChanged,
+    AliasRemoved,
+    Change,
+    FunctionRemoved,
+    ReservationChanged,
+    VersionChanged,
+    VersionRemoved,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +50,16 @@ def _serving(version: FunctionVersion) -> Serving:
 class ServingConfiguration:
     """Snapshots by function and version, aliases by function and name.
 
-    `on_superseded` is told the pool that gets no invocation any more.
+    `on_superseded` is told the pool that gets no invocation any more, `on_reservation` what concurrency a function has
+    reserved, `on_removed` the function that is gone.
     """
 
     def __init__(self) -> None:
         self._functions: dict[FunctionName, dict[str, Snapshot]] = {}
         self._aliases: dict[FunctionName, dict[str, Alias]] = {}
         self.on_superseded: Callable[[str], None] = lambda _pool_id: None
+        self.on_reservation: Callable[[FunctionName, int | None], None] = lambda _function, _reserved: None
+        self.on_removed: Callable[[FunctionName], None] = lambda _function: None
 
     def apply(self, change: Change) -> None:
         match change:
@@ -66,6 +77,9 @@ class ServingConfiguration:
                 self._aliases.pop(function, None)
                 for snapshot in self._functions.pop(function, {}).values():
                     self._supersede(snapshot)
+                self.on_removed(function)
+            case ReservationChanged(function, reserved):
+                self.on_reservation(function, reserved)
             case AliasChanged(alias):
                 self._aliases.setdefault(alias.function, {})[alias.name] = alias
             case AliasRemoved(function, name):

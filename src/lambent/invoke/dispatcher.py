@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from lambent.clock import Clock
-from lambent.core.admission import Admission
+from lambent.core.admission import Admission, Share
 from lambent.core.arn import runtime_version_arn
 from lambent.core.assignment import Assignment, StartOne, Use, Wait
 from lambent.core.errors import ServiceException, TooManyRequestsException
-from lambent.core.function import FunctionVersion
+from lambent.core.function import FunctionName, FunctionVersion
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.record import Record
 from lambent.invoke.configuration import Serving
@@ -69,6 +69,8 @@ class _InFlight:
     invocation: Invocation
     serving: Serving
     tell: Callable[[Completed | ServiceException], None]
+    unit: Share
+    """Whose unit of concurrency it has, until it is answered."""
     told: bool = False
     environment_id: str | None = None
     answer: Answer | None = None
@@ -124,11 +126,10 @@ class Dispatcher:
         self, serving: Serving, invocation: Invocation, tell: Callable[[Completed | ServiceException], None]
     ) -> None:
         """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told."""
-        function = serving.version.function
-        refusal = self._admission.admit(function.account, function.region)
-        if refusal is not None:
-            raise TooManyRequestsException("Rate Exceeded.", Reason=refusal)
-        entry = _InFlight(invocation, serving, tell)
+        unit = self._admission.admit(serving.version.function)
+        if isinstance(unit, str):
+            raise TooManyRequestsException("Rate Exceeded.", Reason=unit)
+        entry = _InFlight(invocation, serving, tell, unit)
         self._in_flight[invocation.request_id] = entry
         now = self._clock.monotonic_us()
         decision = self._assignment.arrive(serving.pool_id, invocation.request_id, self._new_id, now)
@@ -140,6 +141,14 @@ class Dispatcher:
     def supersede(self, pool_id: str) -> None:
         for environment_id in self._assignment.supersede(pool_id):
             self.send(Retire(environment_id))
+
+    def reserve(self, function: FunctionName, reserved: int | None) -> None:
+        """The function has so much concurrency of its own, or none."""
+        self._admission.reserve(function, reserved)
+
+    def forget(self, function: FunctionName) -> None:
+        """The function is gone."""
+        self._admission.forget(function)
 
     # Decisions carried out --------------------------------------------------------------------------------------
 
@@ -234,6 +243,8 @@ class Dispatcher:
         entry = self._in_flight[event.request_id]
         self._assignment.answered(event.environment_id, self._clock.monotonic_us())
         entry.answer = event.answer
+        # Before the caller has the answer: it may call again at once.
+        self._admission.answered(entry.unit)
         if not entry.invocation.wants_tail:
             _tell(entry, Completed(event.answer))
 
@@ -257,10 +268,12 @@ class Dispatcher:
             _tell(entry, ServiceException("The execution environment was lost."))
 
     def _leave(self, request_id: str) -> _InFlight:
-        """The invocation is over: its unit of concurrency goes back."""
+        """The invocation is over."""
         entry = self._in_flight.pop(request_id)
-        function = entry.serving.version.function
-        self._admission.release(function.account, function.region)
+        if entry.answer is None:
+            self._admission.release(entry.unit)
+        else:
+            self._admission.over(entry.unit)
         if self._drained is not None and not self._in_flight and not self._drained.done():
             # After the rest of this event, which writes its end down.
             asyncio.get_running_loop().call_soon(_done, self._drained)

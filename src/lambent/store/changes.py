@@ -23,7 +23,7 @@ class VersionRemoved:
 
 @dataclass(frozen=True, slots=True)
 class FunctionRemoved:
-    """The function is gone, with all its versions and aliases."""
+    """The function is gone, with all its versions and aliases, and what it had reserved."""
 
     function: FunctionName
 
@@ -41,4 +41,12 @@ class AliasRemoved:
     name: str
 
 
-Change = VersionChanged | VersionRemoved | FunctionRemoved | AliasChanged | AliasRemoved
+@dataclass(frozen=True, slots=True)
+class ReservationChanged:
+    """The function, which is there, has reserved so much concurrency, or none."""
+
+    function: FunctionName
+    reserved: int | None
+
+
+Change = VersionChanged | VersionRemoved | FunctionRemoved | AliasChanged | AliasRemoved | ReservationChanged
