@@ -32,6 +32,7 @@ from lambent.invoke.configuration import ServingConfiguration
 from lambent.invoke.dispatcher import Dispatcher
 from lambent.invoke.frontend import Frontend
 from lambent.invoke.operations import operations as invoke_operations
+from lambent.invoke.provisioned import ProvisionedEnvironments
 from lambent.invoke.worker_link import WorkerLink, WorkerUnreachable
 from lambent.observe.ledger import Ledger
 from lambent.observe.log_store import LogStore
@@ -44,7 +45,7 @@ from lambent.server.http_protocol import Connections
 from lambent.server.listening import ListenError, listen, url_of
 from lambent.server.request_tasks import RequestTasks
 from lambent.settings import Settings
-from lambent.store import aliases, concurrency, functions
+from lambent.store import aliases, concurrency, functions, provisioned_concurrency
 from lambent.store.changes import Change
 from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
 from lambent.store.packages import PackageStore
@@ -139,6 +140,7 @@ async def _open_server(
     configuration = ServingConfiguration()
     configuration.on_superseded = dispatcher.supersede
     configuration.on_reservation = dispatcher.reserve
+    configuration.on_provisioned = dispatcher.provision
     configuration.on_removed = dispatcher.forget
     store.subscribe(configuration.apply)
     for change in await store.read(_load_all):
@@ -151,6 +153,7 @@ async def _open_server(
         new_id=ids.uuid,
         code_link_secret=read_or_make(data / "code-link-secret"),
         concurrency_limit=settings.concurrency_limit,
+        provisioned=ProvisionedEnvironments(configuration, dispatcher),
     )
     preparation = Preparation(control, runtimes)
     tasks = RequestTasks()
@@ -185,7 +188,8 @@ async def _open_server(
 
 
 def _load_all(connection: sqlite3.Connection) -> list[Change]:
-    return [*functions.load_all(connection), *aliases.load_all(connection), *concurrency.load_all(connection)]
+    tables = (functions, aliases, concurrency, provisioned_concurrency)
+    return [change for table in tables for change in table.load_all(connection)]
 
 
 async def _open_worker(

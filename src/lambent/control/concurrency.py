@@ -10,7 +10,7 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import named_unqualified, not_found
 from lambent.core.concurrency import check_reservation
 from lambent.core.function import LATEST, FunctionName
-from lambent.store import concurrency, functions
+from lambent.store import concurrency, functions, provisioned_concurrency
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call
 
@@ -22,7 +22,12 @@ async def put_function_concurrency(deps: Control, call: Call) -> dict[str, Any]:
         # Of these three operations, this one tells the function that it misses with its qualifier.
         _require_function(connection, function, LATEST)
         unreserved = deps.concurrency_limit - concurrency.claimed(connection, function.account, function.region)
-        check_reservation(wanted, concurrency.get(connection, function) or 0, unreserved)
+        check_reservation(
+            wanted,
+            concurrency.get(connection, function),
+            provisioned=provisioned_concurrency.total(connection, function),
+            unreserved=unreserved,
+        )
         concurrency.put(connection, function, wanted)
 
     await deps.store.run(transaction)

@@ -9,7 +9,11 @@ A function with reserved concurrency has a pool of its own, carved out of its ac
 A function's count goes with it from one pool to the other, so a new reservation counts what is running already. A
 pool that became smaller ends nothing that runs: it grants no more until it has room.
 
-Source: developer guide, "Understanding Lambda function scaling" and "Configuring reserved concurrency".
+A version with provisioned concurrency has units of its own, carved out of its function's pool, or of its account's
+where the function has none. Its invocations take those first, and then what all may take.
+
+Source: developer guide, "Understanding Lambda function scaling", "Configuring reserved concurrency" and "Configuring
+provisioned concurrency".
 """
 
 from lambent.core.function import FunctionName
@@ -19,7 +23,7 @@ RESERVED_LIMIT = "ReservedFunctionConcurrentInvocationLimitExceeded"
 
 
 class _Account:
-    """The pool of an account in a region that no function has reserved."""
+    """The pool of an account in a region that nobody has claimed."""
 
     __slots__ = ("in_use", "limit", "lingering")
 
@@ -30,15 +34,88 @@ class _Account:
 
 
 class Share:
-    """A function's part in it, and what an invocation gives its unit back to. Its owner is `Admission`."""
+    """A function's part in it, from which an invocation has its unit. `admit` has granted what is given back here."""
 
-    __slots__ = ("account", "in_use", "lingering", "reserved")
+    __slots__ = ("account", "claimed", "in_use", "lingering", "provisioned_in_use", "provisions", "reserved")
 
     def __init__(self, account: _Account) -> None:
         self.account = account
         self.reserved: int | None = None
+        self.claimed = 0
+        """Units that its versions have of their own."""
         self.in_use = 0
         self.lingering = 0
+        self.provisioned_in_use = 0
+        self.provisions: dict[str, Provision] = {}
+
+    def answered(self) -> None:
+        """Give the unit back. The environment lingers, until `over`."""
+        self.release()
+        self.lingering += 1
+        if self.reserved is None:
+            self.account.lingering += 1
+
+    def over(self) -> None:
+        """The environment of an answered invocation is done with it."""
+        assert self.lingering > 0, "an invocation that was over twice"
+        self.lingering -= 1
+        if self.reserved is None:
+            self.account.lingering -= 1
+
+    def release(self) -> None:
+        """Give the unit back; nothing lingers."""
+        assert self.in_use > 0, "a unit of concurrency given back twice"
+        self.in_use -= 1
+        if self.reserved is None:
+            self.account.in_use -= 1
+
+    def claim(self, more: int) -> None:
+        self.claimed += more
+        if self.reserved is None:
+            self.account.limit -= more
+
+
+class Provision:
+    """The units of a version that has provisioned concurrency: a unit's source, as `Share` is. It claims what it was
+    given, or what is still in use from a time when that was more."""
+
+    __slots__ = ("in_use", "limit", "lingering", "share")
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+        self.limit = 0
+        self.in_use = 0
+        self.lingering = 0
+
+    def resize(self, limit: int) -> None:
+        before, self.limit = max(self.limit, self.in_use), limit
+        self.share.claim(max(limit, self.in_use) - before)
+
+    def admits(self) -> bool:
+        """Take a unit if there is one. Right after a change, what was granted before may have the function's pool."""
+        share = self.share
+        if not _has_room(self.limit, self.in_use, self.lingering) or (
+            share.reserved is not None and share.in_use + share.provisioned_in_use >= share.reserved
+        ):
+            return False
+        self.in_use += 1
+        share.provisioned_in_use += 1
+        return True
+
+    def answered(self) -> None:
+        self.release()
+        self.lingering += 1
+
+    def over(self) -> None:
+        assert self.lingering > 0, "an invocation that was over twice"
+        self.lingering -= 1
+
+    def release(self) -> None:
+        assert self.in_use > 0, "a unit of concurrency given back twice"
+        self.in_use -= 1
+        self.share.provisioned_in_use -= 1
+        if self.in_use >= self.limit:
+            self.share.claim(-1)
 
 
 class Admission:
@@ -49,66 +126,66 @@ class Admission:
         self._accounts: dict[tuple[str, str], _Account] = {}
         self._shares: dict[FunctionName, Share] = {}
 
-    def admit(self, function: FunctionName) -> Share | str:
-        """Take a unit. Returns whom to give it back to, or the `Reason` of the refusal, which took nothing."""
+    def admit(self, function: FunctionName, version: str) -> Share | Provision | str:
+        """Take a unit. Returns where to give it back, or the `Reason` of the refusal, which took nothing."""
         share = self._shares.get(function)
         if share is None:
             share = self._add(function)
+        if share.provisions:
+            provision = share.provisions.get(version)
+            if provision is not None and provision.admits():
+                return provision
         reserved = share.reserved
         if reserved is None:
             account = share.account
             if not _has_room(account.limit, account.in_use, account.lingering):
                 return ACCOUNT_LIMIT
             account.in_use += 1
-        elif not _has_room(reserved, share.in_use, share.lingering):
+        elif not _has_room(reserved - share.claimed, share.in_use, share.lingering):
             return RESERVED_LIMIT
         share.in_use += 1
         return share
 
-    def answered(self, share: Share) -> None:
-        """Give back a unit that `admit` granted. The environment lingers, until `over`."""
-        self.release(share)
-        share.lingering += 1
-        if share.reserved is None:
-            share.account.lingering += 1
-
-    def over(self, share: Share) -> None:
-        """The environment of an answered invocation is done with it."""
-        assert share.lingering > 0, "an invocation that was over twice"
-        share.lingering -= 1
-        if share.reserved is None:
-            share.account.lingering -= 1
-
-    def release(self, share: Share) -> None:
-        """Give back a unit that `admit` granted; nothing lingers."""
-        assert share.in_use > 0, "a unit of concurrency given back twice"
-        share.in_use -= 1
-        if share.reserved is None:
-            share.account.in_use -= 1
-
     def reserve(self, function: FunctionName, reserved: int | None) -> None:
         """From now on the function has so many units of its own, or, with None, part in what is unreserved."""
-        share = self._shares.get(function)
-        if share is None:
-            share = self._add(function)
+        share = self._share(function)
         account, before = share.account, share.reserved
         if before is None:
             account.in_use -= share.in_use
             account.lingering -= share.lingering
+            account.limit += share.claimed
         else:
             account.limit += before
         if reserved is None:
             account.in_use += share.in_use
             account.lingering += share.lingering
+            account.limit -= share.claimed
         else:
             account.limit -= reserved
         share.reserved = reserved
 
+    def provision(self, function: FunctionName, version: str, count: int) -> None:
+        """From now on the version has so many units of its own."""
+        share = self._share(function)
+        provision = share.provisions.get(version)
+        if provision is None:
+            provision = share.provisions[version] = Provision(share)
+        provision.resize(count)
+        if count == 0:
+            del share.provisions[version]
+
     def forget(self, function: FunctionName) -> None:
-        """The function is gone, and its reservation with it. What it still runs counts as unreserved."""
-        if function in self._shares:
-            self.reserve(function, None)
-            del self._shares[function]
+        """The function is gone, and all that it had of its own. What it still runs counts as anybody's."""
+        share = self._shares.get(function)
+        if share is None:
+            return
+        for version in list(share.provisions):
+            self.provision(function, version, 0)
+        self.reserve(function, None)
+        del self._shares[function]
+
+    def _share(self, function: FunctionName) -> Share:
+        return self._shares.get(function) or self._add(function)
 
     def _add(self, function: FunctionName) -> Share:
         key = (function.account, function.region)

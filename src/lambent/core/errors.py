@@ -79,6 +79,10 @@ class CodeSigningConfigNotFoundException(ModelledError):
     code = "CodeSigningConfigNotFoundException"
 
 
+class ProvisionedConcurrencyConfigNotFoundException(ModelledError):
+    code = "ProvisionedConcurrencyConfigNotFoundException"
+
+
 class ServiceException(ModelledError):
     code = "ServiceException"
     fault = "Service"

@@ -6,6 +6,8 @@ Where AWS lets a customer raise a quota it is a setting, and the number here is 
 # Execution environment ----------------------------------------------------------------------------------------------
 # Developer guide, "Understanding the Lambda execution environment lifecycle".
 INIT_BUDGET_US = 10_000_000
+PROVISIONED_INIT_BUDGET_US = 130_000_000
+"""Where environments are initialised ahead; or the function's timeout, if that is longer. The same page."""
 SHUTDOWN_BUDGET_US = 2_000_000
 
 # Payloads -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lambent.core.alias import Alias
 from lambent.core.function import FunctionName, FunctionVersion
+from lambent.core.provisioned_concurrency import ProvisionedConcurrency
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +18,16 @@ class VersionChanged:
 
 @dataclass(frozen=True, slots=True)
 class VersionRemoved:
+    """A version is gone, and what was provisioned for it."""
+
     function: FunctionName
     version: str
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionRemoved:
-    """The function is gone, with all its versions and aliases, and what it had reserved."""
+    """The function is gone, with all its versions and aliases, and what was reserved and
+    provisioned."""
 
     function: FunctionName
 
@@ -37,6 +41,8 @@ class AliasChanged:
 
 @dataclass(frozen=True, slots=True)
 class AliasRemoved:
+    """An alias is gone, and what was provisioned for it."""
+
     function: FunctionName
     name: str
 
@@ -49,4 +55,26 @@ class ReservationChanged:
     reserved: int | None
 
 
-Change = VersionChanged | VersionRemoved | FunctionRemoved | AliasChanged | AliasRemoved | ReservationChanged
+@dataclass(frozen=True, slots=True)
+class ProvisioningChanged:
+    """A version or alias, which is there, has this provisioned concurrency."""
+
+    setting: ProvisionedConcurrency
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningRemoved:
+    function: FunctionName
+    qualifier: str
+
+
+Change = (
+    VersionChanged
+    | VersionRemoved
+    | FunctionRemoved
+    | AliasChanged
+    | AliasRemoved
+    | ReservationChanged
+    | ProvisioningChanged
+    | ProvisioningRemoved
+)

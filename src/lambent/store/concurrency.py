@@ -38,7 +38,8 @@ def delete(connection: WritingConnection, function: FunctionName) -> None:
 
 
 def claimed(connection: sqlite3.Connection, account: str, region: str) -> int:
-    """How much of the account's limit functions have claimed for themselves."""
+    """How much of the account's limit functions have claimed for themselves: reserved, or provisioned where nothing is
+    reserved."""
     (total,) = connection.execute(_SQL["claimed"], {"account": account, "region": region}).fetchone()
     return int(total)
 
