@@ -36,6 +36,7 @@ from lambent.invoke.configuration import ServingConfiguration
 from lambent.invoke.dispatcher import Dispatcher
 from lambent.invoke.frontend import Frontend
 from lambent.invoke.operations import operations as invoke_operations
+from lambent.invoke.provisioned import ProvisionedEnvironments
 from lambent.invoke.worker_link import WorkerLink, WorkerUnreachable
 from lambent.observe.ledger import Ledger
 from lambent.observe.log_store import LogStore
@@ -48,7 +49,7 @@ from lambent.server.http_protocol import Connections
 from lambent.server.listening import ListenError, listen, url_of
 from lambent.server.request_tasks import RequestTasks
 from lambent.settings import Settings
-from lambent.store import aliases, functions
+from lambent.store import aliases, concurrency, functions, provisioned_concurrency
 from lambent.store.changes import Change, VersionChanged
 from lambent.store.keyring import KeyFileError
 from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
@@ -155,6 +156,9 @@ async def _open_server(
     )
     configuration = ServingConfiguration()
     configuration.on_superseded = dispatcher.supersede
+    configuration.on_reservation = dispatcher.reserve
+    configuration.on_provisioned = dispatcher.provision
+    configuration.on_removed = dispatcher.forget
     store.subscribe(configuration.apply)
     for change in await store.read(_load_all):
         configuration.apply(change)
@@ -168,6 +172,7 @@ async def _open_server(
         code_link_secret=read_or_make(data / "code-link-secret"),
         concurrency_limit=settings.concurrency_limit,
         buckets=CodeBuckets(partial(_object_storage, settings), clock),
+        provisioned=ProvisionedEnvironments(configuration, dispatcher),
     )
     preparation = Preparation(control, runtimes)
     settlement = MappingSettlement(control)
@@ -206,7 +211,8 @@ async def _open_server(
 
 
 def _load_all(connection: sqlite3.Connection) -> list[Change]:
-    return [*functions.load_all(connection), *aliases.load_all(connection)]
+    tables = (functions, aliases, concurrency, provisioned_concurrency)
+    return [change for table in tables for change in table.load_all(connection)]
 
 
 def _object_storage(settings: Settings, account: str) -> ObjectStorage | None:

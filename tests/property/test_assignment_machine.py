@@ -17,6 +17,9 @@ class Traffic(RuleBasedStateMachine):
         self.requests = 0
         self.pool_of: dict[str, str] = {}
         self.starting: set[str] = set()
+        self.ahead: set[str] = set()
+        self.provisioned: set[str] = set()
+        self.surplus: set[str] = set()
         self.idle: set[str] = set()
         self.serving: dict[str, str] = {}
         self.answered: dict[str, int] = {}
@@ -51,6 +54,8 @@ class Traffic(RuleBasedStateMachine):
         decision = self.assignment.arrive(pool, request, self.new_id, self.now)
         if isinstance(decision, Use):
             assert decision.environment_id in self.idle
+            ahead = {e for e in self.idle & self.provisioned if self.pool_of[e] == pool}
+            assert not ahead or decision.environment_id in ahead, "not one of those that stay anyway"
             assert self.pool_of[decision.environment_id] == pool
             self.idle.remove(decision.environment_id)
             self.serving[decision.environment_id] = request
@@ -70,6 +75,37 @@ class Traffic(RuleBasedStateMachine):
             if stranded is not None:
                 del self.waiting[stranded]
 
+    @rule(pool=POOLS)
+    def an_environment_is_started_ahead(self, pool: str) -> None:
+        environment = self.new_id()
+        self.pool_of[environment] = pool
+        self.ahead.add(environment)
+        self.provisioned.add(environment)
+        self.assignment.start_ahead(pool, environment)
+
+    @precondition(lambda self: self.ahead)
+    @rule(data=st.data(), well=st.booleans())
+    def a_start_ahead_ends(self, data: st.DataObject, well: bool) -> None:
+        environment = data.draw(st.sampled_from(sorted(self.ahead)))
+        self.ahead.remove(environment)
+        if well:
+            self.becomes_available(environment)
+        else:
+            self.provisioned.discard(environment)
+            assert self.assignment.gone(environment) is None, "somebody waited for it"
+
+    @precondition(lambda self: self.provisioned)
+    @rule(data=st.data())
+    def one_need_not_stay(self, data: st.DataObject) -> None:
+        environment = data.draw(st.sampled_from(sorted(self.provisioned)))
+        self.provisioned.remove(environment)
+        retired = self.assignment.unprovision(environment)
+        assert retired == (environment in self.idle)
+        if retired:
+            self.end([environment])
+        else:
+            self.surplus.add(environment)
+
     @precondition(lambda self: self.serving)
     @rule(data=st.data())
     def a_caller_is_answered(self, data: st.DataObject) -> None:
@@ -85,6 +121,7 @@ class Traffic(RuleBasedStateMachine):
         del self.serving[environment]
         if lost:
             self.answered.pop(environment, None)
+            self.provisioned.discard(environment)
             assert self.assignment.gone(environment) is None
         else:
             self.becomes_available(environment)
@@ -104,12 +141,17 @@ class Traffic(RuleBasedStateMachine):
     def a_pool_is_superseded(self, pool: str) -> None:
         retired = self.assignment.supersede(pool)
         assert {e for e in self.idle if self.pool_of[e] == pool} == set(retired)
+        own = {e for e in self.provisioned if self.pool_of[e] == pool}
+        self.provisioned -= own
+        self.surplus |= own
         self.end(retired)
 
     @rule(age=st.sampled_from([0, DRAINING_GRACE_US]))
     def idle_ones_expire(self, age: int) -> None:
         retired = self.assignment.expired(self.now - age)
         assert set(retired) <= self.idle, "an environment retired under its invocation"
+        assert not self.provisioned.intersection(retired), "one that stays was retired for being idle"
+        assert self.surplus & self.idle <= set(retired), "one that is not needed stays"
         self.end(retired)
 
     def end(self, environments: list[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
+from lambent.control.provisioned_concurrency import check_alias
 from lambent.control.revision import STALE_REVISION
 from lambent.core.alias import Alias, Routing
 from lambent.core.arn import function_arn
@@ -22,7 +23,7 @@ from lambent.core.errors import (
     ResourceNotFoundException,
 )
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
-from lambent.store import aliases, functions
+from lambent.store import aliases, functions, provisioned_concurrency
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call
 
@@ -88,6 +89,8 @@ async def update_alias(deps: Control, call: Call) -> dict[str, Any]:
         )
         _check_pair(after)
         _check_versions(connection, after)
+        if provisioned_concurrency.get(connection, function, name) is not None:
+            check_alias(connection, after)
         aliases.replace(connection, after)
         return after
 

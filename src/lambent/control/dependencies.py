@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from lambent.clock import Clock, SystemClock
 from lambent.control.code_buckets import CodeBuckets
+from lambent.core.function import FunctionName
+from lambent.core.provisioned_concurrency import Progress
 from lambent.store.metadata import MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.wire.call import Call, Result
@@ -14,6 +16,11 @@ from lambent.wire.call import Call, Result
 class Runtimes(Protocol):
     async def prepare(self, runtime: str) -> None:
         """Make sure that functions of the runtime can be started. Raises RuntimeUnavailable."""
+
+
+class Provisioned(Protocol):
+    def progress(self, function: FunctionName, qualifier: str) -> Progress:
+        """What there is of the environments that are provisioned for a version or an alias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class Control:
     new_id: Callable[[], str]
     code_link_secret: bytes = field(repr=False)
     concurrency_limit: int
+    provisioned: Provisioned
     buckets: CodeBuckets = field(default_factory=lambda: CodeBuckets(lambda _account: None, SystemClock()))
 
 

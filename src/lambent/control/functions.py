@@ -19,7 +19,7 @@ from lambent.core.errors import InvalidParameterValueException, ResourceConflict
 from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Package
 from lambent.core.function_state import CREATED
 from lambent.core.limits import FUNCTION_NAME_CHARACTERS
-from lambent.store import aliases, code_signing, functions
+from lambent.store import aliases, code_signing, concurrency, functions
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call, Reply
 
@@ -89,14 +89,17 @@ def _first(
 async def get_function(deps: Control, call: Call) -> dict[str, Any]:
     function, qualifier = named(call)
     version = await find(deps, function, qualifier)
-    # Tags are the function's, whichever version is asked for.
+    # Tags and reserved concurrency are the function's, whichever version is asked for.
     tags = version.tags if version.version == LATEST else (await find(deps, function, None)).tags
+    reserved = await deps.store.read(lambda connection: concurrency.get(connection, function))
     answer: dict[str, Any] = {
         "Configuration": function_configuration(version, qualifier),
         "Code": _code(deps, call, version),
     }
     if tags:
         answer["Tags"] = dict(tags)
+    if reserved is not None:
+        answer["Concurrency"] = {"ReservedConcurrentExecutions": reserved}
     return answer
 
 

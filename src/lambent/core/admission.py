@@ -1,35 +1,200 @@
-"""The counting service: how many invocations an account has in flight, and may have.
+"""The counting service: how many invocations an account, and a function, has in flight, and may have.
 
-A unit of concurrency is granted before an invocation looks for an environment, and taken back when the invocation is
-over. Source: developer guide, "Lambda function scaling": the account's limit on concurrent executions is per Region.
+A unit of concurrency is granted before an invocation looks for an environment, and given back with the answer: what
+counts are requests in flight, and a caller that waits for each answer has one of those at a time. The environment is
+at work a little longer; that *lingers*. No more may linger than there are units, so that a function which answers and
+then works on can not have environments without end.
+
+A function with reserved concurrency has a pool of its own, carved out of its account's; the rest share what is left.
+A function's count goes with it from one pool to the other, so a new reservation counts what is running already. A
+pool that became smaller ends nothing that runs: it grants no more until it has room.
+
+A version with provisioned concurrency has units of its own, carved out of its function's pool, or of its account's
+where the function has none. Its invocations take those first, and then what all may take.
+
+Source: developer guide, "Understanding Lambda function scaling", "Configuring reserved concurrency" and "Configuring
+provisioned concurrency".
 """
 
-from dataclasses import dataclass, field
+from lambent.core.function import FunctionName
 
 ACCOUNT_LIMIT = "ConcurrentInvocationLimitExceeded"
+RESERVED_LIMIT = "ReservedFunctionConcurrentInvocationLimitExceeded"
 
 
-@dataclass(slots=True)
+class _Account:
+    """The pool of an account in a region that nobody has claimed."""
+
+    __slots__ = ("in_use", "limit", "lingering")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.in_use = 0
+        self.lingering = 0
+
+
+class Share:
+    """A function's part in it, from which an invocation has its unit. `admit` has granted what is given back here."""
+
+    __slots__ = ("account", "claimed", "in_use", "lingering", "provisioned_in_use", "provisions", "reserved")
+
+    def __init__(self, account: _Account) -> None:
+        self.account = account
+        self.reserved: int | None = None
+        self.claimed = 0
+        """Units that its versions have of their own."""
+        self.in_use = 0
+        self.lingering = 0
+        self.provisioned_in_use = 0
+        self.provisions: dict[str, Provision] = {}
+
+    def answered(self) -> None:
+        """Give the unit back. The environment lingers, until `over`."""
+        self.release()
+        self.lingering += 1
+        if self.reserved is None:
+            self.account.lingering += 1
+
+    def over(self) -> None:
+        """The environment of an answered invocation is done with it."""
+        assert self.lingering > 0, "an invocation that was over twice"
+        self.lingering -= 1
+        if self.reserved is None:
+            self.account.lingering -= 1
+
+    def release(self) -> None:
+        """Give the unit back; nothing lingers."""
+        assert self.in_use > 0, "a unit of concurrency given back twice"
+        self.in_use -= 1
+        if self.reserved is None:
+            self.account.in_use -= 1
+
+    def claim(self, more: int) -> None:
+        self.claimed += more
+        if self.reserved is None:
+            self.account.limit -= more
+
+
+class Provision:
+    """The units of a version that has provisioned concurrency: a unit's source, as `Share` is. It claims what it was
+    given, or what is still in use from a time when that was more."""
+
+    __slots__ = ("in_use", "limit", "lingering", "share")
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+        self.limit = 0
+        self.in_use = 0
+        self.lingering = 0
+
+    def resize(self, limit: int) -> None:
+        before, self.limit = max(self.limit, self.in_use), limit
+        self.share.claim(max(limit, self.in_use) - before)
+
+    def admits(self) -> bool:
+        """Take a unit if there is one. Right after a change, what was granted before may have the function's pool."""
+        share = self.share
+        if not _has_room(self.limit, self.in_use, self.lingering) or (
+            share.reserved is not None and share.in_use + share.provisioned_in_use >= share.reserved
+        ):
+            return False
+        self.in_use += 1
+        share.provisioned_in_use += 1
+        return True
+
+    def answered(self) -> None:
+        self.release()
+        self.lingering += 1
+
+    def over(self) -> None:
+        assert self.lingering > 0, "an invocation that was over twice"
+        self.lingering -= 1
+
+    def release(self) -> None:
+        assert self.in_use > 0, "a unit of concurrency given back twice"
+        self.in_use -= 1
+        self.share.provisioned_in_use -= 1
+        if self.in_use >= self.limit:
+            self.share.claim(-1)
+
+
 class Admission:
-    """The units in use by (account, region). `limit` is each account's, per region."""
+    """The units in use. `limit` is each account's, per region."""
 
-    limit: int
-    in_use: dict[tuple[str, str], int] = field(default_factory=dict)
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._accounts: dict[tuple[str, str], _Account] = {}
+        self._shares: dict[FunctionName, Share] = {}
 
-    def admit(self, account: str, region: str) -> str | None:
-        """Take a unit. Returns None, or the `Reason` of the refusal, which took nothing."""
-        key = (account, region)
-        used = self.in_use.get(key, 0)
-        if used >= self.limit:
-            return ACCOUNT_LIMIT
-        self.in_use[key] = used + 1
-        return None
+    def admit(self, function: FunctionName, version: str) -> Share | Provision | str:
+        """Take a unit. Returns where to give it back, or the `Reason` of the refusal, which took nothing."""
+        share = self._shares.get(function)
+        if share is None:
+            share = self._add(function)
+        if share.provisions:
+            provision = share.provisions.get(version)
+            if provision is not None and provision.admits():
+                return provision
+        reserved = share.reserved
+        if reserved is None:
+            account = share.account
+            if not _has_room(account.limit, account.in_use, account.lingering):
+                return ACCOUNT_LIMIT
+            account.in_use += 1
+        elif not _has_room(reserved - share.claimed, share.in_use, share.lingering):
+            return RESERVED_LIMIT
+        share.in_use += 1
+        return share
 
-    def release(self, account: str, region: str) -> None:
-        key = (account, region)
-        used = self.in_use[key]
-        assert used > 0, "a unit of concurrency given back twice"
-        if used == 1:
-            del self.in_use[key]
+    def reserve(self, function: FunctionName, reserved: int | None) -> None:
+        """From now on the function has so many units of its own, or, with None, part in what is unreserved."""
+        share = self._share(function)
+        account, before = share.account, share.reserved
+        if before is None:
+            account.in_use -= share.in_use
+            account.lingering -= share.lingering
+            account.limit += share.claimed
         else:
-            self.in_use[key] = used - 1
+            account.limit += before
+        if reserved is None:
+            account.in_use += share.in_use
+            account.lingering += share.lingering
+            account.limit -= share.claimed
+        else:
+            account.limit -= reserved
+        share.reserved = reserved
+
+    def provision(self, function: FunctionName, version: str, count: int) -> None:
+        """From now on the version has so many units of its own."""
+        share = self._share(function)
+        provision = share.provisions.get(version)
+        if provision is None:
+            provision = share.provisions[version] = Provision(share)
+        provision.resize(count)
+        if count == 0:
+            del share.provisions[version]
+
+    def forget(self, function: FunctionName) -> None:
+        """The function is gone, and all that it had of its own. What it still runs counts as anybody's."""
+        share = self._shares.get(function)
+        if share is None:
+            return
+        for version in list(share.provisions):
+            self.provision(function, version, 0)
+        self.reserve(function, None)
+        del self._shares[function]
+
+    def _share(self, function: FunctionName) -> Share:
+        return self._shares.get(function) or self._add(function)
+
+    def _add(self, function: FunctionName) -> Share:
+        key = (function.account, function.region)
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _Account(self._limit)
+        share = self._shares[function] = Share(account)
+        return share
+
+
+def _has_room(limit: int, in_use: int, lingering: int) -> bool:
+    return in_use < limit and in_use + lingering < 2 * limit

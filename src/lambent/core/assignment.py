@@ -7,6 +7,9 @@ The policy: an idle environment, the one used last first (the rest grow idle and
 wait, and start one environment for each invocation that waits beyond what is about to become available. An
 environment whose invocation is answered but not over (DRAINING) is about to become available for a short grace:
 a client that calls again as soon as it has its answer must not cause a cold start.
+
+An environment of provisioned concurrency is used before those that were started on demand, and stays when it is idle.
+While it starts nobody waits for it, for it may take long; whoever waits when it is done has it.
 """
 
 from collections import deque
@@ -32,9 +35,16 @@ class _Pool:
     recheck_us: int | None = None
     """When the caller was told to call `recheck`, until it has."""
     superseded: bool = False
+    ahead: set[str] = field(default_factory=set)
+    """Those that start without anybody who waits for them."""
+    provisioned: set[str] = field(default_factory=set)
+    """Those that stay, whatever they are doing."""
+    idle_provisioned: list[str] = field(default_factory=list)
+    surplus: set[str] = field(default_factory=set)
+    """Those that stayed, and are to go as soon as they are idle."""
 
     def is_empty(self) -> bool:
-        return not (self.idle or self.starting or self.busy or self.waiting)
+        return not (self.idle or self.starting or self.busy or self.waiting or self.ahead or self.idle_provisioned)
 
 
 class Use(Record, frozen=True):
@@ -71,6 +81,10 @@ class Assignment:
         pool = self._pools.get(pool_id)
         if pool is None:
             pool = self._pools[pool_id] = _Pool()
+        if pool.idle_provisioned:
+            environment_id = pool.idle_provisioned.pop()
+            pool.busy.add(environment_id)
+            return Use(environment_id)
         if pool.idle:
             environment_id = pool.idle.pop()
             del pool.idle_since[environment_id]
@@ -102,6 +116,27 @@ class Assignment:
         self._pool_of[environment_id] = pool_id
         return StartOne(environment_id)
 
+    def start_ahead(self, pool_id: str, environment_id: str) -> None:
+        """An environment of provisioned concurrency, with this id, is being started."""
+        pool = self._pools.get(pool_id)
+        if pool is None:
+            pool = self._pools[pool_id] = _Pool()
+        pool.ahead.add(environment_id)
+        pool.provisioned.add(environment_id)
+        self._pool_of[environment_id] = pool_id
+
+    def unprovision(self, environment_id: str) -> bool:
+        """The environment need not stay. True if it was idle and is taken out, to be retired; else it goes by
+        `expired` once it is idle."""
+        pool = self._pools[self._pool_of[environment_id]]
+        pool.provisioned.discard(environment_id)
+        if environment_id in pool.idle_provisioned:
+            pool.idle_provisioned.remove(environment_id)
+            pool.busy.add(environment_id)
+            return True
+        pool.surplus.add(environment_id)
+        return False
+
     def answered(self, environment_id: str, now: int) -> None:
         """The environment's caller is answered; it is expected to become available at once."""
         pool = self._pools[self._pool_of[environment_id]]
@@ -112,13 +147,17 @@ class Assignment:
         """The environment takes an event: the request that it serves now, or None when it is idle."""
         pool = self._pools[self._pool_of[environment_id]]
         pool.starting.discard(environment_id)
+        pool.ahead.discard(environment_id)
         pool.draining.pop(environment_id, None)
         if pool.waiting:
             pool.busy.add(environment_id)
             return pool.waiting.popleft()
         pool.busy.discard(environment_id)
-        pool.idle.append(environment_id)
-        pool.idle_since[environment_id] = now
+        if environment_id in pool.provisioned:
+            pool.idle_provisioned.append(environment_id)
+        else:
+            pool.idle.append(environment_id)
+            pool.idle_since[environment_id] = now
         return None
 
     def gone(self, environment_id: str) -> str | None:
@@ -131,6 +170,11 @@ class Assignment:
         pool.starting.discard(environment_id)
         pool.busy.discard(environment_id)
         pool.draining.pop(environment_id, None)
+        pool.ahead.discard(environment_id)
+        pool.provisioned.discard(environment_id)
+        pool.surplus.discard(environment_id)
+        if environment_id in pool.idle_provisioned:
+            pool.idle_provisioned.remove(environment_id)
         if environment_id in pool.idle_since:
             pool.idle.remove(environment_id)
             del pool.idle_since[environment_id]
@@ -148,14 +192,24 @@ class Assignment:
         if pool is None:
             return []
         pool.superseded = True
-        return self._take_idle(pool, list(pool.idle))
+        idle_provisioned = [
+            environment_id for environment_id in list(pool.provisioned) if self.unprovision(environment_id)
+        ]
+        return idle_provisioned + self._take_idle(pool, list(pool.idle))
 
     def expired(self, idle_since_before: int) -> list[str]:
         """Take out, to be retired, what is idle since before the given time, or superseded."""
         stale: list[str] = []
         for pool in self._pools.values():
             stale += self._take_idle(
-                pool, [e for e in pool.idle if pool.superseded or pool.idle_since[e] < idle_since_before]
+                pool,
+                [
+                    environment_id
+                    for environment_id in pool.idle
+                    if pool.superseded
+                    or environment_id in pool.surplus
+                    or pool.idle_since[environment_id] < idle_since_before
+                ],
             )
         return stale
 

@@ -77,6 +77,7 @@ class Environment(Record, frozen=True):
     error_type: str | None = None
     """How the invocation in flight has ended, once the caller is answered."""
     retired: bool = False
+    init_budget_us: int = INIT_BUDGET_US
 
 
 # Events -----------------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def _enter(environment: Environment, phase: Phase, now: int, deadline_us: int | 
 def _started(environment: Environment, _event: SandboxStarted, now: int) -> Step:
     if environment.retired:
         return _enter(environment, Phase.SHUTDOWN, now, now + SHUTDOWN_BUDGET_US), (Kill(),)
-    return _enter(environment, Phase.INIT, now, now + INIT_BUDGET_US), ()
+    return _enter(environment, Phase.INIT, now, now + environment.init_budget_us), ()
 
 
 def _not_started(environment: Environment, event: SandboxFailed, now: int) -> Step:

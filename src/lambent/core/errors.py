@@ -87,6 +87,10 @@ class KMSNotFoundException(ModelledError):
     code = "KMSNotFoundException"
 
 
+class ProvisionedConcurrencyConfigNotFoundException(ModelledError):
+    code = "ProvisionedConcurrencyConfigNotFoundException"
+
+
 class ServiceException(ModelledError):
     code = "ServiceException"
     fault = "Service"

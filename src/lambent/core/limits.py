@@ -6,6 +6,8 @@ Where AWS lets a customer raise a quota it is a setting, and the number here is 
 # Execution environment ----------------------------------------------------------------------------------------------
 # Developer guide, "Understanding the Lambda execution environment lifecycle".
 INIT_BUDGET_US = 10_000_000
+PROVISIONED_INIT_BUDGET_US = 130_000_000
+"""Where environments are initialised ahead; or the function's timeout, if that is longer. The same page."""
 SHUTDOWN_BUDGET_US = 2_000_000
 
 # Payloads -----------------------------------------------------------------------------------------------------------
@@ -40,6 +42,9 @@ RESOURCE_POLICY_BYTES = 20_480
 """Of a function, version, alias or layer version, and the figure in the error text."""
 TAGS_PER_RESOURCE = 50
 """Developer guide, "Using tags on Lambda functions"."""
+UNRESERVED_CONCURRENCY_MIN = 100
+"""What reservations must leave to the functions that have none. Developer guide, "Configuring reserved concurrency for
+a function", and the figure in the error text."""
 
 # Event source mappings ----------------------------------------------------------------------------------------------
 # API reference, CreateEventSourceMapping; developer guide, "Lambda quotas" and "Control which events Lambda sends to

@@ -53,7 +53,8 @@ class LogLines:
         return self._record("INFO", wall_ms, "platform.initStart", record)
 
     def init_report(self, wall_ms: int, duration_us: int, outcome: Outcome, error_type: str | None) -> list[str]:
-        """The report of an initialisation that failed; one that succeeded is told by the first invocation's."""
+        """The report of an initialisation that failed, or that nobody waited for; others that succeeded are told by the
+        first invocation's."""
         status = _STATUS_OF[outcome]
         if not self.json_format:
             line = f"INIT_REPORT Init Duration: {_milliseconds(duration_us)} ms\tPhase: init\tStatus: {status}"
@@ -68,7 +69,8 @@ class LogLines:
         }
         if error_type is not None:
             record["errorType"] = error_type
-        return self._record("WARN", wall_ms, "platform.initReport", record)
+        level = "INFO" if outcome is Outcome.SUCCESS else "WARN"
+        return self._record(level, wall_ms, "platform.initReport", record)
 
     def start(self, wall_ms: int, request_id: str) -> list[str]:
         if not self.json_format:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lambent.core.alias import Alias
 from lambent.core.arn import function_arn
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
+from lambent.core.provisioned_concurrency import shares
 from lambent.store.changes import (
     AliasChanged,
     AliasRemoved,
@@ -16,6 +17,9 @@ from lambent.store.changes import (
     FunctionRemoved,
     MappingChanged,
     MappingRemoved,
+    ProvisioningChanged,
+    ProvisioningRemoved,
+    ReservationChanged,
     VersionChanged,
     VersionRemoved,
 )
@@ -51,13 +55,22 @@ def _serving(version: FunctionVersion) -> Serving:
 class ServingConfiguration:
     """Snapshots by function and version, aliases by function and name.
 
-    `on_superseded` is told the pool that gets no invocation any more.
+    `on_superseded` is told the pool that gets no invocation any more, `on_reservation` what concurrency a function has
+    reserved, `on_provisioned` how many environments of a version are to be initialised ahead of need (told again when
+    it is as before), `on_removed` the function that is gone.
     """
 
     def __init__(self) -> None:
         self._functions: dict[FunctionName, dict[str, Snapshot]] = {}
         self._aliases: dict[FunctionName, dict[str, Alias]] = {}
         self.on_superseded: Callable[[str], None] = lambda _pool_id: None
+        self.on_reservation: Callable[[FunctionName, int | None], None] = lambda _function, _reserved: None
+        self._provisioned: dict[FunctionName, dict[str, int]] = {}
+        """The settings, by qualifier."""
+        self._ahead: dict[FunctionName, dict[str, Serving]] = {}
+        """What `on_provisioned` was told of, by pool."""
+        self.on_provisioned: Callable[[Serving, int], None] = lambda _serving, _count: None
+        self.on_removed: Callable[[FunctionName], None] = lambda _function: None
 
     def apply(self, change: Change) -> None:
         match change:
@@ -68,20 +81,63 @@ class ServingConfiguration:
                 if before is not None and (after is None or before.serving_pool() != after.pool_id):
                     self._supersede(before)
                 versions[current.version] = Snapshot(current, after)
+                self._provision(current.function)
             case VersionRemoved(function, version):
                 snapshot = self._functions.get(function, {}).pop(version, None)
                 self._supersede(snapshot)
+                self._unprovision(function, version)
             case FunctionRemoved(function):
                 self._aliases.pop(function, None)
+                self._provisioned.pop(function, None)
+                self._provision(function)
                 for snapshot in self._functions.pop(function, {}).values():
                     self._supersede(snapshot)
+                self.on_removed(function)
+            case ReservationChanged(function, reserved):
+                self.on_reservation(function, reserved)
             case AliasChanged(alias):
                 self._aliases.setdefault(alias.function, {})[alias.name] = alias
+                self._provision(alias.function)
             case AliasRemoved(function, name):
                 self._aliases.get(function, {}).pop(name, None)
             case MappingChanged() | MappingRemoved():
                 # What is invoked is the same, whoever has it invoked.
-                pass
+                self._unprovision(function, name)
+            case ProvisioningChanged(setting):
+                self._provisioned.setdefault(setting.function, {})[setting.qualifier] = setting.count
+                self._provision(setting.function)
+            case ProvisioningRemoved(function, qualifier):
+                self._unprovision(function, qualifier)
+
+    def _unprovision(self, function: FunctionName, qualifier: str) -> None:
+        settings = self._provisioned.get(function)
+        if settings is None or settings.pop(qualifier, None) is None:
+            return
+        self._provision(function)
+        if not settings:
+            del self._provisioned[function]
+
+    def _provision(self, function: FunctionName) -> None:
+        """Tell what environments of the function are to be initialised ahead, after whatever may have changed it."""
+        before = self._ahead.pop(function, {})
+        wanted: dict[str, tuple[Serving, int]] = {}
+        for qualifier in self._provisioned.get(function, ()):
+            for version, count in self.provisioned_versions(function, qualifier).items():
+                snapshot = self.find(function, version)
+                if count and snapshot is not None and snapshot.serving is not None:
+                    wanted[snapshot.serving.pool_id] = (snapshot.serving, count)
+        for pool_id, serving in before.items():
+            if pool_id not in wanted:
+                self.on_provisioned(serving, 0)
+        if wanted:
+            self._ahead[function] = {pool_id: serving for pool_id, (serving, _) in wanted.items()}
+        for serving, count in wanted.values():
+            self.on_provisioned(serving, count)
+
+    def provisioned_versions(self, function: FunctionName, qualifier: str) -> dict[str, int]:
+        """How many environments the setting for the qualifier wants of which version. Empty where there is none."""
+        count = self._provisioned.get(function, {}).get(qualifier)
+        return {} if count is None else shares(count, qualifier, self.alias(function, qualifier))
 
     def _supersede(self, snapshot: Snapshot | None) -> None:
         if snapshot is not None and snapshot.serving is not None:

@@ -13,16 +13,19 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from lambent.clock import Clock
-from lambent.core.admission import Admission
+from lambent.core.admission import Admission, Provision, Share
 from lambent.core.arn import runtime_version_arn
 from lambent.core.assignment import Assignment, StartOne, Use, Wait
 from lambent.core.errors import ServiceException, TooManyRequestsException
-from lambent.core.function import FunctionVersion
+from lambent.core.function import FunctionName, FunctionVersion
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
+from lambent.core.provisioned_concurrency import Goals, Progress
 from lambent.core.record import Record
 from lambent.invoke.configuration import Serving
 from lambent.observe.ledger import Began, Ended, Ledger
 from lambent.worker.messages import (
+    ON_DEMAND,
+    PROVISIONED,
     Answered,
     Available,
     Command,
@@ -31,6 +34,7 @@ from lambent.worker.messages import (
     Event,
     Finished,
     Gone,
+    Initialised,
     LogLines,
     Retire,
     Run,
@@ -40,7 +44,9 @@ from lambent.worker.messages import (
 _log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
-"""How often idle environments are looked through. An environment lives up to this much longer than its setting."""
+"""How often environments are looked through. An idle one lives up to this much longer than its setting."""
+
+_ENDS_THE_PROGRAM = (Outcome.CRASH, Outcome.TIMEOUT)
 
 
 class LogSink(Protocol):
@@ -69,6 +75,8 @@ class _InFlight:
     invocation: Invocation
     serving: Serving
     tell: Callable[[Completed | ServiceException], None]
+    unit: Share | Provision
+    """Whose unit of concurrency it has, until it is answered."""
     told: bool = False
     environment_id: str | None = None
     answer: Answer | None = None
@@ -96,6 +104,9 @@ class Dispatcher:
         self._idle_timeout_us = idle_timeout_s * 1_000_000
         self._admission = Admission(concurrency_limit)
         self._assignment = Assignment()
+        self._goals = Goals()
+        self._provisioned: dict[str, Serving] = {}
+        """What is to be initialised ahead, by pool."""
         self._in_flight: dict[str, _InFlight] = {}
         self._running: dict[str, str] = {}
         """The request that an environment serves, by environment."""
@@ -107,13 +118,17 @@ class Dispatcher:
         self.send: Callable[[Command], None] = _no_worker
 
     def start(self) -> None:
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._retire_idle)
+        """The worker is there: initialise what is to be initialised ahead, and look after idle environments."""
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._look_after)
+        for pool_id in self._goals.pools():
+            self._start_ahead(pool_id)
 
     async def close(self, grace_s: float) -> None:
         """Wait until what runs is over and measured, up to the grace, and stop retiring environments. The
         environments end with the worker; new calls are the caller's to stop."""
         if self._sweep is not None:
             self._sweep.cancel()
+            self._sweep = None
         if self._in_flight:
             self._drained = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._drained,), timeout=grace_s)
@@ -124,11 +139,10 @@ class Dispatcher:
         self, serving: Serving, invocation: Invocation, tell: Callable[[Completed | ServiceException], None]
     ) -> None:
         """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told."""
-        function = serving.version.function
-        refusal = self._admission.admit(function.account, function.region)
-        if refusal is not None:
-            raise TooManyRequestsException("Rate Exceeded.", Reason=refusal)
-        entry = _InFlight(invocation, serving, tell)
+        unit = self._admission.admit(serving.version.function, serving.version.version)
+        if isinstance(unit, str):
+            raise TooManyRequestsException("Rate Exceeded.", Reason=unit)
+        entry = _InFlight(invocation, serving, tell, unit)
         self._in_flight[invocation.request_id] = entry
         now = self._clock.monotonic_us()
         decision = self._assignment.arrive(serving.pool_id, invocation.request_id, self._new_id, now)
@@ -140,6 +154,31 @@ class Dispatcher:
     def supersede(self, pool_id: str) -> None:
         for environment_id in self._assignment.supersede(pool_id):
             self.send(Retire(environment_id))
+
+    def reserve(self, function: FunctionName, reserved: int | None) -> None:
+        """The function has so much concurrency of its own, or none."""
+        self._admission.reserve(function, reserved)
+
+    def provision(self, serving: Serving, count: int) -> None:
+        """From now on so many environments of the version are initialised ahead of need."""
+        version = serving.version
+        self._admission.provision(version.function, version.version, count)
+        if count:
+            self._provisioned[serving.pool_id] = serving
+        else:
+            self._provisioned.pop(serving.pool_id, None)
+        for environment_id in self._goals.want(serving.pool_id, count):
+            if self._assignment.unprovision(environment_id):
+                self.send(Retire(environment_id))
+        self._start_ahead(serving.pool_id)
+
+    def progress(self, pool_id: str) -> Progress:
+        """How far the environments of a pool that are to be initialised ahead have come."""
+        return self._goals.progress(pool_id)
+
+    def forget(self, function: FunctionName) -> None:
+        """The function is gone."""
+        self._admission.forget(function)
 
     # Decisions carried out --------------------------------------------------------------------------------------
 
@@ -157,15 +196,24 @@ class Dispatcher:
             if not isinstance(decision, StartOne):
                 return
 
-    def _start(self, serving: Serving, environment_id: str) -> None:
+    def _start_ahead(self, pool_id: str) -> None:
+        if self._sweep is None:
+            return  # not started yet, or leaving
+        for environment_id in self._goals.to_start(pool_id, self._new_id):
+            self._assignment.start_ahead(pool_id, environment_id)
+            self._start(self._provisioned[pool_id], environment_id, PROVISIONED)
+
+    def _start(self, serving: Serving, environment_id: str, initialization_type: str = ON_DEMAND) -> None:
         version = serving.version
         credentials = self._credentials.issue(
             version.function.account, version.configuration.role, _session_name(version.function.name)
         )
         self._keys[environment_id] = credentials.access_key_id
-        self.send(Start(environment_id, self._spec(version, environment_id, credentials)))
+        self.send(Start(environment_id, self._spec(version, environment_id, credentials, initialization_type)))
 
-    def _spec(self, version: FunctionVersion, environment_id: str, credentials: Credentials) -> EnvironmentSpec:
+    def _spec(
+        self, version: FunctionVersion, environment_id: str, credentials: Credentials, initialization_type: str
+    ) -> EnvironmentSpec:
         configuration = version.configuration
         function = version.function
         return EnvironmentSpec(
@@ -186,6 +234,7 @@ class Dispatcher:
             log_format=configuration.logging.log_format,
             application_log_level=configuration.logging.application_level,
             system_log_level=configuration.logging.system_level,
+            initialization_type=initialization_type,
             runtime_version_arn=runtime_version_arn(function.region, configuration.runtime),
             layers=tuple(layer.package.digest for layer in configuration.layers),
         )
@@ -209,10 +258,14 @@ class Dispatcher:
         )
         self.send(Run(environment_id, invocation))
 
-    def _retire_idle(self) -> None:
+    def _look_after(self) -> None:
+        """Retire what is idle for too long, and start anew what is to be there and is not."""
         for environment_id in self._assignment.expired(self._clock.monotonic_us() - self._idle_timeout_us):
             self.send(Retire(environment_id))
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._retire_idle)
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._look_after)
+        for pool_id in self._goals.pools():
+            self._goals.retry(pool_id)
+            self._start_ahead(pool_id)
 
     # From the worker --------------------------------------------------------------------------------------------
 
@@ -225,15 +278,28 @@ class Dispatcher:
             request_id = self._assignment.available(event.environment_id, self._clock.monotonic_us())
             if request_id is not None:
                 self._run(self._in_flight[request_id], event.environment_id)
+        elif isinstance(event, Initialised):
+            self._initialised(event)
         elif isinstance(event, LogLines):
             self._logs.append(event.account, event.region, event.log_group, event.log_stream, event.lines)
         else:
             self._gone(event)
 
+    def _initialised(self, event: Initialised) -> None:
+        if event.environment_id not in self._goals:
+            return
+        if event.failed:
+            self._goals.failed(event.environment_id)
+            self._assignment.unprovision(event.environment_id)
+        else:
+            self._start_ahead(self._goals.initialised(event.environment_id))
+
     def _answered(self, event: Answered) -> None:
         entry = self._in_flight[event.request_id]
         self._assignment.answered(event.environment_id, self._clock.monotonic_us())
         entry.answer = event.answer
+        # Before the caller has the answer: it may call again at once.
+        entry.unit.answered()
         if not entry.invocation.wants_tail:
             _tell(entry, Completed(event.answer))
 
@@ -241,6 +307,8 @@ class Dispatcher:
         entry = self._leave(request_id)
         if self._running.get(environment_id) == request_id:
             del self._running[environment_id]
+        if report.outcome in _ENDS_THE_PROGRAM and environment_id in self._goals:
+            self._replace(environment_id)
         self._ledger.end(
             Ended(
                 request_id=request_id,
@@ -257,17 +325,27 @@ class Dispatcher:
             _tell(entry, ServiceException("The execution environment was lost."))
 
     def _leave(self, request_id: str) -> _InFlight:
-        """The invocation is over: its unit of concurrency goes back."""
+        """The invocation is over."""
         entry = self._in_flight.pop(request_id)
-        function = entry.serving.version.function
-        self._admission.release(function.account, function.region)
+        if entry.answer is None:
+            entry.unit.release()
+        else:
+            entry.unit.over()
         if self._drained is not None and not self._in_flight and not self._drained.done():
             # After the rest of this event, which writes its end down.
             asyncio.get_running_loop().call_soon(_done, self._drained)
         return entry
 
+    def _replace(self, environment_id: str) -> None:
+        """The environment is not initialised any more: another one takes its place, at the next look."""
+        self._goals.gone(environment_id, "")
+        if self._assignment.unprovision(environment_id):
+            self.send(Retire(environment_id))
+
     def _gone(self, event: Gone) -> None:
         environment_id = event.environment_id
+        if environment_id in self._goals:
+            self._goals.gone(environment_id, event.reason)
         key = self._keys.pop(environment_id, None)
         if key is not None:
             self._credentials.revoke(key)

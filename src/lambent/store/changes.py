@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from lambent.core.alias import Alias
 from lambent.core.event_source import EventSourceMapping
 from lambent.core.function import FunctionName, FunctionVersion
+from lambent.core.provisioned_concurrency import ProvisionedConcurrency
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,16 @@ class VersionChanged:
 
 @dataclass(frozen=True, slots=True)
 class VersionRemoved:
+    """A version is gone, and what was provisioned for it."""
+
     function: FunctionName
     version: str
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionRemoved:
-    """The function is gone, with all its versions and aliases."""
+    """The function is gone, with all its versions and aliases, and what was reserved and
+    provisioned."""
 
     function: FunctionName
 
@@ -38,6 +42,8 @@ class AliasChanged:
 
 @dataclass(frozen=True, slots=True)
 class AliasRemoved:
+    """An alias is gone, and what was provisioned for it."""
+
     function: FunctionName
     name: str
 
@@ -56,6 +62,36 @@ class MappingRemoved:
     mapping: EventSourceMapping
 
 
+@dataclass(frozen=True, slots=True)
+class ReservationChanged:
+    """The function, which is there, has reserved so much concurrency, or none."""
+
+    function: FunctionName
+    reserved: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningChanged:
+    """A version or alias, which is there, has this provisioned concurrency."""
+
+    setting: ProvisionedConcurrency
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningRemoved:
+    function: FunctionName
+    qualifier: str
+
+
 Change = (
-    VersionChanged | VersionRemoved | FunctionRemoved | AliasChanged | AliasRemoved | MappingChanged | MappingRemoved
+    VersionChanged
+    | VersionRemoved
+    | FunctionRemoved
+    | AliasChanged
+    | AliasRemoved
+    | MappingChanged
+    | MappingRemoved
+    | ReservationChanged
+    | ProvisioningChanged
+    | ProvisioningRemoved
 )

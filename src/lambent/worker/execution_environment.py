@@ -23,7 +23,7 @@ from lambent.core import environment as machine
 from lambent.core.allowance import Allowance
 from lambent.core.environment import Environment, Failure, Phase
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
-from lambent.core.limits import LOG_TAIL_BYTES, REQUEST_BODY_BYTES
+from lambent.core.limits import INIT_BUDGET_US, LOG_TAIL_BYTES, PROVISIONED_INIT_BUDGET_US, REQUEST_BODY_BYTES
 from lambent.core.log_lines import LogLines as PlatformLines
 from lambent.core.metering import billed_ms
 from lambent.worker import messages
@@ -74,7 +74,12 @@ class ExecutionEnvironment:
         self.environment_id = environment_id
         self._spec = spec
         self._around = around
-        self._state = Environment(timeout_us=spec.timeout_ms * 1000)
+        timeout_us = spec.timeout_ms * 1000
+        self._ahead = spec.initialization_type == messages.PROVISIONED
+        self._state = Environment(
+            timeout_us=timeout_us,
+            init_budget_us=max(PROVISIONED_INIT_BUDGET_US, timeout_us) if self._ahead else INIT_BUDGET_US,
+        )
         self._queue: deque[machine.Event] = deque()
         self._stepping = False
         self._invocation: Invocation | None = None
@@ -328,7 +333,8 @@ class ExecutionEnvironment:
         if self._unwritten is None:
             return
         (request_id, report, wall_ms), self._unwritten = self._unwritten, None
-        billed = billed_ms(report.duration_us, report.init_us, self._around.billing_step_ms)
+        # An initialisation ahead of need is no part of what the invocation is charged for.
+        billed = billed_ms(report.duration_us, None if self._ahead else report.init_us, self._around.billing_step_ms)
         lines = self._platform.end(wall_ms, request_id, report, billed)
         invocation = self._invocation
         if invocation is not None and invocation.request_id == request_id and invocation.wants_tail:
@@ -343,10 +349,11 @@ class ExecutionEnvironment:
 
     def _init_ended(self, duration_us: int, outcome: Outcome, error_type: str | None) -> None:
         self._take_output()
-        if outcome is not Outcome.SUCCESS:
+        if outcome is not Outcome.SUCCESS or self._ahead:
             wall_ms = self._around.clock.wall_ms()
             self._log(wall_ms, self._platform.init_report(wall_ms, duration_us, outcome, error_type))
         self._send_lines()
+        self._around.emit(messages.Initialised(self.environment_id, outcome is not Outcome.SUCCESS))
 
     # Its log ------------------------------------------------------------------------------------------------------
 

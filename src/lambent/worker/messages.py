@@ -7,6 +7,7 @@ before the next `Run`.
 ```
 dispatcher            worker
 Start        ->                 a sandbox is started and the runtime initialised
+             <-       Initialised
              <-       Available (or Gone, when the sandbox can not be had)
 Run          ->
              <-       Answered  the caller may have the answer
@@ -22,6 +23,10 @@ from dataclasses import dataclass, field
 
 from lambent.core.invocation import Answer, Invocation, Report
 from lambent.core.record import Record
+
+ON_DEMAND = "on-demand"
+PROVISIONED = "provisioned-concurrency"
+"""How an environment came to be initialised, as AWS_LAMBDA_INITIALIZATION_TYPE tells a function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class EnvironmentSpec:
     log_format: str = "Text"
     application_log_level: str | None = None
     system_log_level: str | None = None
-    initialization_type: str = "on-demand"
+    initialization_type: str = ON_DEMAND
     runtime_version_arn: str = ""
     layers: tuple[str, ...] = ()
 
@@ -85,6 +90,14 @@ class Retire(Record, frozen=True):
     """End the environment: at once when it is idle, after its invocation when it is busy."""
 
     environment_id: str
+
+
+class Initialised(Record, frozen=True):
+    """The initialisation that is no part of an invocation is over, once for each environment that has a sandbox.
+    `failed` says that it was in vain: the next `Run` repeats it."""
+
+    environment_id: str
+    failed: bool = False
 
 
 class Available(Record, frozen=True):
@@ -123,4 +136,4 @@ class LogLines(Record, frozen=True):
 
 
 Command = Hello | Start | Run | Retire
-Event = Available | Answered | Finished | Gone | LogLines
+Event = Initialised | Available | Answered | Finished | Gone | LogLines

@@ -16,6 +16,7 @@ from lambent.control.operations import operations
 from lambent.control.preparation import Preparation
 from lambent.core.caller import Caller
 from lambent.core.function_state import is_unfinished
+from lambent.core.provisioned_concurrency import Progress
 from lambent.store.changes import Change, VersionChanged
 from lambent.store.metadata import MetadataStore
 from lambent.store.packages import PackageStore
@@ -56,6 +57,11 @@ def creation(name: str = "echo", **members: Any) -> dict[str, Any]:
     }
 
 
+class NothingProvisioned:
+    def progress(self, *_: Any) -> Progress:
+        return Progress()
+
+
 class Plane:
     def __init__(self, directory: Path) -> None:
         ids = itertools.count(1)
@@ -63,7 +69,9 @@ class Plane:
         self.runtimes = FakeRuntimes()
         self.store = MetadataStore(directory / "metadata.sqlite")
         self.packages = PackageStore(directory / "packages")
-        self.deps = Control(self.store, self.packages, self.clock, lambda: f"id-{next(ids)}", b"secret", 1000)
+        self.deps = Control(
+            self.store, self.packages, self.clock, lambda: f"id-{next(ids)}", b"secret", 1000, NothingProvisioned()
+        )
         self.preparation = Preparation(self.deps, self.runtimes, parallel=2, retry_after_s=0)
         self.changes: list[Change] = []
         self._unfinished: set[tuple[str, str]] = set()

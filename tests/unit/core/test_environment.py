@@ -28,6 +28,7 @@ from lambent.core.environment import (
     step,
 )
 from lambent.core.invocation import Answer, Outcome
+from lambent.core.limits import PROVISIONED_INIT_BUDGET_US
 
 TIMEOUT_US = 3_000_000
 CRASH = Failure("Runtime.ExitError", "Runtime exited with error: exit status 1")
@@ -50,6 +51,12 @@ def ready():
 
 def invoking():
     return play(Assigned("r1"), environment=ready(), at=10_000)[0]
+
+
+def test_an_initialisation_has_ten_seconds_or_what_the_owner_allows():
+    assert play(SandboxStarted())[0].deadline_us == 1_000 + 10_000_000
+    ahead = Environment(timeout_us=TIMEOUT_US, init_budget_us=PROVISIONED_INIT_BUDGET_US)
+    assert play(SandboxStarted(), environment=ahead)[0].deadline_us == 1_000 + 130_000_000
 
 
 def test_an_environment_becomes_available_when_the_runtime_asks_for_its_first_event():

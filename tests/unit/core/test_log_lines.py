@@ -49,6 +49,14 @@ def test_a_failed_initialisation_has_a_report_of_its_own():
     ]
 
 
+def test_an_initialisation_that_nobody_waited_for_has_one_too():
+    assert TEXT.init_report(0, 1_500, Outcome.SUCCESS, None) == [
+        "INIT_REPORT Init Duration: 1.50 ms\tPhase: init\tStatus: success"
+    ]
+    (record,) = JSON.init_report(0, 1_500, Outcome.SUCCESS, None)
+    assert json.loads(record)["record"]["status"] == "success"
+
+
 def test_the_json_format_gives_records_and_no_text():
     (start,) = JSON.start(1_700_000_000_123, "r1")
     assert json.loads(start) == {

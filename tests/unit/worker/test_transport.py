@@ -30,6 +30,7 @@ MESSAGES = [
     messages.Start("e1", SPEC),
     messages.Run("e1", Invocation("r1", "arn", b"\x00\xff" * 1000, trace_id="Root=1", wants_tail=True)),
     messages.Retire("e1"),
+    messages.Initialised("e1", failed=True),
     messages.Available("e1"),
     messages.Answered("e1", "r1", Answer(b"\xff", error_type="Function.Unknown")),
     messages.Finished("e1", "r1", Report(Outcome.TIMEOUT, 1, 2, tail=b"\xfe")),

@@ -1,0 +1,143 @@
+"""Provisioned concurrency: how many environments of which version are to be initialised ahead of need.
+
+A *goal* is a number of environments of one pool (`core.assignment`). Its state here is fed with what becomes of real
+environments, and tells which ones to start next. A few are started at a time, so that a function which can not be
+initialised shows it before the machine is full of its attempts, and others can start environments meanwhile.
+
+Source: developer guide, "Configuring provisioned concurrency for a function"; API reference,
+GetProvisionedConcurrencyConfig.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lambent.core.alias import Alias
+from lambent.core.function import FunctionName
+
+PARALLEL_STARTS = 4
+"""Of one goal."""
+FUNCTION_FAILED = "FUNCTION_ERROR_INIT_FAILURE"
+"""The `StatusReason` where the function's own initialisation fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionedConcurrency:
+    """The setting: `count` environments for a version or an alias."""
+
+    function: FunctionName
+    qualifier: str
+    count: int
+    last_modified_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many environments there are, and how many of them are initialised. `failure` tells why there are no more."""
+
+    allocated: int = 0
+    available: int = 0
+    failure: str | None = None
+
+
+def status(count: int, progress: Progress) -> str:
+    """`Status` of a setting of so many environments."""
+    if progress.failure is not None:
+        return "FAILED"
+    return "READY" if progress.available >= count else "IN_PROGRESS"
+
+
+def shares(count: int, qualifier: str, alias: Alias | None) -> dict[str, int]:
+    """The environments by version. An alias with weights has them for both of its versions, in that proportion."""
+    if alias is None:
+        return {qualifier: count}
+    if alias.routing is None:
+        return {alias.version: count}
+    second = round(count * alias.routing.weight)
+    return {alias.version: count - second, alias.routing.version: second}
+
+
+@dataclass(slots=True)
+class _Goal:
+    count: int = 0
+    starting: set[str] = field(default_factory=set)
+    initialised: set[str] = field(default_factory=set)
+    failure: str | None = None
+    may_retry: bool = False
+
+
+class Goals:
+    """Goals by pool, and the environments that serve them."""
+
+    def __init__(self) -> None:
+        self._goals: dict[str, _Goal] = {}
+        self._pool_of: dict[str, str] = {}
+
+    def __contains__(self, environment_id: str) -> bool:
+        return environment_id in self._pool_of
+
+    def pools(self) -> list[str]:
+        return list(self._goals)
+
+    def want(self, pool_id: str, count: int) -> list[str]:
+        """Set the goal anew; what has failed may be tried again. Returns the environments that it needs no more."""
+        goal = self._goals.setdefault(pool_id, _Goal())
+        goal.count, goal.failure = count, None
+        surplus = []
+        for environments in (goal.starting, goal.initialised):
+            while environments and len(goal.starting) + len(goal.initialised) > count:
+                environment_id = environments.pop()
+                del self._pool_of[environment_id]
+                surplus.append(environment_id)
+        if count == 0:
+            del self._goals[pool_id]
+        return surplus
+
+    def to_start(self, pool_id: str, new_environment_id: Callable[[], str]) -> list[str]:
+        """The environments, of these ids, that are to be started now."""
+        goal = self._goals.get(pool_id)
+        if goal is None or goal.failure is not None:
+            return []
+        missing = goal.count - len(goal.starting) - len(goal.initialised)
+        started = [new_environment_id() for _ in range(min(missing, PARALLEL_STARTS - len(goal.starting)))]
+        goal.starting.update(started)
+        self._pool_of.update(dict.fromkeys(started, pool_id))
+        return started
+
+    def initialised(self, environment_id: str) -> str:
+        """Returns the pool, which may have more to start."""
+        pool_id = self._pool_of[environment_id]
+        goal = self._goals[pool_id]
+        goal.starting.discard(environment_id)
+        goal.initialised.add(environment_id)
+        return pool_id
+
+    def failed(self, environment_id: str) -> None:
+        """The function could not be initialised. The environment counts no more, and no further one is tried."""
+        goal = self._leave(environment_id)
+        goal.failure, goal.may_retry = FUNCTION_FAILED, False
+
+    def gone(self, environment_id: str, reason: str) -> None:
+        """The environment is no more, or is not initialised any more. Where it never was, the machine is at fault."""
+        starting = environment_id in self._goals[self._pool_of[environment_id]].starting
+        goal = self._leave(environment_id)
+        if starting and goal.failure is None:
+            goal.failure, goal.may_retry = reason, True
+
+    def retry(self, pool_id: str) -> None:
+        """What the machine has failed at may be possible by now."""
+        goal = self._goals[pool_id]
+        if goal.may_retry:
+            goal.failure, goal.may_retry = None, False
+
+    def progress(self, pool_id: str) -> Progress:
+        goal = self._goals.get(pool_id)
+        if goal is None:
+            return Progress()
+        available = len(goal.initialised)
+        return Progress(available + len(goal.starting), available, goal.failure)
+
+    def _leave(self, environment_id: str) -> _Goal:
+        goal = self._goals[self._pool_of.pop(environment_id)]
+        goal.starting.discard(environment_id)
+        goal.initialised.discard(environment_id)
+        return goal

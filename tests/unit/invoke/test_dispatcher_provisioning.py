@@ -1,0 +1,206 @@
+"""The dispatcher starts what is provisioned ahead of need, and what it tells of it follows the environments."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
+from lambent.core.invocation import Answer, Invocation, Outcome, Report
+from lambent.core.provisioned_concurrency import FUNCTION_FAILED, Progress
+from lambent.invoke.configuration import Serving
+from lambent.invoke.dispatcher import Dispatcher
+from lambent.observe.ledger import Ledger
+from lambent.testing.clock import ManualClock
+from lambent.worker.messages import (
+    PROVISIONED,
+    Answered,
+    Available,
+    Command,
+    Credentials,
+    Finished,
+    Gone,
+    Initialised,
+    Retire,
+    Run,
+    Start,
+)
+
+VERSION = FunctionVersion(
+    function=FunctionName("111122223333", "us-east-1", "f"),
+    version="1",
+    configuration=Configuration("role", "python3.13", "app.handler", logging=Logging("/aws/lambda/f")),
+    package=Package("0" * 64, 1),
+    architectures=("x86_64",),
+    revision_id="r",
+    config_revision="c",
+    last_modified_ms=0,
+    state=Status("Active"),
+    last_update=None,
+)
+SERVING = Serving(VERSION, "pool", "arn")
+
+
+class NoLogs:
+    def append(self, *_):
+        pass
+
+
+class Sessions:
+    def issue(self, *_):
+        return Credentials("id", "secret", "token")
+
+    def revoke(self, access_key_id):
+        pass
+
+
+class Bench:
+    """A dispatcher and what it has sent to its worker."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        numbers = itertools.count(1)
+        self.dispatcher = Dispatcher(
+            clock=ManualClock(),
+            ledger=ledger,
+            logs=NoLogs(),
+            credentials=Sessions(),
+            new_id=lambda: f"e{next(numbers)}",
+            concurrency_limit=10,
+            idle_timeout_s=1,
+        )
+        self.sent: list[Command] = []
+        self.dispatcher.send = self.sent.append
+
+    def started(self) -> list[str]:
+        """The environments that were started since the last look, all of them ahead."""
+        starts = [command for command in self.sent if isinstance(command, Start)]
+        assert all(start.spec.initialization_type == PROVISIONED for start in starts)
+        self.sent.clear()
+        return [start.environment_id for start in starts]
+
+    def initialised(self, *environments: str) -> None:
+        for environment in environments:
+            self.dispatcher.on_event(Initialised(environment))
+            self.dispatcher.on_event(Available(environment))
+
+    def progress(self) -> Progress:
+        return self.dispatcher.progress("pool")
+
+    async def looks_again(self) -> None:
+        """Wait for the next command to the worker."""
+        sent = asyncio.Event()
+
+        def send(command: Command) -> None:
+            self.sent.append(command)
+            sent.set()
+
+        self.dispatcher.send = send
+        async with asyncio.timeout(10):
+            await sent.wait()
+
+
+def on_bench(data_dir: Path, test: Callable[[Bench], object]) -> None:
+    async def run() -> None:
+        ledger = Ledger(data_dir / "ledger")
+        bench = Bench(ledger)
+        outcome = test(bench)
+        if asyncio.iscoroutine(outcome):
+            await outcome
+        await bench.dispatcher.close(grace_s=0)
+        ledger.close()
+
+    asyncio.run(run())
+
+
+def test_nothing_is_started_before_the_worker_is_there(data_dir: Path):
+    def test(bench: Bench) -> None:
+        bench.dispatcher.provision(SERVING, 2)
+        assert bench.started() == []
+        bench.dispatcher.start()
+        assert bench.started() == ["e1", "e2"]
+        assert bench.progress() == Progress(2, 0)
+        bench.initialised("e1")
+        assert bench.progress() == Progress(2, 1)
+
+    on_bench(data_dir, test)
+
+
+def test_fewer_are_wanted(data_dir: Path):
+    def test(bench: Bench) -> None:
+        bench.dispatcher.start()
+        bench.dispatcher.provision(SERVING, 2)
+        bench.initialised("e1", "e2")
+        bench.sent.clear()
+        bench.dispatcher.provision(SERVING, 0)
+        assert set(bench.sent) == {Retire("e1"), Retire("e2")}
+        assert bench.progress() == Progress()
+
+    on_bench(data_dir, test)
+
+
+def test_one_that_is_at_work_is_retired_after_its_invocation(data_dir: Path):
+    async def test(bench: Bench) -> None:
+        bench.dispatcher.start()
+        bench.dispatcher.provision(SERVING, 1)
+        bench.initialised("e1")
+        told: list[object] = []
+        bench.dispatcher.invoke(SERVING, Invocation("r1", "arn", b"{}"), told.append)
+        assert isinstance(bench.sent[-1], Run)
+        bench.sent.clear()
+        bench.dispatcher.provision(SERVING, 0)
+        assert bench.sent == []
+        bench.dispatcher.on_event(Answered("e1", "r1", Answer(b"1")))
+        bench.dispatcher.on_event(Available("e1"))
+        bench.dispatcher.on_event(Finished("e1", "r1", Report(Outcome.SUCCESS, 1, 1)))
+        await bench.looks_again()
+        assert bench.sent == [Retire("e1")]
+
+    on_bench(data_dir, test)
+
+
+def test_a_failed_initialisation_ends_the_trying_and_the_environment(data_dir: Path):
+    async def test(bench: Bench) -> None:
+        bench.dispatcher.start()
+        bench.dispatcher.provision(SERVING, 1)
+        bench.sent.clear()
+        bench.dispatcher.on_event(Initialised("e1", failed=True))
+        bench.dispatcher.on_event(Available("e1"))
+        assert bench.progress() == Progress(0, 0, FUNCTION_FAILED)
+        await bench.looks_again()
+        assert bench.sent == [Retire("e1")]
+
+    on_bench(data_dir, test)
+
+
+def test_an_environment_that_the_machine_could_not_give_is_tried_again_at_the_next_look(data_dir: Path):
+    async def test(bench: Bench) -> None:
+        bench.dispatcher.start()
+        bench.dispatcher.provision(SERVING, 1)
+        bench.sent.clear()
+        bench.dispatcher.on_event(Gone("e1", "no more processes"))
+        assert bench.progress() == Progress(0, 0, "no more processes")
+        assert bench.sent == []
+        await bench.looks_again()
+        assert bench.started() == ["e2"]
+        assert bench.progress() == Progress(1, 0)
+
+    on_bench(data_dir, test)
+
+
+def test_one_whose_program_has_crashed_counts_no_more_and_is_replaced(data_dir: Path):
+    async def test(bench: Bench) -> None:
+        bench.dispatcher.start()
+        bench.dispatcher.provision(SERVING, 1)
+        bench.initialised("e1")
+        bench.dispatcher.invoke(SERVING, Invocation("r1", "arn", b"{}"), lambda result: None)
+        bench.dispatcher.on_event(Answered("e1", "r1", Answer(b"{}", error_type="Runtime.ExitError")))
+        bench.dispatcher.on_event(Available("e1"))
+        bench.sent.clear()
+        bench.dispatcher.on_event(Finished("e1", "r1", Report(Outcome.CRASH, 1, 1)))
+        assert bench.sent == [Retire("e1")]
+        assert bench.progress() == Progress()
+        bench.sent.clear()
+        await bench.looks_again()
+        assert bench.started() == ["e2"]
+
+    on_bench(data_dir, test)
