@@ -100,9 +100,9 @@ class ServingConfiguration:
                 self._provision(alias.function)
             case AliasRemoved(function, name):
                 self._aliases.get(function, {}).pop(name, None)
-            case MappingChanged() | MappingRemoved():
-                # What is invoked is the same, whoever has it invoked.
                 self._unprovision(function, name)
+            case MappingChanged() | MappingRemoved():
+                pass  # what is invoked is the same, whoever has it invoked
             case ProvisioningChanged(setting):
                 self._provisioned.setdefault(setting.function, {})[setting.qualifier] = setting.count
                 self._provision(setting.function)
