@@ -20,6 +20,7 @@ class Traffic(RuleBasedStateMachine):
         self.ahead: set[str] = set()
         self.provisioned: set[str] = set()
         self.surplus: set[str] = set()
+        self.leaving: set[str] = set()
         self.idle: set[str] = set()
         self.serving: dict[str, str] = {}
         self.answered: dict[str, int] = {}
@@ -100,7 +101,7 @@ class Traffic(RuleBasedStateMachine):
         environment = data.draw(st.sampled_from(sorted(self.provisioned)))
         self.provisioned.remove(environment)
         retired = self.assignment.unprovision(environment)
-        assert retired == (environment in self.idle)
+        assert retired == (environment in self.idle | self.ahead)
         if retired:
             self.end([environment])
         else:
@@ -140,7 +141,7 @@ class Traffic(RuleBasedStateMachine):
     @rule(pool=POOLS)
     def a_pool_is_superseded(self, pool: str) -> None:
         retired = self.assignment.supersede(pool)
-        assert {e for e in self.idle if self.pool_of[e] == pool} == set(retired)
+        assert {e for e in self.idle | self.ahead if self.pool_of[e] == pool} == set(retired)
         own = {e for e in self.provisioned if self.pool_of[e] == pool}
         self.provisioned -= own
         self.surplus |= own
@@ -156,7 +157,21 @@ class Traffic(RuleBasedStateMachine):
 
     def end(self, environments: list[str]) -> None:
         for environment in environments:
-            self.idle.remove(environment)
+            if environment in self.ahead:
+                self.ahead.remove(environment)
+                self.leaving.add(environment)
+            else:
+                self.idle.remove(environment)
+                assert self.assignment.gone(environment) is None
+
+    @precondition(lambda self: self.leaving)
+    @rule(data=st.data(), late=st.booleans())
+    def one_that_was_retired_while_it_started_is_gone(self, data: st.DataObject, late: bool) -> None:
+        environment = data.draw(st.sampled_from(sorted(self.leaving)))
+        if late:
+            assert self.assignment.available(environment, self.now) is None, "a request given to one that leaves"
+        else:
+            self.leaving.remove(environment)
             assert self.assignment.gone(environment) is None
 
     @invariant()

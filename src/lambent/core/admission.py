@@ -50,10 +50,13 @@ class Share:
 
     def answered(self) -> None:
         """Give the unit back. The environment lingers, until `over`."""
-        self.release()
+        assert self.in_use > 0, "a unit of concurrency given back twice"
+        self.in_use -= 1
         self.lingering += 1
         if self.reserved is None:
-            self.account.lingering += 1
+            account = self.account
+            account.in_use -= 1
+            account.lingering += 1
 
     def over(self) -> None:
         """The environment of an answered invocation is done with it."""
@@ -138,9 +141,11 @@ class Admission:
         reserved = share.reserved
         if reserved is None:
             account = share.account
-            if not _has_room(account.limit, account.in_use, account.lingering):
+            in_use, limit = account.in_use, account.limit
+            # As `_has_room` says, without the call: nearly every invocation comes by here.
+            if in_use >= limit or in_use + account.lingering >= 2 * limit:
                 return ACCOUNT_LIMIT
-            account.in_use += 1
+            account.in_use = in_use + 1
         elif not _has_room(reserved - share.claimed, share.in_use, share.lingering):
             return RESERVED_LIMIT
         share.in_use += 1

@@ -42,6 +42,8 @@ class _Pool:
     idle_provisioned: list[str] = field(default_factory=list)
     surplus: set[str] = field(default_factory=set)
     """Those that stayed, and are to go as soon as they are idle."""
+    leaving: set[str] = field(default_factory=set)
+    """Of the busy ones: retired while they started, so that they may still say that they are available."""
 
     def is_empty(self) -> bool:
         return not (self.idle or self.starting or self.busy or self.waiting or self.ahead or self.idle_provisioned)
@@ -126,13 +128,18 @@ class Assignment:
         self._pool_of[environment_id] = pool_id
 
     def unprovision(self, environment_id: str) -> bool:
-        """The environment need not stay. True if it was idle and is taken out, to be retired; else it goes by
+        """The environment need not stay. True if it serves nobody and is taken out, to be retired; else it goes by
         `expired` once it is idle."""
         pool = self._pools[self._pool_of[environment_id]]
         pool.provisioned.discard(environment_id)
         if environment_id in pool.idle_provisioned:
             pool.idle_provisioned.remove(environment_id)
             pool.busy.add(environment_id)
+            return True
+        if environment_id in pool.ahead:
+            pool.ahead.remove(environment_id)
+            pool.busy.add(environment_id)
+            pool.leaving.add(environment_id)
             return True
         pool.surplus.add(environment_id)
         return False
@@ -144,8 +151,10 @@ class Assignment:
             pool.draining[environment_id] = now + DRAINING_GRACE_US
 
     def available(self, environment_id: str, now: int) -> str | None:
-        """The environment takes an event: the request that it serves now, or None when it is idle."""
+        """The environment takes an event: the request that it serves now, or None when there is none."""
         pool = self._pools[self._pool_of[environment_id]]
+        if environment_id in pool.leaving:
+            return None
         pool.starting.discard(environment_id)
         pool.ahead.discard(environment_id)
         pool.draining.pop(environment_id, None)
@@ -173,6 +182,7 @@ class Assignment:
         pool.ahead.discard(environment_id)
         pool.provisioned.discard(environment_id)
         pool.surplus.discard(environment_id)
+        pool.leaving.discard(environment_id)
         if environment_id in pool.idle_provisioned:
             pool.idle_provisioned.remove(environment_id)
         if environment_id in pool.idle_since:
@@ -186,16 +196,14 @@ class Assignment:
         return stranded
 
     def supersede(self, pool_id: str) -> list[str]:
-        """No new invocation will come for the pool. Takes out its idle environments, to be retired; the busy ones
+        """No new invocation will come for the pool. Takes out what nobody has, to be retired; the busy ones
         go by `expired` once they are idle, and an invocation that still waits is served first."""
         pool = self._pools.get(pool_id)
         if pool is None:
             return []
         pool.superseded = True
-        idle_provisioned = [
-            environment_id for environment_id in list(pool.provisioned) if self.unprovision(environment_id)
-        ]
-        return idle_provisioned + self._take_idle(pool, list(pool.idle))
+        not_needed = [environment_id for environment_id in list(pool.provisioned) if self.unprovision(environment_id)]
+        return not_needed + self._take_idle(pool, list(pool.idle))
 
     def expired(self, idle_since_before: int) -> list[str]:
         """Take out, to be retired, what is idle since before the given time, or superseded."""

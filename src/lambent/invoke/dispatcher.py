@@ -168,8 +168,7 @@ class Dispatcher:
         else:
             self._provisioned.pop(serving.pool_id, None)
         for environment_id in self._goals.want(serving.pool_id, count):
-            if self._assignment.unprovision(environment_id):
-                self.send(Retire(environment_id))
+            self._release(environment_id)
         self._start_ahead(serving.pool_id)
 
     def progress(self, pool_id: str) -> Progress:
@@ -290,7 +289,7 @@ class Dispatcher:
             return
         if event.failed:
             self._goals.failed(event.environment_id)
-            self._assignment.unprovision(event.environment_id)
+            self._release(event.environment_id)
         else:
             self._start_ahead(self._goals.initialised(event.environment_id))
 
@@ -339,6 +338,10 @@ class Dispatcher:
     def _replace(self, environment_id: str) -> None:
         """The environment is not initialised any more: another one takes its place, at the next look."""
         self._goals.gone(environment_id, "")
+        self._release(environment_id)
+
+    def _release(self, environment_id: str) -> None:
+        """The environment need not stay: it goes now, or when its invocation is over."""
         if self._assignment.unprovision(environment_id):
             self.send(Retire(environment_id))
 

@@ -126,6 +126,25 @@ def test_what_a_killed_worker_was_doing_is_answered_and_its_environments_are_gon
     assert living(everything) == {}
 
 
+def test_provisioned_environments_are_lost_with_a_worker_and_initialised_in_the_next(pair: Pair) -> None:
+    function = pair.functions.create(FUNCTION)
+    client = pair.functions.client
+    client.publish_version(FunctionName=function.name)
+    which = {"FunctionName": function.name, "Qualifier": "1"}
+
+    def progress() -> tuple[str, int, int]:
+        found = client.get_provisioned_concurrency_config(**which)
+        counts = [found[f"{what}ProvisionedConcurrentExecutions"] for what in ("Allocated", "Available")]
+        return found["Status"], counts[0], counts[1]
+
+    client.put_provisioned_concurrency_config(ProvisionedConcurrentExecutions=2, **which)
+    eventually(lambda: progress() == ("READY", 2, 2))
+    pair.worker.end(signal.SIGKILL)
+    eventually(lambda: progress()[2] == 0)
+    pair.worker.start()
+    eventually(lambda: progress() == ("READY", 2, 2))
+
+
 def test_a_server_that_is_killed_takes_its_environments_along_and_the_worker_serves_the_next(pair: Pair) -> None:
     function = pair.functions.create(FUNCTION)
     function.invoke({})

@@ -138,6 +138,20 @@ def test_fewer_are_wanted(data_dir: Path):
     on_bench(data_dir, test)
 
 
+def test_one_that_still_starts_is_retired_at_once_and_given_no_event(data_dir: Path):
+    def test(bench: Bench) -> None:
+        bench.dispatcher.start()
+        bench.dispatcher.provision(SERVING, 1)
+        bench.sent.clear()
+        bench.dispatcher.provision(SERVING, 0)
+        assert bench.sent == [Retire("e1")]
+        bench.dispatcher.invoke(SERVING, Invocation("r1", "arn", b"{}"), lambda result: None)
+        bench.initialised("e1")
+        assert not [command for command in bench.sent if isinstance(command, Run)]
+
+    on_bench(data_dir, test)
+
+
 def test_one_that_is_at_work_is_retired_after_its_invocation(data_dir: Path):
     async def test(bench: Bench) -> None:
         bench.dispatcher.start()
@@ -159,15 +173,16 @@ def test_one_that_is_at_work_is_retired_after_its_invocation(data_dir: Path):
 
 
 def test_a_failed_initialisation_ends_the_trying_and_the_environment(data_dir: Path):
-    async def test(bench: Bench) -> None:
+    def test(bench: Bench) -> None:
         bench.dispatcher.start()
         bench.dispatcher.provision(SERVING, 1)
         bench.sent.clear()
         bench.dispatcher.on_event(Initialised("e1", failed=True))
         bench.dispatcher.on_event(Available("e1"))
         assert bench.progress() == Progress(0, 0, FUNCTION_FAILED)
-        await bench.looks_again()
         assert bench.sent == [Retire("e1")]
+        bench.dispatcher.on_event(Gone("e1"))
+        assert bench.progress() == Progress(0, 0, FUNCTION_FAILED)
 
     on_bench(data_dir, test)
 
