@@ -33,6 +33,9 @@ from lambent.invoke.configuration import Serving, ServingConfiguration
 from lambent.invoke.dispatcher import Completed, Dispatcher
 from lambent.wire.call import Call, Reply, Tell
 
+TRACE_HEADER_CHARS = 1024
+"""A root, a parent, a decision and some lineage take a fifth of that."""
+
 _json_skim = msgspec.json.Decoder(msgspec.Raw)
 """Checks that bytes are JSON without building anything from them."""
 
@@ -63,7 +66,8 @@ def invoke(frontend: Frontend, call: Call, tell: Tell) -> None:
     if kind == "DryRun":
         tell(Reply({"StatusCode": 204}))
         return
-    trace_id = call.headers.get("x-amzn-trace-id") or _new_trace_id(frontend)
+    given = call.headers.get("x-amzn-trace-id")
+    trace_id = given if given and _may_be_trace(given) else _new_trace_id(frontend)
     invocation = Invocation(
         request_id=call.request_id,
         invoked_arn=invoked_arn,
@@ -174,6 +178,11 @@ def _token_at(text: str, position: int) -> str:
     while end < len(text) and end - position < 64 and (text[end].isalnum() or text[end] in "_$"):
         end += 1
     return text[position:end]
+
+
+def _may_be_trace(given: str) -> bool:
+    """Whether a runtime can be handed the caller's header: Python's client ends at one that is not ASCII."""
+    return len(given) <= TRACE_HEADER_CHARS and given.isascii() and given.isprintable()
 
 
 def _new_trace_id(frontend: Frontend) -> str:

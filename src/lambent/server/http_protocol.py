@@ -128,6 +128,8 @@ class HttpConnection(asyncio.Protocol):
             self._refusal = error.status
         if self._hold(self._served_bytes + self._requests.held_bytes):
             self._serve_next()
+        elif self._serving:
+            self._refusal = 503  # in its turn, behind the answer that is under way
         else:
             self._refuse(503)
 
@@ -166,7 +168,7 @@ class HttpConnection(asyncio.Protocol):
         """Go on with what was sent, unless a request is being served or the client does not read."""
         requests = self._requests
         while self._transport is not None and not (self._serving or self._writing_paused):
-            request = requests.next_request()
+            request = None if self._refusal == 503 else requests.next_request()
             if request is None:
                 self._await_more()
                 return

@@ -241,3 +241,24 @@ def test_a_peer_has_so_many_connections_and_gets_one_back_for_each_that_ends():
     before, again = asyncio.run(run())
     assert before == [False, False, False, True, False, False, True]
     assert again is False
+
+
+def test_a_refusal_waits_for_the_answer_to_the_request_before_it():
+    async def run():
+        answers = []
+        allowance = Allowance(connections=1, held_bytes=100_000)
+        transport = Transport()
+        connection = Connections(lambda _request, answer: answers.append(answer), allowance)()
+        connection.connection_made(transport)
+        connection.data_received(PING)
+        connection.data_received(b"POST / HTTP/1.1\r\nContent-Length: 600000\r\n\r\n" + b"x" * 600_000)
+        before = transport.written
+        answers.pop()(HttpResponse(200))
+        await asyncio.sleep(0)
+        return before, transport
+
+    before, transport = asyncio.run(run())
+    assert before == b""
+    assert transport.written.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 503" in transport.written
+    assert transport.closed
