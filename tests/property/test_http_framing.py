@@ -169,3 +169,11 @@ def test_trailers_are_no_headers():
 
 def test_a_request_behind_one_too_many_ends_of_lines_is_read():
     assert [seen[1] for seen in read([b"\r\n\r\nGET /a HTTP/1.1\r\n\r\n\r\nGET /b HTTP/1.1\r\n\r\n"])] == ["/a", "/b"]
+
+
+def test_trailers_come_again_with_the_same_bytes():
+    ours = stream()
+    for _ in range(3):
+        ours.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: 1\r\n\r\n")
+        assert ours.next_request() is not None
+        assert ours.trailers == {"a": "1"}

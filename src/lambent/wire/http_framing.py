@@ -111,8 +111,8 @@ class RequestStream:
             raise MalformedRequest(431, "a head or trailers without end")
         self.too_large = self._too_large
         if whole and not self.incomplete and len(self._complete) == before + 1 and len(data) <= _REMEMBERED_BYTES:
-            request, keep_alive, _, _ = self._complete[-1]
-            if not request.body and keep_alive:
+            request, keep_alive, _, trailers = self._complete[-1]
+            if not request.body and keep_alive and not trailers:
                 self._bodiless = (data, request)
 
     def next_request(self) -> HttpRequest | None:
