@@ -40,9 +40,12 @@ def test_user_ids_that_do_not_exist_here_are_found() -> None:
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's sandboxes have no range of user ids")
-def test_a_driver_that_can_not_open_says_why_and_leaves_nothing(data_dir: Path) -> None:
+@pytest.mark.parametrize("data_dir_name", [str(number) for number in range(4)])
+def test_a_driver_that_can_not_open_says_why_and_leaves_nothing(data_dir: Path, data_dir_name: str) -> None:
+    """The first id that a server takes depends on its data directory; whether it is told of the others does not."""
+
     async def opened() -> None:
-        await BubblewrapDriver(data_dir, (1 << 32) - 10, 20).open()
+        await BubblewrapDriver(data_dir / data_dir_name, (1 << 32) - 10, 20).open()
 
     with pytest.raises(SandboxError, match="do not all exist in this container"):
         asyncio.run(opened())

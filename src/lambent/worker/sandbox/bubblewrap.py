@@ -27,6 +27,7 @@ class BubblewrapDriver(LaunchedDriver):
         self._uid_count = uid_count
 
     async def open(self) -> Sequence[str]:
+        self._check_user_ids()
         try:
             missing = await super().open()
             await self._try_it()
@@ -37,6 +38,14 @@ class BubblewrapDriver(LaunchedDriver):
             await self.close()
             raise
         return missing
+
+    def _check_user_ids(self) -> None:
+        """A trial takes one id of the range, which may be one that exists although another does not."""
+        if os.geteuid() != 0:
+            return
+        found = probe.look_at_user_ids(self._uid_base, self._uid_count)
+        if found.needed and not found.ok:
+            raise SandboxError(f"{found.name}: {found.explanation}. {found.mend}")
 
     def _reasons(self) -> list[str]:
         """What may explain that nothing works."""
