@@ -8,9 +8,8 @@ performed in order. Nothing here decides.
 import asyncio
 import json
 import logging
-import signal
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,10 +22,10 @@ from lambent.core import environment as machine
 from lambent.core.allowance import Allowance
 from lambent.core.environment import Environment, Failure, Phase
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
-from lambent.core.limits import INIT_BUDGET_US, LOG_TAIL_BYTES, PROVISIONED_INIT_BUDGET_US, REQUEST_BODY_BYTES
-from lambent.core.log_lines import LogLines as PlatformLines
+from lambent.core.limits import INIT_BUDGET_US, PROVISIONED_INIT_BUDGET_US, REQUEST_BODY_BYTES
 from lambent.core.metering import billed_ms
-from lambent.worker import messages
+from lambent.worker import failures, messages
+from lambent.worker.environment_log import EnvironmentLog
 from lambent.worker.output import Output
 from lambent.worker.runtime_api import Posted, Refusal, RuntimeConnection
 from lambent.worker.sandbox.driver import Exit, Program, Running, Sandbox, SandboxError
@@ -84,7 +83,7 @@ class ExecutionEnvironment:
         self._stepping = False
         self._invocation: Invocation | None = None
         self._delivered = False
-        self._unwritten: tuple[str, Report, int] | None = None
+        self._unwritten: tuple[machine.Finish, int] | None = None
         """The invocation that is over and not written down yet, with the time of its end."""
         self._waiting: RuntimeConnection | None = None
         self._connections: set[RuntimeConnection] = set()
@@ -100,20 +99,9 @@ class ExecutionEnvironment:
             connections=ENDPOINT_CONNECTIONS, held_bytes=ENDPOINT_HELD_BYTES, within=around.allowance
         )
         self._frozen = False
-        self._lines: list[tuple[int, str]] = []
-        self._tail: deque[str] = deque()
-        """The end of the invocation's log, while somebody wants it."""
-        self._tail_bytes = 0
-        self._platform = PlatformLines(
-            function_name=spec.function_name,
-            version=spec.version,
-            memory_mib=spec.memory_mib,
-            runtime=_runtime_version(spec.runtime),
-            runtime_arn=spec.runtime_version_arn,
-            initialization_type=spec.initialization_type,
-            json_format=spec.log_format != "Text",
-            level=spec.system_log_level or "INFO",
-        )
+        self._log = EnvironmentLog(spec, around.emit)
+        self._settling = False
+        """`_settle` is called soon."""
 
     # From the worker ----------------------------------------------------------------------------------------------
 
@@ -123,6 +111,7 @@ class ExecutionEnvironment:
     def run(self, invocation: Invocation) -> None:
         self._invocation = invocation
         self._delivered = False
+        self._log.keeps_tail = invocation.wants_tail
         self._feed(machine.Assigned(invocation.request_id))
 
     def retire(self) -> None:
@@ -150,7 +139,7 @@ class ExecutionEnvironment:
             self._waiting = connection
             return None
         if self._waiting is not None or not machine.allows(self._state, machine.Next):
-            return _illegal(_RUNTIME_STATES[phase], "Ready")
+            return failures.not_now(phase, "Ready")
         self._waiting = connection
         self._feed(machine.Next())
         return None
@@ -158,25 +147,25 @@ class ExecutionEnvironment:
     def responds(self, request_id: str, posted: Posted) -> Refusal | None:
         invocation = self._invocation
         if self._state.phase in (Phase.INIT, Phase.STARTING, Phase.REINIT):
-            return _illegal("Started", "InvocationResponse")
+            return failures.not_now(self._state.phase, "InvocationResponse")
         if (
             self._state.phase is not Phase.INVOKE
             or invocation is None
             or invocation.request_id != request_id
             or not self._delivered
         ):
-            return Refusal(400, "InvalidRequestID", "Invalid request ID")
+            return failures.UNKNOWN_REQUEST
         if posted.too_large:
-            self._feed(machine.Answered(_TOO_LARGE))
-            return Refusal(413, "RequestEntityTooLarge", _TOO_LARGE_FOR_RUNTIME)
+            self._feed(machine.Answered(failures.RESPONSE_TOO_LARGE))
+            return failures.RESPONSE_REFUSED
         self._feed(machine.Answered(Answer(posted.body, posted.content_type, posted.error_type)))
         return None
 
     def fails_init(self, posted: Posted) -> Refusal | None:
         if not machine.allows(self._state, machine.InitFailed):
-            return _illegal(_RUNTIME_STATES[self._state.phase], "InitError")
+            return failures.not_now(self._state.phase, "InitError")
         error_type = posted.error_type or "Runtime.Unknown"
-        failure = Failure(_error_type_of(posted.body) or error_type, "", posted.body)
+        failure = Failure(failures.error_type_of(posted.body) or error_type, "", posted.body)
         self._feed(machine.InitFailed(failure))
         return None
 
@@ -203,6 +192,14 @@ class ExecutionEnvironment:
                     self._perform(command)
         finally:
             self._stepping = False
+        if (self._state.phase is Phase.READY or self._unwritten is not None) and not self._settling:
+            self._settling = True
+            asyncio.get_running_loop().call_soon(self._settle)
+
+    def _settle(self) -> None:
+        """All that arrived together with the last event is seen to, the next invocation perhaps among it: write down
+        what is over, and freeze what has nothing to do."""
+        self._settling = False
         self._keep_books()
         if self._state.phase is Phase.READY and not self._frozen and self._sandbox is not None:
             self._sandbox.freeze()
@@ -278,7 +275,7 @@ class ExecutionEnvironment:
     def _log_start(self, wall_ms: int, invocation: Invocation) -> None:
         self._delivered = True
         self._keep_books()
-        self._log(wall_ms, self._platform.start(wall_ms, invocation.request_id))
+        self._log.add(wall_ms, self._log.platform.start(wall_ms, invocation.request_id))
 
     def _thaw(self) -> None:
         if self._frozen and self._sandbox is not None:
@@ -305,74 +302,53 @@ class ExecutionEnvironment:
         if failure.error_type == machine.TIMED_OUT:
             time = datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds")
             told = f"{time.replace('+00:00', 'Z')} {invocation.request_id} {failure.message}"
-            self._log(wall_ms, (told, ""))
+            self._log.add(wall_ms, (told, ""))
         else:
-            self._log(wall_ms, (message, failure.error_type))
+            self._log.add(wall_ms, (message, failure.error_type))
         document = json.dumps({"errorType": failure.error_type, "errorMessage": message}, separators=(",", ":"))
         self._answer(Answer(document.encode(), error_type=failure.error_type))
 
     def _over(self, finish: machine.Finish) -> None:
-        """The invocation is over. What is measured is measured now; it is written down when the next event, which may
-        be waiting, has been handed out: the function need not wait for that. A caller who wants the log does."""
+        """The invocation is over. It is written down when the next event, which may be waiting, has been handed out:
+        the function need not wait for that. A caller who wants the log does."""
         self._take_output()
-        memory_mib = 0 if self._sandbox is None else self._sandbox.memory_peak_mib()
-        report = Report(
-            finish.outcome,
-            finish.duration_us,
-            min(memory_mib, self._spec.memory_mib),
-            finish.init_us,
-            finish.error_type,
-        )
-        self._unwritten = (finish.request_id, report, self._around.clock.wall_ms())
-        if self._invocation is not None and self._invocation.wants_tail:
-            self._keep_books()
+        self._unwritten = (finish, self._around.clock.wall_ms())
+        if self._log.keeps_tail:
+            self._keep_books(with_tail=True)
         self._invocation = None
 
-    def _keep_books(self) -> None:
+    def _keep_books(self, *, with_tail: bool = False) -> None:
         """Write down the invocation that is over, if that is still to be done."""
         if self._unwritten is None:
             return
-        (request_id, report, wall_ms), self._unwritten = self._unwritten, None
+        (finish, wall_ms), self._unwritten = self._unwritten, None
+        spec = self._spec
+        memory_mib = 0 if self._sandbox is None else self._sandbox.memory_peak_mib()
+        report = Report(
+            finish.outcome, finish.duration_us, min(memory_mib, spec.memory_mib), finish.init_us, finish.error_type
+        )
         # An initialisation ahead of need is no part of what the invocation is charged for.
         billed = billed_ms(report.duration_us, None if self._ahead else report.init_us, self._around.billing_step_ms)
-        lines = self._platform.end(wall_ms, request_id, report, billed)
-        invocation = self._invocation
-        if invocation is not None and invocation.request_id == request_id and invocation.wants_tail:
-            self._log(wall_ms, lines)
-            report = replace(report, tail="".join(line + "\n" for line in self._tail).encode()[-LOG_TAIL_BYTES:])
-            self._tail.clear()
-            self._tail_bytes = 0
+        log = self._log
+        lines = log.platform.end(wall_ms, finish.request_id, report, billed)
+        if with_tail:
+            log.add(wall_ms, lines)
+            report = replace(report, tail=log.take_tail())
         else:
-            self._note(wall_ms, lines)
-        self._send_lines()
-        self._around.emit(messages.Finished(self.environment_id, request_id, report))
+            log.add_past(wall_ms, lines)
+        log.send()
+        self._around.emit(messages.Finished(self.environment_id, finish.request_id, report))
 
     def _init_ended(self, duration_us: int, outcome: Outcome, error_type: str | None) -> None:
         self._take_output()
         if outcome is not Outcome.SUCCESS or self._ahead:
             wall_ms = self._around.clock.wall_ms()
-            self._log(wall_ms, self._platform.init_report(wall_ms, duration_us, outcome, error_type))
-        self._send_lines()
+            self._log.add(wall_ms, self._log.platform.init_report(wall_ms, duration_us, outcome, error_type))
+        self._log.send()
         self._around.emit(messages.Initialised(self.environment_id, outcome is not Outcome.SUCCESS))
 
-    # Its log ------------------------------------------------------------------------------------------------------
-
-    def _note(self, wall_ms: int, lines: Sequence[str]) -> None:
-        self._lines += [(wall_ms, line) for line in lines]
-
-    def _log(self, wall_ms: int, lines: Sequence[str]) -> None:
-        """Note the lines of the invocation in flight, or of none."""
-        self._note(wall_ms, lines)
-        if self._invocation is None or not self._invocation.wants_tail:
-            return
-        for line in lines:
-            self._tail.append(line)
-            self._tail_bytes += len(line)
-            while self._tail_bytes - len(self._tail[0]) > LOG_TAIL_BYTES:
-                self._tail_bytes -= len(self._tail.popleft())
-
     def _on_output_line(self, line: str) -> None:
-        self._log(self._around.clock.wall_ms(), (line,))
+        self._log.add(self._around.clock.wall_ms(), (line,))
 
     def _take_output(self) -> None:
         if self._output is not None:
@@ -380,17 +356,12 @@ class ExecutionEnvironment:
 
     def _on_output(self) -> None:
         if self._output is not None and self._output.read():
-            self._send_lines()
-
-    def _send_lines(self) -> None:
-        if self._lines:
-            spec = self._spec
-            lines, self._lines = tuple(self._lines), []
-            self._around.emit(messages.LogLines(spec.account, spec.region, spec.log_group, spec.log_stream, lines))
+            self._log.send()
 
     # Its program --------------------------------------------------------------------------------------------------
 
     def _begin_start(self) -> None:
+        self._keep_books()  # what it measures is of the program that was
         self._starting = self._around.tasks.create_task(self._start_program())
 
     async def _start_program(self) -> None:
@@ -415,7 +386,7 @@ class ExecutionEnvironment:
 
     def _log_init_start(self) -> None:
         wall_ms = self._around.clock.wall_ms()
-        self._log(wall_ms, self._platform.init_start(wall_ms))
+        self._log.add(wall_ms, self._log.platform.init_start(wall_ms))
 
     async def _listen(self, running: Running) -> None:
         loop = asyncio.get_running_loop()
@@ -432,7 +403,7 @@ class ExecutionEnvironment:
     def _exited(self, ended: Exit) -> None:
         """The sandbox's word that the last process is gone."""
         self._close_program()
-        self._feed_if_allowed(machine.Exited(self._reported or _failure_of(ended)))
+        self._feed_if_allowed(machine.Exited(self._reported or failures.failure_of(ended)))
 
     def _feed_if_allowed(self, event: machine.Event) -> None:
         if machine.allows(self._state, type(event)):
@@ -464,9 +435,10 @@ class ExecutionEnvironment:
             self._log_fault("environment not killed", error)
 
     async def _destroy(self, reason: str) -> None:
+        self._keep_books()
         self._stop_timer()
         self._close_program()
-        self._send_lines()
+        self._log.send()
         try:
             if self._sandbox is not None:
                 await self._sandbox.destroy()
@@ -477,77 +449,3 @@ class ExecutionEnvironment:
 
     def _log_fault(self, event: str, error: Exception) -> None:
         _log.error(event, extra={"environment": self.environment_id, "reason": str(error)})
-
-
-_TOO_LARGE_FOR_RUNTIME = "Exceeded maximum allowed payload size (6291556 bytes)."
-_TOO_LARGE = Answer(
-    json.dumps(
-        {
-            "errorType": "Function.ResponseSizeTooLarge",
-            "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
-        },
-        separators=(",", ":"),
-    ).encode(),
-    error_type="Function.ResponseSizeTooLarge",
-)
-
-_RUNTIME_STATES = {
-    Phase.STARTING: "Started",
-    Phase.INIT: "Started",
-    Phase.REINIT: "Started",
-    Phase.READY: "Ready",
-    Phase.INVOKE: "Running",
-    Phase.DRAINING: "RuntimeResponseSentState",
-    Phase.RESETTING: "InitError",
-    Phase.BROKEN: "InitError",
-    Phase.SHUTDOWN: "InitError",
-    Phase.GONE: "InitError",
-}
-"""The runtime's states, as the Runtime API's error texts name them."""
-
-
-def _illegal(state: str, wanted: str) -> Refusal:
-    message = f"State transition from {state} to {wanted} failed for runtime. Error: State transition is not allowed"
-    return Refusal(403, "InvalidStateTransition", message)
-
-
-def _failure_of(ended: Exit) -> Failure:
-    """Source of the texts: the errors that Lambda answers with for a runtime that ends."""
-    if ended.launch_error is not None:
-        return Failure("Runtime.InvalidEntrypoint", ended.launch_error)
-    if ended.signal is not None:
-        name = _SIGNAL_NAMES.get(ended.signal) or f"signal {ended.signal}"
-        return Failure("Runtime.ExitError", f"Runtime exited with error: signal: {name}")
-    if ended.code:
-        return Failure("Runtime.ExitError", f"Runtime exited with error: exit status {ended.code}")
-    return Failure("Runtime.ExitError", "Runtime exited without providing a reason")
-
-
-_SIGNAL_NAMES: dict[int, str] = {
-    signal.SIGKILL: "killed",
-    signal.SIGSEGV: "segmentation fault",
-    signal.SIGABRT: "aborted",
-    signal.SIGBUS: "bus error",
-    signal.SIGFPE: "floating point exception",
-    signal.SIGILL: "illegal instruction",
-    signal.SIGTERM: "terminated",
-    signal.SIGTRAP: "trace/breakpoint trap",
-    signal.SIGSYS: "bad system call",
-}
-"""As Go names them, in which the platform's own supervisor is written."""
-
-
-def _error_type_of(document: bytes) -> str | None:
-    """The `errorType` inside a runtime's error document, for the log; the document itself passes unread."""
-    try:
-        parsed = json.loads(document)
-    except (ValueError, RecursionError):
-        return None
-    error_type = parsed.get("errorType") if isinstance(parsed, dict) else None
-    return error_type[:128] if isinstance(error_type, str) else None
-
-
-def _runtime_version(runtime: str) -> str:
-    """`python3.13` as the log tells it: `python:3.13`."""
-    name = runtime.rstrip("0123456789.x")
-    return f"{name}:{runtime[len(name) :].removesuffix('.x')}" if name != runtime else runtime
