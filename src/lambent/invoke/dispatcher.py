@@ -243,6 +243,8 @@ class Dispatcher:
         invocation = entry.invocation
         entry.environment_id = environment_id
         self._running[environment_id] = invocation.request_id
+        self.send(Run(environment_id, invocation))
+        # Behind the event, whose way it need not lengthen: no answer can be taken before this turn of the loop is over.
         self._ledger.begin(
             Began(
                 request_id=invocation.request_id,
@@ -255,7 +257,6 @@ class Dispatcher:
                 wall_ms=self._clock.wall_ms(),
             )
         )
-        self.send(Run(environment_id, invocation))
 
     def _look_after(self) -> None:
         """Retire what is idle for too long, and start anew what is to be there and is not."""

@@ -1,4 +1,4 @@
-"""The ledger: the beginning and the end of every attempt, appended to a file before and after it runs.
+"""The ledger: the beginning and the end of every attempt, appended to a file as it is handed out and when it is over.
 
 One entry is one line of JSON and one write(2), on the caller's thread: it takes a few microseconds, and what was
 written survives the death of the process (not of the machine: no fsync). An attempt with a beginning and no end was
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Began(msgspec.Struct, frozen=True, tag_field="entry", tag="began"):
-    """An attempt is about to run. A struct, not a dataclass: this is made and written on the way of each invocation."""
+    """An attempt begins. A struct, not a dataclass: this is made and written on the way of each invocation."""
 
     request_id: str
     account: str

@@ -73,9 +73,10 @@ class RequestStream:
 
     def _begin(self) -> None:
         self._url = b""
-        self._fields: dict[str, str] = {}
-        self._field_count = 0
-        self._trailers: dict[str, str] | None = None
+        self._raw: list[tuple[bytes, bytes]] = []
+        """The fields of the head, or, once that is complete, those behind the body."""
+        self._fields: dict[str, str] | None = None
+        """Those of the head, when it is complete."""
         self._body = b""
         self._more: bytearray | None = None
         """The body, where it comes in several pieces: one array, since the pieces may be of a byte each."""
@@ -107,6 +108,8 @@ class RequestStream:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             ours = error.__context__  # what a callback raised
             raise ours if isinstance(ours, MalformedRequest) else MalformedRequest(400, "not HTTP/1.1") from error
+        if len(self._raw) > self._field_limit:
+            raise MalformedRequest(431, "too many fields")
         if self._silent_bytes > self._head_limit:
             raise MalformedRequest(431, "a head or trailers without end")
         self.too_large = self._too_large
@@ -132,23 +135,29 @@ class RequestStream:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._field_count += 1
-        if self._field_count > self._field_limit:
-            raise MalformedRequest(431, "too many fields")
-        fields = self._fields if self._trailers is None else self._trailers
-        key = _known_names.get(name) or _name_of(name)
-        if key in fields:
-            fields[key] += "," + value.decode("latin-1")
-        else:
-            fields[key] = value.decode("latin-1")
+        self._raw.append((name, value))
 
     def on_headers_complete(self) -> None:
-        fields = self._fields
+        fields = self._fields = self._take_fields()
         coding = fields.get("transfer-encoding")
         if coding is not None and (coding.lower() != "chunked" or self._parser.get_http_version() != "1.1"):
             raise MalformedRequest(400, "the length of the body is not told in a way that is understood")
-        self.expects_continue = fields.get("expect", "").lower() == "100-continue"
-        self._trailers = {}  # what comes as a field from now on
+        if "expect" in fields:
+            self.expects_continue = fields["expect"].lower() == "100-continue"
+
+    def _take_fields(self) -> dict[str, str]:
+        """The fields that have come, by name; the values of one that came more than once are joined."""
+        raw, self._raw = self._raw, []
+        if len(raw) > self._field_limit:
+            raise MalformedRequest(431, "too many fields")
+        fields = {_known_names.get(name) or _name_of(name): value.decode("latin-1") for name, value in raw}
+        if len(fields) == len(raw):
+            return fields
+        joined: dict[str, str] = {}
+        for name, value in raw:
+            key, text = _name_of(name), value.decode("latin-1")
+            joined[key] = f"{joined[key]},{text}" if key in joined else text
+        return joined
 
     def on_body(self, data: bytes) -> None:
         self._silent_bytes = 0
@@ -169,9 +178,10 @@ class RequestStream:
     def on_message_complete(self) -> None:
         path, _, query = self._url.decode("latin-1").partition("?")
         body = self._body if self._more is None else bytes(self._more)
+        assert self._fields is not None, "a message complete before its head"
         request = HttpRequest(self._parser.get_method().decode(), path, query, self._fields, body)
-        keep_alive = self._parser.should_keep_alive()
-        self._complete.append((request, keep_alive, self._too_large, self._trailers or _NO_TRAILERS))
+        trailers = self._take_fields() if self._raw else _NO_TRAILERS
+        self._complete.append((request, self._parser.should_keep_alive(), self._too_large, trailers))
         self.waiting_bytes += len(body)
         self.incomplete = self.expects_continue = False
         self._silent_bytes = 0

@@ -144,7 +144,7 @@ class ExecutionEnvironment:
         self._feed(machine.Next())
         return None
 
-    def responds(self, request_id: str, posted: Posted) -> Refusal | None:
+    def responds(self, connection: RuntimeConnection, request_id: str, posted: Posted) -> Refusal | None:
         invocation = self._invocation
         if self._state.phase in (Phase.INIT, Phase.STARTING, Phase.REINIT):
             return failures.not_now(self._state.phase, "InvocationResponse")
@@ -158,13 +158,16 @@ class ExecutionEnvironment:
         if posted.too_large:
             self._feed(machine.Answered(failures.RESPONSE_TOO_LARGE))
             return failures.RESPONSE_REFUSED
+        # First the runtime, which then asks for its next event while the caller has the answer and may call again.
+        connection.accept()
         self._feed(machine.Answered(Answer(posted.body, posted.content_type, posted.error_type)))
         return None
 
-    def fails_init(self, posted: Posted) -> Refusal | None:
+    def fails_init(self, connection: RuntimeConnection, posted: Posted) -> Refusal | None:
         if not machine.allows(self._state, machine.InitFailed):
             return failures.not_now(self._state.phase, "InitError")
         error_type = posted.error_type or "Runtime.Unknown"
+        connection.accept()
         failure = Failure(failures.error_type_of(posted.body) or error_type, "", posted.body)
         self._feed(machine.InitFailed(failure))
         return None
@@ -194,11 +197,14 @@ class ExecutionEnvironment:
             self._stepping = False
         if (self._state.phase is Phase.READY or self._unwritten is not None) and not self._settling:
             self._settling = True
-            asyncio.get_running_loop().call_soon(self._settle)
+            asyncio.get_running_loop().call_soon(self._settle_soon)
+
+    def _settle_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._settle)
 
     def _settle(self) -> None:
-        """All that arrived together with the last event is seen to, the next invocation perhaps among it: write down
-        what is over, and freeze what has nothing to do."""
+        """The loop has looked once more, and all that it found is seen to, the next invocation perhaps among it: write
+        down what is over, and freeze what has nothing to do."""
         self._settling = False
         self._keep_books()
         if self._state.phase is Phase.READY and not self._frozen and self._sandbox is not None:

@@ -55,13 +55,14 @@ class Posted(Record, frozen=True):
 
 
 class Participant(Protocol):
-    """The environment, as the Runtime API calls it. A method returns None for success."""
+    """The environment, as the Runtime API calls it. A method returns None for success, when it has told the connection
+    to `accept` what was posted, or will have it `deliver` the event that was asked for."""
 
     def asks_next(self, connection: "RuntimeConnection") -> Refusal | None: ...
 
-    def responds(self, request_id: str, posted: Posted) -> Refusal | None: ...
+    def responds(self, connection: "RuntimeConnection", request_id: str, posted: Posted) -> Refusal | None: ...
 
-    def fails_init(self, posted: Posted) -> Refusal | None: ...
+    def fails_init(self, connection: "RuntimeConnection", posted: Posted) -> Refusal | None: ...
 
     def hangs_up(self, connection: "RuntimeConnection") -> None: ...
 
@@ -189,40 +190,42 @@ class RuntimeConnection(asyncio.Protocol):
             if path.startswith(_INVOCATION):
                 request_id, _, action = path[len(_INVOCATION) :].rpartition("/")
                 if action in ("response", "error"):
-                    posted = self._posted(request, is_error=action == "error")
-                    self._conclude(
-                        posted
-                        if isinstance(posted, Refusal)
-                        else self._participant.responds(unquote(request_id), posted)
-                    )
+                    refusal = self._responds(unquote(request_id), request, is_error=action == "error")
+                    if refusal is not None:
+                        self._refuse(refusal)
                     return
             if path == _INIT_ERROR:
-                posted = self._posted(request, is_error=True)
-                self._conclude(posted if isinstance(posted, Refusal) else self._participant.fails_init(posted))
+                refusal = self._participant.fails_init(self, self._posted_error(request))
+                if refusal is not None:
+                    self._refuse(refusal)
                 return
         self._refuse(Refusal(404, "InvalidRequest", "No such path in the Runtime API"))
 
-    def _posted(self, request: HttpRequest, *, is_error: bool) -> Posted | Refusal:
-        headers, too_large = request.headers, self._requests.too_large
-        content_type = headers.get("content-type", "application/json")
-        given = headers.get(_ERROR_TYPE_HEADER)
+    def _responds(self, request_id: str, request: HttpRequest, *, is_error: bool) -> Refusal | None:
         if is_error:
-            return Posted(request.body, content_type, normalised_error_type(given), too_large)
+            return self._participant.responds(self, request_id, self._posted_error(request))
+        headers = request.headers
+        error_type = None
         mode = headers.get("lambda-runtime-function-response-mode", "buffered").lower()
-        if mode not in ("buffered", "streaming"):
-            return Refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
-        if mode == "streaming":
+        if mode != "buffered":
+            if mode != "streaming":
+                return Refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
             # A stream that failed in its middle says so behind its body.
-            given = self._requests.trailers.get(_ERROR_TYPE_HEADER, given)
-            if given is not None:
-                return Posted(request.body, content_type, normalised_error_type(given), too_large)
-        return Posted(request.body, content_type, None, too_large)
+            given = self._requests.trailers.get(_ERROR_TYPE_HEADER, headers.get(_ERROR_TYPE_HEADER))
+            error_type = None if given is None else normalised_error_type(given)
+        content_type = headers.get("content-type", "application/json")
+        posted = Posted(request.body, content_type, error_type, self._requests.too_large)
+        return self._participant.responds(self, request_id, posted)
 
-    def _conclude(self, refusal: Refusal | None) -> None:
-        if refusal is None:
-            self.write(_ACCEPTED)
-        else:
-            self._refuse(refusal)
+    def _posted_error(self, request: HttpRequest) -> Posted:
+        headers = request.headers
+        error_type = normalised_error_type(headers.get(_ERROR_TYPE_HEADER))
+        content_type = headers.get("content-type", "application/json")
+        return Posted(request.body, content_type, error_type, self._requests.too_large)
+
+    def accept(self) -> None:
+        """Answer that what was posted is taken."""
+        self.write(_ACCEPTED)
 
     def _refuse(self, refusal: Refusal) -> None:
         document = f'{{"errorMessage":"{refusal.message}","errorType":"{refusal.error_type}"}}\n'
