@@ -262,8 +262,15 @@ def _init_timed_out(environment: Environment, _event: Deadline, now: int) -> Ste
 
 
 def _assigned(environment: Environment, event: Assigned, now: int) -> Step:
-    entered = _enter(environment, Phase.INVOKE, now, now + environment.timeout_us)
-    return replace(entered, request_id=event.request_id), (_DELIVER,)
+    invoking = replace(
+        environment,
+        phase=Phase.INVOKE,
+        since_us=now,
+        deadline_us=now + environment.timeout_us,
+        asking=frozenset(),
+        request_id=event.request_id,
+    )
+    return invoking, _TO_DELIVER
 
 
 def _assigned_broken(environment: Environment, event: Assigned, now: int) -> Step:
@@ -276,7 +283,7 @@ def _reinitialised(environment: Environment, event: Next, _now: int) -> Step:
     still = _ask(environment, event)
     if still is not None:
         return still, ()
-    return replace(environment, phase=Phase.INVOKE, asking=frozenset()), (_DELIVER,)
+    return replace(environment, phase=Phase.INVOKE, asking=frozenset()), _TO_DELIVER
 
 
 def _answered(environment: Environment, event: Answered, _now: int) -> Step:
@@ -389,6 +396,7 @@ def _gone(environment: Environment, _event: Event, now: int) -> Step:
 
 
 _DELIVER = Deliver()
+_TO_DELIVER = (_DELIVER,)
 _AVAILABLE = BecomeAvailable()
 
 _TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {

@@ -6,6 +6,7 @@ The server therefore listens on loopback alone, unless told otherwise.
 """
 
 import re
+from functools import lru_cache
 
 from lambent.core.caller import Caller
 from lambent.identity.credentials import IssuedCredentials
@@ -41,7 +42,12 @@ class Identity:
 
     def region_of(self, scope: Scope | None) -> str:
         """The region that the request is signed for, else the configured one; what can not be a region is none."""
-        return scope.region if scope is not None and _REGION.fullmatch(scope.region) else self._region
+        return scope.region if scope is not None and _may_be_region(scope.region) else self._region
+
+
+@lru_cache(maxsize=256)
+def _may_be_region(text: str) -> bool:
+    return _REGION.fullmatch(text) is not None
 
 
 def root_of(account: str) -> Caller:

@@ -187,8 +187,8 @@ def _may_be_trace(given: str) -> bool:
 
 def _new_trace_id(frontend: Frontend) -> str:
     """A trace of our own, not sampled. Source: X-Ray developer guide, "Tracing header"."""
-    began_s = frontend.clock.wall_ms() // 1000
-    return f"Root=1-{began_s:08x}-{frontend.ids.hex(24)};Parent={frontend.ids.hex(16)};Sampled=0"
+    digits = frontend.ids.hex(40)
+    return f"Root=1-{frontend.clock.wall_ms() // 1000:08x}-{digits[:24]};Parent={digits[24:]};Sampled=0"
 
 
 OPERATIONS: dict[str, Callable[[Frontend, Call, Tell], None]] = {"Invoke": invoke}

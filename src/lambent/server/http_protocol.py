@@ -126,7 +126,8 @@ class HttpConnection(asyncio.Protocol):
             self._requests.feed(data)
         except MalformedRequest as error:
             self._refusal = error.status
-        if self._hold(self._served_bytes + self._requests.held_bytes):
+        held_bytes = self._served_bytes + self._requests.held_bytes
+        if (held_bytes < UNCOUNTED_BYTES and not self._held_bytes) or self._hold(held_bytes):
             self._serve_next()
         elif self._serving:
             self._refusal = 503  # in its turn, behind the answer that is under way
@@ -209,7 +210,8 @@ class HttpConnection(asyncio.Protocol):
         assert self._serving, "a request was answered twice"
         self._serving = False
         self._served_bytes = 0
-        self._hold(0 if self._transport is None else self._requests.held_bytes)
+        if self._held_bytes:
+            self._hold(0 if self._transport is None else self._requests.held_bytes)
         self._connections.answered()
         self._write(response)
         if self._requests.waiting or self._reading_paused or self._refusal is not None:

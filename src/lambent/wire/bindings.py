@@ -134,15 +134,15 @@ class Outputs:
     payload: Member | None
     body: tuple[Member, ...]
 
-    def write(self, result: Mapping[str, Any], headers: list[tuple[str, str]]) -> None:
-        """Append the headers that the result has."""
+    def write(self, result: Mapping[str, Any], headers: dict[str, str]) -> None:
+        """Put in the headers that the result has."""
         for name, header, convert in self.headers:
             value = result.get(name)
             if value is not None:
-                headers.append((header, convert(value)))
+                headers[header] = convert(value)
         for name, prefix in self.prefixes:
             for key, value in (result.get(name) or {}).items():
-                headers.append((prefix + key, value))
+                headers[prefix + key] = value
 
 
 def outputs(shape: Shape) -> Outputs:

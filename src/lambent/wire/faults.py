@@ -15,7 +15,7 @@ from lambent.wire.catalog import Protocol, Service, Shape
 from lambent.wire.http import HttpResponse
 from lambent.wire.routes import Routed, UnknownOperation, Unrouted
 
-Headers = list[tuple[str, str]]
+Headers = dict[str, str]
 
 _UNMODELLED_STATUS = {
     "AccessDeniedException": 403,
@@ -120,7 +120,8 @@ def fail(routed: Routed | None, error: ModelledError, request_id: str) -> HttpRe
     if service is not None and service.query_compatible and protocol is not Protocol.QUERY:
         # Such a model's statuses are those of the query protocol that the service once spoke.
         status = 500 if status >= 500 else 400
-    return HttpResponse(status, (*headers, (request_id_header(service), request_id)), body)
+    headers[request_id_header(service)] = request_id
+    return HttpResponse(status, tuple(headers.items()), body)
 
 
 @lru_cache(maxsize=512)
@@ -149,26 +150,26 @@ def _document(fault: _Fault, rest: bool, headers: Headers) -> dict[str, Any]:
 
 def _rest_json(fault: _Fault) -> tuple[Headers, bytes]:
     if fault.unknown_operation:
-        return [("x-amzn-ErrorType", fault.code)], b"<UnknownOperationException/>\n"
-    headers: Headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", fault.code)]
+        return {"x-amzn-ErrorType": fault.code}, b"<UnknownOperationException/>\n"
+    headers: Headers = {"Content-Type": "application/json", "x-amzn-ErrorType": fault.code}
     return headers, jsonform.encode(_document(fault, True, headers))
 
 
 def _query_compatible(fault: _Fault, headers: Headers) -> None:
     if fault.service is not None and fault.service.query_compatible:
         side = "Sender" if fault.is_sender else "Receiver"
-        headers.append(("x-amzn-query-error", f"{fault.query_code};{side}"))
+        headers["x-amzn-query-error"] = f"{fault.query_code};{side}"
 
 
 def _json(fault: _Fault) -> tuple[Headers, bytes]:
     version = "1.0" if fault.service is None else fault.service.json_version
-    headers: Headers = [("Content-Type", f"application/x-amz-json-{version}")]
+    headers: Headers = {"Content-Type": f"application/x-amz-json-{version}"}
     _query_compatible(fault, headers)
     return headers, jsonform.encode({"__type": fault.code, **_document(fault, False, headers)})
 
 
 def _cbor(fault: _Fault) -> tuple[Headers, bytes]:
-    headers: Headers = [("smithy-protocol", "rpc-v2-cbor"), ("Content-Type", "application/cbor")]
+    headers: Headers = {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor"}
     _query_compatible(fault, headers)
     content = fault.content()
     if fault.shape is None:
@@ -202,11 +203,11 @@ def _error_response(fault: _Fault) -> bytes:
 
 
 def _query(fault: _Fault) -> tuple[Headers, bytes]:
-    return [("Content-Type", "text/xml")], _error_response(fault)
+    return {"Content-Type": "text/xml"}, _error_response(fault)
 
 
 def _rest_xml(fault: _Fault) -> tuple[Headers, bytes]:
-    headers: Headers = [("Content-Type", "application/xml")]
+    headers: Headers = {"Content-Type": "application/xml"}
     if fault.shape is not None:
         bindings.outputs(fault.shape).write(fault.error.members, headers)
     if fault.service is not None and fault.service.name == "s3":

@@ -15,7 +15,7 @@ from lambent.wire.routes import Routed
 
 __all__ = ["event", "fail", "respond"]
 
-Headers = list[tuple[str, str]]
+Headers = dict[str, str]
 Plan = Callable[[Mapping[str, Any], str], tuple[int, Headers, bytes]]
 
 _BODILESS = (204, 205, 304)
@@ -33,16 +33,14 @@ def respond(routed: Routed, reply: Mapping[str, Any] | Reply, request_id: str) -
     else:
         status, headers, body = plan(reply.result, request_id)
         if reply.headers:
-            own = dict(reply.headers)
-            headers = [header for header in headers if header[0] not in own]
-            headers.extend(reply.headers)
+            headers.update(reply.headers)
         if reply.status is not None:
             status = reply.status
-    headers.append((request_id_header(operation.service), request_id))
+    headers[request_id_header(operation.service)] = request_id
     if status in _BODILESS:
-        headers = [header for header in headers if header[0] != "Content-Type"]
+        headers.pop("Content-Type", None)
         body = b""
-    return HttpResponse(status, tuple(headers), body)
+    return HttpResponse(status, tuple(headers.items()), body)
 
 
 def _plan(operation: Operation, protocol: Protocol) -> Plan:
@@ -58,25 +56,29 @@ def _plan(operation: Operation, protocol: Protocol) -> Plan:
 
 
 def _json_plan(operation: Operation) -> Plan:
-    content_type = ("Content-Type", f"application/x-amz-json-{operation.service.json_version}")
+    content_type = f"application/x-amz-json-{operation.service.json_version}"
     shape, status = operation.output, operation.status
     if shape is None:
-        return lambda _result, _request_id: (status, [content_type], b"")
+        return lambda _result, _request_id: (status, {"Content-Type": content_type}, b"")
     stream = _stream_member(shape)
     if stream is not None:
         return _stream_plan(operation, stream, Protocol.JSON)
     write = jsonform.Writers().shape(shape)
     assert write is not None
-    return lambda result, _request_id: (status, [content_type], jsonform.encode(write(result)))
+    return lambda result, _request_id: (status, {"Content-Type": content_type}, jsonform.encode(write(result)))
 
 
 def _cbor_plan(operation: Operation) -> Plan:
-    marker, content_type = ("smithy-protocol", "rpc-v2-cbor"), ("Content-Type", "application/cbor")
+    marker = {"smithy-protocol": "rpc-v2-cbor"}
     shape, status = operation.output, operation.status
     if shape is None:
-        return lambda _result, _request_id: (status, [marker], b"")
+        return lambda _result, _request_id: (status, {**marker}, b"")
     write = cbor.writers().of(shape)
-    return lambda result, _request_id: (status, [marker, content_type], cbor.encode(write(result)))
+    return lambda result, _request_id: (
+        status,
+        {**marker, "Content-Type": "application/cbor"},
+        cbor.encode(write(result)),
+    )
 
 
 def _query_plan(operation: Operation) -> Plan:
@@ -93,7 +95,7 @@ def _query_plan(operation: Operation) -> Plan:
             write(out, result)
             out.append(f"</{wrapper}>")
         out.append(f"<ResponseMetadata>{xml.text_element('RequestId', request_id)}</ResponseMetadata></{root}>")
-        return status, [("Content-Type", "text/xml")], "".join(out).encode()
+        return status, {"Content-Type": "text/xml"}, "".join(out).encode()
 
     return plan
 
@@ -101,7 +103,7 @@ def _query_plan(operation: Operation) -> Plan:
 def _rest_plan(operation: Operation, protocol: Protocol) -> Plan:
     shape, status = operation.output, operation.status
     if shape is None:
-        return lambda _result, _request_id: (status, [], b"")
+        return lambda _result, _request_id: (status, {}, b"")
     stream = _stream_member(shape)
     if stream is not None:
         return _stream_plan(operation, stream, protocol)
@@ -112,29 +114,33 @@ def _rest_plan(operation: Operation, protocol: Protocol) -> Plan:
 
     def plan(result: Mapping[str, Any], _request_id: str) -> tuple[int, Headers, bytes]:
         body = write(result)
-        headers: Headers = [content_type] if body is not None and content_type is not None else []
+        headers: Headers = {}
         bound.write(result, headers)
         given = None if status_name is None else result.get(status_name)
-        # A header of the model that is Content-Type itself replaces the one of the body's form.
-        if tells_type and any(name.lower() == "content-type" for name, _ in headers[1:]):
-            del headers[0]
+        # A header of the model that is Content-Type itself stands in place of the one of the body's form.
+        if body is not None and content_type is not None and not (tells_type and _tells_type(headers)):
+            headers = {"Content-Type": content_type, **headers}
         return given or status, headers, body or b""
 
     return plan
 
 
+def _tells_type(headers: Headers) -> bool:
+    return any(name.lower() == "content-type" for name in headers)
+
+
 Body = Callable[[Mapping[str, Any]], bytes | None]
 
 
-def _rest_body(shape: Shape, bound: bindings.Outputs, protocol: Protocol) -> tuple[tuple[str, str] | None, Body]:
+def _rest_body(shape: Shape, bound: bindings.Outputs, protocol: Protocol) -> tuple[str | None, Body]:
     """The content type of a REST operation's body, and how to write it; None is written where there is none."""
     json = protocol is Protocol.REST_JSON
-    structured = ("Content-Type", "application/json" if json else "application/xml")
+    structured = "application/json" if json else "application/xml"
     if bound.payload is not None:
         kind = bound.payload.shape.type
         if kind in ("blob", "string"):
             text = kind == "string"
-            return ("Content-Type", "text/plain" if text else "application/octet-stream"), _raw(bound.payload.name)
+            return "text/plain" if text else "application/octet-stream", _raw(bound.payload.name)
         return structured, _payload(bound.payload, json)
     if json:
         write_json = jsonform.Writers().structure(bound.body)
@@ -203,7 +209,7 @@ def _stream_plan(operation: Operation, stream: Member, protocol: Protocol) -> Pl
     bound = bindings.outputs(operation.output)
 
     def plan(result: Mapping[str, Any], _request_id: str) -> tuple[int, Headers, bytes]:
-        headers: Headers = [("Content-Type", eventstream.CONTENT_TYPE)]
+        headers: Headers = {"Content-Type": eventstream.CONTENT_TYPE}
         bound.write(result, headers)
         events: Iterable[Mapping[str, Any]] = result.get(stream.name) or ()
         given = None if bound.status is None else result.get(bound.status)

@@ -26,6 +26,9 @@ _NOT_NULL = "Member must not be null"
 _FAR_TOO_LONG = 16_384
 """Beyond its maximum, a value is matched against a pattern only up to this length: matching may be slow."""
 
+_KEPT = 512
+_KEPT_CHARS = 256
+
 
 def validate(operation: Operation, params: Mapping[str, Any]) -> None:
     """Raises ValidationException, with every broken constraint, in the order of the model's members."""
@@ -207,11 +210,24 @@ def _structure_check(members: tuple[tuple[str, str, bool, Check | None], ...]) -
 
 def _own_rules(shape: Shape, rules: tuple[_Rule, ...]) -> Check:
     def check_rules(value: Any, path: str, broken: list[str]) -> None:
-        failed = [rule for rule in rules if not rule.holds(value)]
-        if failed:
-            broken.extend(_violation(_quoted(value, shape), path, rule.text) for rule in failed)
+        broken.extend(_violation(_quoted(value, shape), path, rule.text) for rule in rules if not rule.holds(value))
 
-    return check_rules
+    if shape.type != "string" or shape.sensitive:
+        return check_rules
+    kept: set[str] = set()
+    """What kept all rules lately: the same few names come again and again."""
+
+    def check_string(value: str, path: str, broken: list[str]) -> None:
+        if value in kept:
+            return
+        before = len(broken)
+        check_rules(value, path, broken)
+        if len(broken) == before and len(value) <= _KEPT_CHARS:
+            if len(kept) >= _KEPT:
+                kept.clear()
+            kept.add(value)
+
+    return check_string
 
 
 def _together(shape: Shape, what: str, rules: tuple[_Rule, ...], items: Callable[[Any], Sequence[Any]]) -> Check:

@@ -164,7 +164,9 @@ class RuntimeConnection(asyncio.Protocol):
                     self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 break
             self._serve(request)
-        if self._held() > HELD_LIMIT_BYTES or requests.waiting > PIPELINE_LIMIT:
+        if (requests.incomplete or requests.waiting) and (
+            self._held() > HELD_LIMIT_BYTES or requests.waiting > PIPELINE_LIMIT
+        ):
             self.close()
 
     def _held(self) -> int:
@@ -189,8 +191,10 @@ class RuntimeConnection(asyncio.Protocol):
         elif request.method == "POST":
             if path.startswith(_INVOCATION):
                 request_id, _, action = path[len(_INVOCATION) :].rpartition("/")
+                if "%" in request_id:
+                    request_id = unquote(request_id)
                 if action in ("response", "error"):
-                    refusal = self._responds(unquote(request_id), request, is_error=action == "error")
+                    refusal = self._responds(request_id, request, is_error=action == "error")
                     if refusal is not None:
                         self._refuse(refusal)
                     return
