@@ -33,6 +33,7 @@ _FULL = re.compile(
 _RESOURCE = re.compile(r"arn:aws[a-zA-Z-]*:lambda:([a-z0-9-]+):(\d{12}):([a-z-]+):(.+)")
 
 
+@lru_cache(maxsize=256)
 def partition_of(region: str) -> str:
     """The partition that a region is in, from the prefix of its name."""
     if region.startswith("cn-"):

@@ -8,9 +8,10 @@ What an environment is doing is the worker's to know.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+
+import msgspec
 
 from lambent.clock import Clock
 from lambent.core.admission import Admission, Provision, Share
@@ -70,8 +71,7 @@ class Completed(Record, frozen=True):
     tail: bytes | None = None
 
 
-@dataclass(slots=True)
-class _InFlight:
+class _InFlight(msgspec.Struct, eq=False):
     invocation: Invocation
     serving: Serving
     tell: Callable[[Completed | ServiceException], None]

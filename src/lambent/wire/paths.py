@@ -16,9 +16,6 @@ from urllib.parse import unquote, unquote_plus
 
 Match = tuple[str, Mapping[str, str]]
 
-_KNOWN = 4096
-_KNOWN_CHARS = 512
-
 
 @dataclass(slots=True)
 class _Leaf:
@@ -41,8 +38,6 @@ class PathTable:
     def __init__(self, uris: Iterable[tuple[str, str, str]]) -> None:
         """From `(method, request URI, operation)`, as a model has them."""
         self._roots: dict[str, _Node] = {}
-        self._known: dict[tuple[str, str, str], Match] = {}
-        """What was matched lately: the same few paths come again and again."""
         for method, uri, operation in uris:
             self._add(method, uri, operation)
 
@@ -65,18 +60,6 @@ class PathTable:
 
     def match(self, method: str, path: str, query: str) -> Match | None:
         """The operation and its decoded labels, or None. Raises UnicodeDecodeError for labels that are not UTF-8."""
-        asked = (method, path, query)
-        known = self._known.get(asked)
-        if known is not None:
-            return known
-        found = self._search(method, path, query)
-        if found is not None and len(path) + len(query) <= _KNOWN_CHARS:
-            if len(self._known) >= _KNOWN:
-                self._known.clear()
-            self._known[asked] = found
-        return found
-
-    def _search(self, method: str, path: str, query: str) -> Match | None:
         root = self._roots.get(method)
         if root is None:
             return None

@@ -30,6 +30,9 @@ from lambent.wire.paths import Match, PathTable
 _CREDENTIAL_CHARS = 512
 """A key id has 128 at most, and a region and a service are short."""
 
+_KNOWN = 4096
+_KNOWN_CHARS = 512
+
 
 class Scope(Record, frozen=True):
     """The credential scope of a signed request."""
@@ -159,17 +162,22 @@ class Router:
             for item in self._services
             if Protocol.REST_JSON in item.protocols or Protocol.REST_XML in item.protocols
         }
+        self._known: dict[tuple[str, str, str, Scope], Routed] = {}
+        """What was routed by scope and path alone lately: the same few come again and again."""
 
     def route(self, request: HttpRequest) -> Routed:
         """Where the request goes. Raises UnknownOperation or UnservedService, both of them `Unrouted`."""
         scope = scope_of(request)
         if scope is not None:
+            known = self._known.get((request.method, request.path, request.query, scope))
+            if known is not None:
+                return known
             candidates = self._by_scope.get(scope.signing_name, ())
             if len(candidates) == 1:
                 paths = self._paths.get(candidates[0])
                 if paths is not None and len(candidates[0].protocols) == 1:
                     # The way of every Invoke: one REST service, nothing more to find out.
-                    return self._rest(candidates[0], paths, request, scope)
+                    return self._remember(request, scope, self._rest(candidates[0], paths, request, scope))
         else:
             candidates = self._services
         shown = _shown(request)
@@ -180,6 +188,13 @@ class Router:
         if chosen is None:
             raise UnservedService(_unserved("a service that this request names"), None, shown.protocol)
         return self._within(chosen, request, shown, scope)
+
+    def _remember(self, request: HttpRequest, scope: Scope, routed: Routed) -> Routed:
+        if len(request.path) + len(request.query) <= _KNOWN_CHARS:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[request.method, request.path, request.query, scope] = routed
+        return routed
 
     def _choose(self, candidates: tuple[Service, ...], request: HttpRequest, shown: _Shown) -> Service | None:
         named = shown.smithy or shown.target

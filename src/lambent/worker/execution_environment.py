@@ -180,19 +180,21 @@ class ExecutionEnvironment:
 
     def _feed(self, event: machine.Event) -> None:
         """Step the machine. An event that arrives while commands are performed waits for its turn."""
-        self._queue.append(event)
         if self._stepping:
+            self._queue.append(event)
             return
         self._stepping = True
         try:
-            while self._queue:
-                self._state, commands = machine.step(
-                    self._state, self._queue.popleft(), self._around.clock.monotonic_us()
-                )
-                if self._state.deadline_us is not None:
-                    self._watch(self._state.deadline_us)
+            while True:
+                self._state, commands = machine.step(self._state, event, self._around.clock.monotonic_us())
+                deadline_us = self._state.deadline_us
+                if deadline_us is not None and (self._timer is None or deadline_us < self._timer_us):
+                    self._watch(deadline_us)
                 for command in commands:
                     self._perform(command)
+                if not self._queue:
+                    break
+                event = self._queue.popleft()
         finally:
             self._stepping = False
         if (self._state.phase is Phase.READY or self._unwritten is not None) and not self._settling:
@@ -215,8 +217,6 @@ class ExecutionEnvironment:
         """Have a timer that is due at the deadline or before. One that is due too early looks again then, so that
         one timer serves many short invocations."""
         if self._timer is not None:
-            if self._timer_us <= deadline_us:
-                return
             self._timer.cancel()
         delay_s = max(0, deadline_us - self._around.clock.monotonic_us()) / 1_000_000
         self._timer_us = deadline_us
