@@ -32,8 +32,14 @@ from lambent.worker.sandbox.driver import Exit, Program, Running, Sandbox, Sandb
 
 _log = logging.getLogger(__name__)
 
+SETTLE_US = 1_000
+"""How long the runtime may wait for its next event before it is frozen: what is called again at once need not be woken
+for it."""
+
 DRAIN_BYTES = 4_194_304
 """How much unread output is taken at the end of an invocation; more of it comes with the next one."""
+
+_RUNTIME_ASKS = machine.Next()
 
 EndpointFactory = Callable[[Allowance], asyncio.Protocol]
 """Makes the protocol of one connection to Lambent's own endpoint, within what its peer may take."""
@@ -100,8 +106,7 @@ class ExecutionEnvironment:
         )
         self._frozen = False
         self._log = EnvironmentLog(spec, around.emit)
-        self._settling = False
-        """`_settle` is called soon."""
+        self._settling: asyncio.TimerHandle | None = None
 
     # From the worker ----------------------------------------------------------------------------------------------
 
@@ -120,7 +125,7 @@ class ExecutionEnvironment:
 
     async def abandon(self) -> None:
         """The worker is leaving: take the sandbox away without a word to anybody."""
-        self._stop_timer()
+        self._stop_timers()
         if self._starting is not None:
             self._starting.cancel()
         self._close_program()
@@ -141,7 +146,7 @@ class ExecutionEnvironment:
         if self._waiting is not None or not machine.allows(self._state, machine.Next):
             return failures.not_now(phase, "Ready")
         self._waiting = connection
-        self._feed(machine.Next())
+        self._feed(_RUNTIME_ASKS)
         return None
 
     def responds(self, connection: RuntimeConnection, request_id: str, posted: Posted) -> Refusal | None:
@@ -197,19 +202,22 @@ class ExecutionEnvironment:
                 event = self._queue.popleft()
         finally:
             self._stepping = False
-        if (self._state.phase is Phase.READY or self._unwritten is not None) and not self._settling:
-            self._settling = True
-            asyncio.get_running_loop().call_soon(self._settle_soon)
-
-    def _settle_soon(self) -> None:
-        asyncio.get_running_loop().call_soon(self._settle)
+        if self._state.phase is not Phase.READY:
+            self._keep_books()
+        elif self._settling is None and not self._frozen:
+            self._settling = asyncio.get_running_loop().call_later(SETTLE_US / 1_000_000, self._settle)
 
     def _settle(self) -> None:
-        """The loop has looked once more, and all that it found is seen to, the next invocation perhaps among it: write
-        down what is over, and freeze what has nothing to do."""
-        self._settling = False
+        """Write down what is over, and freeze, unless the next event came meanwhile."""
+        self._settling = None
+        if self._state.phase is not Phase.READY:
+            return
+        waiting_us = self._around.clock.monotonic_us() - self._state.since_us
+        if waiting_us < SETTLE_US - 500:  # of an event that came and went meanwhile; the loop counts in milliseconds
+            self._settling = asyncio.get_running_loop().call_later((SETTLE_US - waiting_us) / 1_000_000, self._settle)
+            return
         self._keep_books()
-        if self._state.phase is Phase.READY and not self._frozen and self._sandbox is not None:
+        if self._sandbox is not None and not self._frozen:
             self._sandbox.freeze()
             self._frozen = True
 
@@ -232,10 +240,13 @@ class ExecutionEnvironment:
         elif machine.allows(self._state, machine.Deadline):
             self._feed(machine.Deadline())
 
-    def _stop_timer(self) -> None:
+    def _stop_timers(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
 
     def _perform(self, command: machine.Command) -> None:
         match command:
@@ -442,7 +453,7 @@ class ExecutionEnvironment:
 
     async def _destroy(self, reason: str) -> None:
         self._keep_books()
-        self._stop_timer()
+        self._stop_timers()
         self._close_program()
         self._log.send()
         try:

@@ -5,6 +5,7 @@ cut in pieces. Reading is bounded per call, so that a function which floods its 
 """
 
 import os
+import select
 from collections.abc import Callable
 
 from lambent.core.limits import LOG_EVENT_BYTES
@@ -19,6 +20,8 @@ class Output:
         self.descriptor = descriptor
         self._on_line = on_line
         self._rest = b""
+        self._readable = select.poll()
+        self._readable.register(descriptor, select.POLLIN)
 
     def read(self) -> bool:
         """Take what is there, up to a bound. Returns False when there was nothing."""
@@ -38,9 +41,8 @@ class Output:
 
     def drain(self, most_bytes: int) -> None:
         """Take what was written before now, up to a bound."""
-        for _ in range(-(-most_bytes // READ_BYTES)):
-            if not self.read():
-                return
+        while most_bytes > 0 and self._readable.poll(0) and self.read():
+            most_bytes -= READ_BYTES
 
     def close(self) -> None:
         if self._rest:
