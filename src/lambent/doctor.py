@@ -112,6 +112,13 @@ def look_at_runtimes(settings: Settings) -> Iterator[Finding]:
     for language, mend in _LANGUAGES.items():
         if not any(one.name.startswith(language) for one in found):
             yield Finding(language, Grade.LIMITED, "no interpreter was found: its functions do not run here", mend)
+    for place in runtimes.unreadable():
+        yield Finding(
+            f"interpreters in {place}",
+            Grade.LIMITED,
+            "the directory can not be read, and was passed over",
+            "Let the server's user read it, or leave it out of where the server looks (docs/runtimes.md).",
+        )
 
 
 def look_at_disk(subject: str, directory: Path, flag: str) -> Finding:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambent.wire.http_framing import MalformedRequest, RequestStream
+from lambent.wire.http_framing import CLOSED, CONFIRMED, KEPT, MalformedRequest, RequestStream
 
 TOKENS = st.text("abcXYZ019-_!#$%&'*+.^`|~", min_size=1, max_size=12)
 VALUES = st.text('abc XYZ,;=:/"\t\xe9', max_size=30).map(lambda text: text.strip(" \t"))
@@ -21,7 +21,7 @@ def requests(draw):
     target = "/" + draw(st.text("abc/%2F?=&:$~", max_size=20))
     names = draw(st.lists(TOKENS.filter(lambda name: name.lower() not in FRAMING), max_size=6))
     pairs = [(name, draw(VALUES)) for name in names]
-    closing = draw(st.sampled_from([None, "close", "Keep-Alive"]))
+    closing = draw(st.sampled_from([None, "close", "Keep-Alive", "Upgrade, HTTP2-Settings"]))
     if closing is not None:
         pairs.append(("Connection", closing))
     body = left = draw(st.binary(max_size=40))
@@ -40,6 +40,8 @@ def requests(draw):
     for name, value in pairs:
         key = name.lower()
         fields[key] = f"{fields[key]},{value}" if key in fields else value
+    if draw(st.booleans()):
+        pairs.insert(draw(st.integers(0, len(pairs))), ("Upgrade", "h2c"))  # a wish that is not heard
     lines = [f"{name}:{draw(st.sampled_from(['', ' ', '  ']))}{value}" for name, value in pairs]
     head = "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("latin-1")
     path, _, query = target.partition("?")
@@ -55,8 +57,9 @@ def read(pieces, **limits):
     for piece in pieces:
         ours.feed(piece)
         while (request := ours.next_request()) is not None:
-            fields = dict(request.headers)
-            seen.append((request.method, request.path, request.query, fields, request.body, ours.keep_alive))
+            fields = {name: value for name, value in request.headers.items() if name != "upgrade"}
+            kept = ours.connection != CLOSED
+            seen.append((request.method, request.path, request.query, fields, request.body, kept))
     assert not ours.incomplete
     return seen
 
@@ -177,3 +180,78 @@ def test_trailers_come_again_with_the_same_bytes():
         ours.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: 1\r\n\r\n")
         assert ours.next_request() is not None
         assert ours.trailers == {"a": "1"}
+
+
+def test_an_upgrade_is_passed_over_many_times_in_the_same_bytes():
+    asking = b"POST /a HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc"
+    assert [seen[4] for seen in read([asking * 2_000 + asking[:-1], b"c"])] == [b"abc"] * 2_001
+
+
+def test_a_body_behind_an_upgrade_is_bounded_like_any_other():
+    asking = b"POST /a HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ours = stream(head_limit=1_000)
+    ours.feed(asking + b"1\r\nx\r\n")
+    with pytest.raises(MalformedRequest) as refused:
+        ours.feed(b"0\r\n" + b"a: b\r\n" * 500)
+    assert refused.value.status == 431
+
+
+def test_a_damaged_head_behind_an_upgrade_is_refused_for_its_own_fault():
+    ours = stream(field_limit=5)
+    asking = b"GET /a HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with pytest.raises(MalformedRequest) as refused:
+        ours.feed(asking + b"GET /b HTTP/1.1\r\n" + b"a: b\r\n" * 7)
+    assert refused.value.status == 431
+    request = ours.next_request()
+    assert request is not None
+    assert request.path == "/a"
+
+
+def test_a_tunnel_is_refused_and_what_came_before_it_is_read():
+    ours = stream()
+    with pytest.raises(MalformedRequest) as refused:
+        ours.feed(b"GET /a HTTP/1.1\r\n\r\nCONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n\x16\x03\x01")
+    assert refused.value.status == 501
+    request = ours.next_request()
+    assert request is not None
+    assert request.path == "/a"
+    assert ours.next_request() is None
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query", "host"),
+    [
+        ("http://here:80/a?b=http://c/", "/a", "b=http://c/", "here:80"),
+        ("HTTPS://here", "/", "", "here"),
+        ("http://here?a=1", "/", "a=1", "here"),
+        ("http://me:word@[::1]:9/a@b", "/a@b", "", "[::1]:9"),
+        ("/http://here/a", "/http://here/a", "", "field"),
+        ("*", "*", "", "field"),
+    ],
+)
+def test_a_target_with_its_host_is_read_by_its_path_and_the_host_counts(target, path, query, host):
+    ours = stream()
+    ours.feed(f"OPTIONS {target} HTTP/1.1\r\nHost: field\r\n\r\n".encode())
+    request = ours.next_request()
+    assert request is not None
+    assert (request.path, request.query, request.headers["host"]) == (path, query, host)
+
+
+@pytest.mark.parametrize(
+    ("version", "field", "said"),
+    [
+        ("1.0", "", CLOSED),
+        ("1.0", "Connection: keep-alive\r\n", CONFIRMED),
+        ("1.0", "Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n", CONFIRMED),
+        ("1.1", "", KEPT),
+        ("1.1", "Connection: keep-alive\r\n", KEPT),
+        ("1.1", "Connection: close\r\n", CLOSED),
+        ("1.1", "Connection: close, Upgrade\r\nUpgrade: h2c\r\n", CLOSED),
+    ],
+)
+def test_what_the_answer_has_to_say_of_the_connection(version, field, said):
+    ours = stream()
+    for _ in range(1 if said == CLOSED else 3):
+        ours.feed(f"GET / HTTP/{version}\r\n{field}\r\n".encode())
+        assert ours.next_request() is not None
+        assert ours.connection == said

@@ -80,3 +80,14 @@ def test_the_exit_code_tells_whether_the_server_can_run(tmp_path: Path, capsys: 
     found = json.loads(capsys.readouterr().out)
     assert {finding["grade"] for finding in found} <= set(Grade)
     assert any(finding["subject"].startswith("data directory") and finding["mend"] for finding in found)
+
+
+def test_a_place_of_interpreters_that_can_not_be_read_is_told_and_the_others_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unreadable = "/" + "x" * 300
+    monkeypatch.setenv("PYENV_ROOT", unreadable)
+    found = list(examine(Settings(port=0)))
+    told = [finding for finding in found if finding.subject == f"interpreters in {unreadable}/versions"]
+    assert [finding.grade for finding in told] == [Grade.LIMITED]
+    assert any(finding.subject.startswith("python3.") for finding in found)

@@ -13,7 +13,7 @@ from typing import cast
 from lambent.core.allowance import Allowance
 from lambent.core.limits import REQUEST_BODY_BYTES, REQUEST_HEAD_BYTES
 from lambent.wire.http import HttpRequest, HttpResponse
-from lambent.wire.http_framing import MalformedRequest, RequestStream
+from lambent.wire.http_framing import CLOSED, KEPT, MalformedRequest, RequestStream
 
 Answer = Callable[[HttpResponse], None]
 Serve = Callable[[HttpRequest, Answer], None]
@@ -93,10 +93,15 @@ class HttpConnection(asyncio.Protocol):
         )
         self._transport: asyncio.Transport | None = None
         self._serving = False
-        self._keep_alive = True
-        """Whether the connection goes on after the answer to the request that is being served."""
+        self._said = KEPT
+        """What the answer to the request that is being served says of the connection."""
+        self._asked_head = False
+        """That request is a HEAD: its answer has the head of one to GET, and no body (RFC 9110, 9.3.2)."""
         self._writing_paused = False
         self._reading_paused = False
+        """Not read for now, or, if the client has ended its side, for good."""
+        self._half_closed = False
+        """The client sends no more. It may still read: what it has asked is answered, and then the connection ends."""
         self._begun_s: float | None = None
         """Since when a request is incomplete."""
         self._refusal: int | None = None
@@ -133,6 +138,11 @@ class HttpConnection(asyncio.Protocol):
             self._refusal = 503  # in its turn, behind the answer that is under way
         else:
             self._refuse(503)
+
+    def eof_received(self) -> bool:
+        """Whether the connection stays open for answers."""
+        self._half_closed = self._reading_paused = True
+        return self._serving or self._requests.waiting > 0
 
     def _hold(self, held_bytes: int) -> bool:
         """Account for what is held now. False where the peer may not hold so much. Little is not counted: the number
@@ -175,7 +185,8 @@ class HttpConnection(asyncio.Protocol):
                 return
             self._begun_s = None
             self._serving = True
-            self._keep_alive = requests.keep_alive
+            self._said = requests.connection
+            self._asked_head = request.method == "HEAD"
             self._served_bytes = len(request.body)
             self._connections.unanswered += 1
             self._connections.serve(request, self._answer)
@@ -185,6 +196,9 @@ class HttpConnection(asyncio.Protocol):
     def _await_more(self) -> None:
         """The request that has begun, if one has, is not complete."""
         requests = self._requests
+        if self._half_closed and self._refusal is None:
+            self._end()
+            return
         if self._refusal is None and requests.incomplete and requests.too_large:
             self._refusal = 413
         if self._refusal is not None:
@@ -227,20 +241,27 @@ class HttpConnection(asyncio.Protocol):
         lines += [f"{name}: {value}" for name, value in response.headers]
         if status != 204:
             lines.append(f"Content-Length: {len(response.body)}")
-        if not self._keep_alive:
-            lines.append("Connection: close")
+        if self._said:
+            lines.append(f"Connection: {self._said}")
         head = "\r\n".join(lines).encode("latin-1", "replace") + self._connections.date()
-        if len(response.body) < 65_536:
+        if self._asked_head:
+            transport.write(head)
+        elif len(response.body) < 65_536:
             transport.write(head + response.body)
         else:
             transport.write(head)
             transport.write(response.body)
-        if not self._keep_alive:
-            transport.close()
+        if self._said == CLOSED:
+            self._end()
+
+    def _end(self) -> None:
+        """Close the connection, once what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
             self._transport = None
 
     def _refuse(self, status: int) -> None:
         """An answer below AWS's protocols, and the end of the connection."""
         self._refusal = status
-        self._keep_alive = False
+        self._said = CLOSED
         self._write(HttpResponse(status))

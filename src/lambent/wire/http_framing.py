@@ -4,9 +4,12 @@ httptools (llhttp) parses. Here is what it leaves open: complete requests one by
 who may be hostile, can make us keep: heads, trailers, the framing of chunks, and bodies. What follows a complete
 request is bounded by whoever feeds, who is told how much of it there is (`waiting`).
 
+A wish to speak another protocol (`Upgrade`) is passed over, as a server may (RFC 9110, 7.8); there are no tunnels.
+
 Source: RFC 9112, "HTTP/1.1".
 """
 
+import re
 from collections import deque
 from collections.abc import Mapping
 
@@ -18,6 +21,11 @@ _REMEMBERED_BYTES = 4096
 _KNOWN_NAMES = 1024
 _KNOWN_NAME_BYTES = 64
 _NO_TRAILERS: Mapping[str, str] = {}
+_ABSOLUTE = re.compile(r"https?://(?:[^/?#@]*@)?([^/?#]+)", re.IGNORECASE)
+
+KEPT, CLOSED, CONFIRMED = "", "close", "keep-alive"
+"""What an answer says of its connection: nothing where it goes on in HTTP/1.1, or that it ends, or, to an HTTP/1.0
+client that has asked for it, that it goes on."""
 
 
 class MalformedRequest(Exception):
@@ -26,6 +34,11 @@ class MalformedRequest(Exception):
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status = status
+
+
+def _malformed(error: httptools.HttpParserError) -> MalformedRequest:
+    ours = error.__context__  # what a callback raised
+    return ours if isinstance(ours, MalformedRequest) else MalformedRequest(400, "not HTTP/1.1")
 
 
 _known_names: dict[bytes, str] = {}
@@ -52,7 +65,7 @@ class RequestStream:
         self._field_limit = field_limit
         self._body_limit = body_limit
         self._parser = httptools.HttpRequestParser(self)
-        self._complete: deque[tuple[HttpRequest, bool, bool, Mapping[str, str]]] = deque()
+        self._complete: deque[tuple[HttpRequest, str, bool, Mapping[str, str]]] = deque()
         self.waiting_bytes = 0
         """The bodies of complete requests that were not taken yet."""
         self._silent_bytes = 0
@@ -63,8 +76,8 @@ class RequestStream:
         """Whether a request has begun and is not complete."""
         self.expects_continue = False
         """The peer waits for a word before it sends the body."""
-        self.keep_alive = True
-        """Of the request that was given last: whether the connection may go on after its answer."""
+        self.connection = KEPT
+        """Of the request that was given last: what its answer says of the connection, which ends by it if CLOSED."""
         self.too_large = False
         """Of the request that was given last, or is incomplete."""
         self.trailers = _NO_TRAILERS
@@ -98,31 +111,58 @@ class RequestStream:
     def feed(self, data: bytes) -> None:
         """Raises MalformedRequest. The requests before the malformed one can be taken all the same."""
         if not self.incomplete and self._bodiless is not None and data == self._bodiless[0]:
-            self._complete.append((self._bodiless[1], True, False, _NO_TRAILERS))
+            self._complete.append((self._bodiless[1], KEPT, False, _NO_TRAILERS))
             return
         whole = not self.incomplete
         before = len(self._complete)
         self._silent_bytes += len(data)
+        stopped_at = None
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            ours = error.__context__  # what a callback raised
-            raise ours if isinstance(ours, MalformedRequest) else MalformedRequest(400, "not HTTP/1.1") from error
+        except httptools.HttpParserUpgrade as upgrade:
+            stopped_at = upgrade.args[0]
+        except httptools.HttpParserError as error:
+            raise _malformed(error) from error
+        if stopped_at is not None:
+            self._pass_over_upgrades(memoryview(data)[stopped_at:])
         if len(self._raw) > self._field_limit:
             raise MalformedRequest(431, "too many fields")
         if self._silent_bytes > self._head_limit:
             raise MalformedRequest(431, "a head or trailers without end")
         self.too_large = self._too_large
         if whole and not self.incomplete and len(self._complete) == before + 1 and len(data) <= _REMEMBERED_BYTES:
-            request, keep_alive, _, trailers = self._complete[-1]
-            if not request.body and keep_alive and not trailers:
+            request, connection, _, trailers = self._complete[-1]
+            if not request.body and not connection and not trailers:
                 self._bodiless = (data, request)
+
+    def _pass_over_upgrades(self, behind: memoryview) -> None:
+        """The parser takes such a request for complete, and what is behind its head for the other protocol. It reads
+        the head again, without the wish, and then that: it may begin with the request's body."""
+        while True:
+            request, _, _, _ = self._complete.pop()
+            if request.method == "CONNECT":
+                raise MalformedRequest(501, "there are no tunnels")
+            target = f"{request.path}?{request.query}" if request.query else request.path
+            lines = [f"{request.method} {target} HTTP/{self._parser.get_http_version()}"]
+            lines += [f"{name}: {value}" for name, value in request.headers.items() if name != "upgrade"]
+            head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+            self._parser = httptools.HttpRequestParser(self)
+            self._silent_bytes = len(head) + len(behind)
+            try:
+                self._parser.feed_data(head)
+                self._parser.feed_data(behind)
+            except httptools.HttpParserUpgrade as upgrade:
+                behind = behind[upgrade.args[0] :]
+            except httptools.HttpParserError as error:
+                raise _malformed(error) from error
+            else:
+                return
 
     def next_request(self) -> HttpRequest | None:
         """The next complete request, or None."""
         if not self._complete:
             return None
-        request, self.keep_alive, self.too_large, self.trailers = self._complete.popleft()
+        request, self.connection, self.too_large, self.trailers = self._complete.popleft()
         self.waiting_bytes -= len(request.body)
         return request
 
@@ -177,12 +217,28 @@ class RequestStream:
 
     def on_message_complete(self) -> None:
         path, _, query = self._url.decode("latin-1").partition("?")
+        fields = self._fields
+        assert fields is not None, "a message complete before its head"
+        if path[:1] != "/":
+            path, query = _relative(path, query, fields)
         body = self._body if self._more is None else bytes(self._more)
-        assert self._fields is not None, "a message complete before its head"
-        request = HttpRequest(self._parser.get_method().decode(), path, query, self._fields, body)
+        request = HttpRequest(self._parser.get_method().decode(), path, query, fields, body)
+        connection = KEPT if self._parser.should_keep_alive() else CLOSED
+        if "connection" in fields and not connection and self._parser.get_http_version() == "1.0":
+            connection = CONFIRMED
         trailers = self._take_fields() if self._raw else _NO_TRAILERS
-        self._complete.append((request, self._parser.should_keep_alive(), self._too_large, trailers))
+        self._complete.append((request, connection, self._too_large, trailers))
         self.waiting_bytes += len(body)
         self.incomplete = self.expects_continue = False
         self._silent_bytes = 0
         self._begin()
+
+
+def _relative(path: str, query: str, fields: dict[str, str]) -> tuple[str, str]:
+    """Of a target as a proxy's client tells it, with the host, which counts instead of the field (RFC 9112, 3.2.2).
+    Other targets stay what they are."""
+    absolute = _ABSOLUTE.match(path)
+    if absolute is None:
+        return path, query
+    fields["host"] = absolute[1]
+    return path[absolute.end() :] or "/", query

@@ -15,7 +15,7 @@ from lambent.core.invocation import Invocation
 from lambent.core.limits import SYNC_RESPONSE_BYTES
 from lambent.core.record import Record
 from lambent.wire.http import HttpRequest
-from lambent.wire.http_framing import MalformedRequest, RequestStream
+from lambent.wire.http_framing import CLOSED, MalformedRequest, RequestStream
 
 HEAD_LIMIT_BYTES = 1_048_576
 """Request line and headers; runtimes send error causes of up to 1 MB in a header. Source: API's limits."""
@@ -90,7 +90,10 @@ def next_event(invocation: Invocation, deadline_ms: int) -> list[bytes]:
     return [head.encode("latin-1", "replace"), invocation.payload]
 
 
-_REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 413: "Too Large"}
+_REASONS = {
+    200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 413: "Too Large",
+    431: "Request Header Fields Too Large", 501: "Not Implemented",
+}  # fmt: skip
 
 
 def _answer(status: int, body: bytes, content_type: str = "application/json") -> bytes:
@@ -100,12 +103,27 @@ def _answer(status: int, body: bytes, content_type: str = "application/json") ->
     return head.encode() + body
 
 
+def _refused(refusal: Refusal) -> bytes:
+    document = f'{{"errorMessage":"{refusal.message}","errorType":"{refusal.error_type}"}}\n'
+    return _answer(refusal.status, document.encode())
+
+
+def _saying(connection: str, answer: bytes) -> bytes:
+    status, _, rest = answer.partition(b"\r\n")
+    return b"%s\r\nConnection: %s\r\n%s" % (status, connection.encode(), rest)
+
+
 _ACCEPTED = _answer(202, _OK)
+_NO_SUCH_PATH = _refused(Refusal(404, "InvalidRequest", "No such path in the Runtime API"))
 
 
 class RuntimeConnection(asyncio.Protocol):
     """One connection of the runtime: a request at a time, in order. What is sent behind a `next` is not read before
-    that is answered."""
+    that is answered.
+
+    A runtime that ends its side of the connection behind a `next` may still read, and is handed the event. A
+    connection that it has closed altogether looks the same from here, so such a `next` gives way to any later one.
+    """
 
     def __init__(self, participant: Participant, open_connections: "set[RuntimeConnection]") -> None:
         self._participant = participant
@@ -117,6 +135,10 @@ class RuntimeConnection(asyncio.Protocol):
         self._awaits_event = False
         """A `next` has been asked and is not answered."""
         self._writing_paused = False
+        self._last = False
+        """Nothing more is read: the connection ends behind the answers that are due."""
+        self._fault: Refusal | None = None
+        """What is said then, if the runtime has sent what can not be understood."""
 
     # asyncio ------------------------------------------------------------------------------------------------------
 
@@ -133,12 +155,19 @@ class RuntimeConnection(asyncio.Protocol):
         self._participant.hangs_up(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._last:
+            return
         try:
             self._requests.feed(data)
-        except MalformedRequest:
-            self.close()
-            return
+        except MalformedRequest as error:
+            self._last = True
+            self._fault = Refusal(error.status, "InvalidRequest", str(error))
         self._serve_next()
+
+    def eof_received(self) -> bool:
+        """Whether the connection stays open for answers."""
+        self._last = True
+        return self._awaits_event or self._requests.waiting > 0
 
     def pause_writing(self) -> None:
         """The peer does not read its answers: take no more requests of it."""
@@ -148,7 +177,7 @@ class RuntimeConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and not self._last and not self._transport.is_closing():
             self._transport.resume_reading()
         self._serve_next()
 
@@ -159,9 +188,13 @@ class RuntimeConnection(asyncio.Protocol):
         while self._transport is not None and not (self._awaits_event or self._writing_paused):
             request = requests.next_request()
             if request is None:
-                if requests.expects_continue:
+                if self._fault is not None:
+                    self._transport.write(_saying(CLOSED, _refused(self._fault)))
+                if self._last:
+                    self._end()
+                elif requests.expects_continue:
                     requests.expects_continue = False
-                    self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 break
             self._serve(request)
         if (requests.incomplete or requests.waiting) and (
@@ -181,12 +214,14 @@ class RuntimeConnection(asyncio.Protocol):
             if path == _NEXT:
                 self._awaits_event = True
                 refusal = self._participant.asks_next(self)
+                if refusal is not None and self._supersede():
+                    refusal = self._participant.asks_next(self)
                 if refusal is not None:
                     self._awaits_event = False
                     self._refuse(refusal)
                 return
             if path == _PING:
-                self.write(_answer(200, b"pong", "text/plain"))
+                self._write(_answer(200, b"pong", "text/plain"))
                 return
         elif request.method == "POST":
             if path.startswith(_INVOCATION):
@@ -203,7 +238,10 @@ class RuntimeConnection(asyncio.Protocol):
                 if refusal is not None:
                     self._refuse(refusal)
                 return
-        self._refuse(Refusal(404, "InvalidRequest", "No such path in the Runtime API"))
+        if request.method == "HEAD":
+            self._write(_NO_SUCH_PATH[: _NO_SUCH_PATH.index(b"{")])
+        else:
+            self._write(_NO_SUCH_PATH)
 
     def _responds(self, request_id: str, request: HttpRequest, *, is_error: bool) -> Refusal | None:
         if is_error:
@@ -229,15 +267,35 @@ class RuntimeConnection(asyncio.Protocol):
 
     def accept(self) -> None:
         """Answer that what was posted is taken."""
-        self.write(_ACCEPTED)
+        self._write(_ACCEPTED)
 
     def _refuse(self, refusal: Refusal) -> None:
-        document = f'{{"errorMessage":"{refusal.message}","errorType":"{refusal.error_type}"}}\n'
-        self.write(_answer(refusal.status, document.encode()))
+        self._write(_refused(refusal))
 
-    def write(self, data: bytes) -> None:
+    def _supersede(self) -> bool:
+        """Give up a `next` whose connection may be dead, if there is one: see above."""
+        for connection in self._open:
+            if connection._last and connection._awaits_event:
+                connection.close()
+                self._participant.hangs_up(connection)
+                return True
+        return False
+
+    def _write(self, answer: bytes) -> None:
+        if self._transport is None:
+            return
+        said = self._requests.connection
+        if said:
+            answer = _saying(said, answer)
+        self._transport.write(answer)
+        if said == CLOSED:
+            self._end()
+
+    def _end(self) -> None:
+        """Close the connection, once what was written is sent."""
         if self._transport is not None:
-            self._transport.write(data)
+            self._transport.close()
+            self._transport = None
 
     def deliver(self, invocation: Invocation, deadline_ms: int) -> bool:
         """Answer a pending `next`. False when the runtime has hung up."""
@@ -245,11 +303,16 @@ class RuntimeConnection(asyncio.Protocol):
             return False
         self._awaits_event = False
         pieces = next_event(invocation, deadline_ms)
+        said = self._requests.connection
+        if said:
+            pieces[0] = _saying(said, pieces[0])
         if len(pieces[1]) < 65_536:
             self._transport.write(b"".join(pieces))
         else:
             self._transport.writelines(pieces)
-        if self._requests.waiting:
+        if said == CLOSED:
+            self._end()
+        elif self._last or self._requests.waiting:
             # Later: this is called in the middle of a decision.
             asyncio.get_running_loop().call_soon(self._serve_next)
         return True

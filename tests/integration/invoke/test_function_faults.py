@@ -305,6 +305,25 @@ def test_a_child_that_outlives_the_handler_ends_with_its_environment(
     eventually(lambda: not processes(server.data_dir))
 
 
+def test_the_memory_of_a_program_that_ended_is_not_in_the_report_of_the_next(functions: Functions) -> None:
+    function = functions.create(
+        """
+        import os
+        def handler(event, context):
+            if event:
+                block = b"x" * (100 << 20)
+                os._exit(1)
+        """.replace("\n        ", "\n"),
+        MemorySize=512,
+    )
+    used = [
+        int(re.search(r"Max Memory Used: (\d+) MB", function.invoke(event).report)[1])  # type: ignore[index]
+        for event in (None, {"crash": 1}, None)
+    ]
+    assert used[1] >= 100
+    assert used[2] < used[0] + 50
+
+
 def test_a_flood_of_output_slows_the_function_and_loses_no_answer(faulty: Function) -> None:
     faulty.update(Timeout=60)
     answer = faulty.invoke({"do": "flood"})

@@ -42,6 +42,14 @@ def raw(data):
             return "reset"
 
 def next_event():
+    if INIT == "upgrade":
+        told = raw((
+            "GET " + INVOCATION + "next HTTP/1.1\r\nHost: x\r\n"
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n\r\n"
+        ).encode())
+        head, _, body = told.partition("\r\n\r\n")
+        fields = dict(line.split(": ") for line in head.splitlines()[1:])
+        return int(head.split()[1]), fields["Lambda-Runtime-Aws-Request-Id"], body
     status, headers, body = call("GET", INVOCATION + "next")
     return status, headers.get("Lambda-Runtime-Aws-Request-Id"), body
 
@@ -220,3 +228,9 @@ def test_of_two_requests_for_the_next_event_one_is_refused(functions: Functions)
     function = functions.create(HOSTILE, Environment={"Variables": {"INIT": "two"}})
     assert seen(function.invoke({})) == [403]
     assert seen(function.invoke({})) == []
+
+
+def test_a_runtime_that_wishes_to_upgrade_and_ends_its_side_gets_its_events(functions: Functions) -> None:
+    function = functions.create(HOSTILE, Environment={"Variables": {"INIT": "upgrade"}})
+    pids = {function.invoke({}).document["pid"] for _ in range(3)}
+    assert len(pids) == 1

@@ -167,6 +167,25 @@ def test_the_peak_of_memory_grows_with_use(driver: str) -> None:
 
 
 @both
+def test_the_peak_of_memory_is_that_of_the_program_that_runs(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        sandbox = await bench.create(memory_mib=256)
+        script = "block = b'x' * (100 << 20); print('up', flush=True); import time; time.sleep(60)"
+        taker = await bench.start(sandbox, bench.python, "-I", "-c", script)
+        await taker.says("up")
+        assert sandbox.memory_peak_mib() >= 100
+        await sandbox.kill()
+        await taker.outcome()
+        small = await bench.start(sandbox, "/bin/sh", "-c", "echo up; sleep 60")
+        await small.says("up")
+        assert sandbox.memory_peak_mib() < 64
+        await sandbox.destroy()
+        await small.outcome()
+
+    on_a_bench(driver, work)
+
+
+@both
 def test_the_drivers_work_on_the_servers_event_loop(driver: str) -> None:
     async def work() -> None:
         async with open_bench(driver) as bench:

@@ -1,6 +1,7 @@
 """Which interpreters are found where, with programs that only answer the question what they are."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,39 @@ def test_the_setting_names_the_only_node(tmp_path: Path) -> None:
     fake_node(tmp_path / "onpath" / "node", "60.1.0")
     nodes = Nodes(str(mine), {"PATH": f"{tmp_path}/onpath"}, tmp_path)
     assert [node.release for node in nodes.all()] == ["5.0.0"]
+
+
+UNREADABLE = Path("/" + "x" * 300)
+"""A name that no file system takes: looking there fails for everybody, root included."""
+
+
+def test_places_that_can_not_be_read_are_passed_over_and_told(tmp_path: Path, minor: int) -> None:
+    fake_python(tmp_path / ".local/share/uv/python/cpython-1", f"3.{minor}.1")
+    machine = interpreters(tmp_path, str(UNREADABLE), PYENV_ROOT=str(UNREADABLE))
+    assert found_prefix(machine, minor) == tmp_path / ".local/share/uv/python/cpython-1"
+    assert machine.search.unreadable == (UNREADABLE, UNREADABLE / "bin", UNREADABLE / "versions")
+
+
+def test_places_for_node_that_can_not_be_read_are_passed_over_and_told(tmp_path: Path) -> None:
+    fake_node(tmp_path / "onpath" / "node", "60.1.0")
+    nodes = Nodes("", {"PATH": f"{UNREADABLE}:{tmp_path}/onpath", "NVM_DIR": str(UNREADABLE)}, tmp_path)
+    assert "60.1.0" in [node.release for node in nodes.all()]
+    assert nodes.search.unreadable == (UNREADABLE, UNREADABLE / "versions" / "node")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every directory")
+def test_the_directory_of_another_user_is_passed_over_and_told(tmp_path: Path, minor: int) -> None:
+    fake_python(tmp_path / "pyenv" / "versions" / f"3.{minor}.2", f"3.{minor}.2")
+    fake_python(tmp_path / ".local/share/uv/python/cpython-1", f"3.{minor}.1")
+    (tmp_path / "pyenv").chmod(0)
+    machine = interpreters(tmp_path, PYENV_ROOT=f"{tmp_path}/pyenv")
+    assert found_prefix(machine, minor) == tmp_path / ".local/share/uv/python/cpython-1"
+    assert machine.search.unreadable == (tmp_path / "pyenv" / "versions",)
+    (tmp_path / "pyenv").chmod(0o755)
+
+
+def test_places_that_are_not_there_are_not_told(tmp_path: Path, minor: int) -> None:
+    (tmp_path / "file").write_text("")
+    machine = interpreters(tmp_path, f"{tmp_path}/absent:{tmp_path}/file", PYENV_ROOT=f"{tmp_path}/file")
+    assert machine.find(minor) is None
+    assert machine.search.unreadable == ()

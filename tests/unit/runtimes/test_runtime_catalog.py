@@ -1,6 +1,7 @@
 """What the catalogue answers before any kit is there: runtimes that can not be had, and packages that are their own."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,10 @@ def test_callers_at_once_share_one_preparation_and_its_failure(runtimes: Runtime
     first, second = asyncio.run(ask_twice())
     assert isinstance(first, RuntimeUnavailable)
     assert first is second
+
+
+def test_a_fault_of_the_machine_while_a_runtime_is_prepared_is_told_as_that_of_the_runtime() -> None:
+    runtimes = Runtimes(Path("/" + "x" * 300))
+    runtime = f"python3.{sys.version_info[1]}"
+    with pytest.raises(RuntimeUnavailable, match=rf"{runtime} can not be prepared on this machine: .*too long"):
+        asyncio.run(runtimes.prepare(runtime))

