@@ -44,8 +44,8 @@ class Transport:
 
 
 class Nobody:
-    def fails_init(self, posted):
-        return None
+    def fails_init(self, connection, posted):
+        connection.accept()
 
     def hangs_up(self, connection):
         pass

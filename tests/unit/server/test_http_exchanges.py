@@ -67,11 +67,12 @@ class Environment:
         self.asked.set()
         return None
 
-    def responds(self, request_id, posted):
+    def responds(self, connection, request_id, posted):
+        connection.accept()
         self.responses.append((request_id, posted.body))
 
-    def fails_init(self, posted):
-        return None
+    def fails_init(self, connection, posted):
+        connection.accept()
 
     def hangs_up(self, connection):
         if self.waiting is connection:
