@@ -8,13 +8,11 @@ from lambent.core.errors import InvalidRequestContentException
 from lambent.core.limits import CLIENT_CONTEXT_BYTES
 
 
-def decode_client_context(encoded: str | None) -> str | None:
+def decode_client_context(encoded: str) -> str:
     """The JSON text in the header. Raises InvalidRequestContentException.
 
     Source: API reference, Invoke: up to 3,583 bytes of base64-encoded data.
     """
-    if not encoded:
-        return None
     if len(encoded) > CLIENT_CONTEXT_BYTES:
         raise InvalidRequestContentException(
             f"Client context must be smaller than {CLIENT_CONTEXT_BYTES} bytes when base64-encoded"

@@ -301,7 +301,8 @@ class Dispatcher:
         # Before the caller has the answer: it may call again at once.
         entry.unit.answered()
         if not entry.invocation.wants_tail:
-            _tell(entry, Completed(event.answer))
+            entry.told = True
+            entry.tell(Completed(event.answer))
 
     def _finished(self, environment_id: str, request_id: str, report: Report) -> None:
         entry = self._leave(request_id)

@@ -62,7 +62,8 @@ def invoke(frontend: Frontend, call: Call, tell: Tell) -> None:
             "Asynchronous invocations (InvocationType Event) are not built yet: see docs/compatibility.md."
         )
     _check_payload(payload, kind)
-    client_context = decode_client_context(params.get("ClientContext"))
+    encoded = params.get("ClientContext")
+    client_context = decode_client_context(encoded) if encoded else None
     if kind == "DryRun":
         tell(Reply({"StatusCode": 204}))
         return

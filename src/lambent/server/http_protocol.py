@@ -131,8 +131,14 @@ class HttpConnection(asyncio.Protocol):
             self._requests.feed(data)
         except MalformedRequest as error:
             self._refusal = error.status
-        held_bytes = self._served_bytes + self._requests.held_bytes
-        if (held_bytes < UNCOUNTED_BYTES and not self._held_bytes) or self._hold(held_bytes):
+        requests = self._requests
+        if (
+            requests.waiting == 1
+            and len(data) < UNCOUNTED_BYTES
+            and not (requests.incomplete or self._serving or self._held_bytes)
+        ):
+            self._serve_next()  # nothing is held but what has just come, and that is little
+        elif self._hold(self._served_bytes + requests.held_bytes):
             self._serve_next()
         elif self._serving:
             self._refusal = 503  # in its turn, behind the answer that is under way

@@ -66,8 +66,10 @@ class RequestStream:
         self._body_limit = body_limit
         self._parser = httptools.HttpRequestParser(self)
         self._complete: deque[tuple[HttpRequest, str, bool, Mapping[str, str]]] = deque()
+        self.waiting = 0
+        """Complete requests that were not taken yet."""
         self.waiting_bytes = 0
-        """The bodies of complete requests that were not taken yet."""
+        """Their bodies together."""
         self._silent_bytes = 0
         """Received since the last piece of a body: a head, trailers, or the framing of chunks."""
         self._bodiless: tuple[bytes, HttpRequest] | None = None
@@ -96,11 +98,6 @@ class RequestStream:
         self._too_large = False
 
     @property
-    def waiting(self) -> int:
-        """Complete requests that were not taken yet."""
-        return len(self._complete)
-
-    @property
     def held_bytes(self) -> int:
         """About what is kept of requests that are not complete, or complete and not taken yet."""
         return self.waiting_bytes + self._silent_bytes + self._body_bytes()
@@ -112,9 +109,10 @@ class RequestStream:
         """Raises MalformedRequest. The requests before the malformed one can be taken all the same."""
         if not self.incomplete and self._bodiless is not None and data == self._bodiless[0]:
             self._complete.append((self._bodiless[1], KEPT, False, _NO_TRAILERS))
+            self.waiting += 1
             return
         whole = not self.incomplete
-        before = len(self._complete)
+        before = self.waiting
         self._silent_bytes += len(data)
         stopped_at = None
         try:
@@ -130,7 +128,7 @@ class RequestStream:
         if self._silent_bytes > self._head_limit:
             raise MalformedRequest(431, "a head or trailers without end")
         self.too_large = self._too_large
-        if whole and not self.incomplete and len(self._complete) == before + 1 and len(data) <= _REMEMBERED_BYTES:
+        if whole and not self.incomplete and self.waiting == before + 1 and len(data) <= _REMEMBERED_BYTES:
             request, connection, _, trailers = self._complete[-1]
             if not request.body and not connection and not trailers:
                 self._bodiless = (data, request)
@@ -140,6 +138,7 @@ class RequestStream:
         the head again, without the wish, and then that: it may begin with the request's body."""
         while True:
             request, _, _, _ = self._complete.pop()
+            self.waiting -= 1
             if request.method == "CONNECT":
                 raise MalformedRequest(501, "there are no tunnels")
             target = f"{request.path}?{request.query}" if request.query else request.path
@@ -160,8 +159,9 @@ class RequestStream:
 
     def next_request(self) -> HttpRequest | None:
         """The next complete request, or None."""
-        if not self._complete:
+        if not self.waiting:
             return None
+        self.waiting -= 1
         request, self.connection, self.too_large, self.trailers = self._complete.popleft()
         self.waiting_bytes -= len(request.body)
         return request
@@ -210,9 +210,10 @@ class RequestStream:
             self._more = bytearray(self._body)
             self._more += data
             self._body = b""
-        else:
+        elif len(data) <= self._body_limit:
             self._body = data
-        if self._body_bytes() > self._body_limit:
+            return
+        if self._more is None or len(self._more) > self._body_limit:
             self._body, self._more, self._too_large = b"", None, True
 
     def on_message_complete(self) -> None:
@@ -228,6 +229,7 @@ class RequestStream:
             connection = CONFIRMED
         trailers = self._take_fields() if self._raw else _NO_TRAILERS
         self._complete.append((request, connection, self._too_large, trailers))
+        self.waiting += 1
         self.waiting_bytes += len(body)
         self.incomplete = self.expects_continue = False
         self._silent_bytes = 0

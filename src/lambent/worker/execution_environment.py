@@ -203,7 +203,8 @@ class ExecutionEnvironment:
         finally:
             self._stepping = False
         if self._state.phase is not Phase.READY:
-            self._keep_books()
+            if self._unwritten is not None:
+                self._keep_books()
         elif self._settling is None and not self._frozen:
             self._settling = asyncio.get_running_loop().call_later(SETTLE_US / 1_000_000, self._settle)
 
@@ -285,13 +286,15 @@ class ExecutionEnvironment:
         deadline_ms = wall_ms + (self._state.deadline_us - clock.monotonic_us()) // 1000
         connection, self._waiting = self._waiting, None
         delivered = connection.deliver(invocation, deadline_ms)
-        self._thaw()  # also where the runtime was hanging up: it may ask again
+        if self._frozen:
+            self._thaw()  # also where the runtime was hanging up: it may ask again
         if delivered:
             self._log_start(wall_ms, invocation)
 
     def _log_start(self, wall_ms: int, invocation: Invocation) -> None:
         self._delivered = True
-        self._keep_books()
+        if self._unwritten is not None:
+            self._keep_books()
         self._log.add(wall_ms, self._log.platform.start(wall_ms, invocation.request_id))
 
     def _thaw(self) -> None:
