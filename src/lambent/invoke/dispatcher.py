@@ -23,7 +23,7 @@ from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.provisioned_concurrency import Goals, Progress
 from lambent.core.record import Record
 from lambent.invoke.configuration import Serving
-from lambent.observe.ledger import Began, Ended, Ledger
+from lambent.observe.ledger import Began, Ended, Entry, Ledger
 from lambent.worker.messages import (
     ON_DEMAND,
     PROVISIONED,
@@ -244,8 +244,7 @@ class Dispatcher:
         entry.environment_id = environment_id
         self._running[environment_id] = invocation.request_id
         self.send(Run(environment_id, invocation))
-        # Behind the event, whose way it need not lengthen: no answer can be taken before this turn of the loop is over.
-        self._ledger.begin(
+        self._note(
             Began(
                 request_id=invocation.request_id,
                 account=version.function.account,
@@ -257,6 +256,11 @@ class Dispatcher:
                 wall_ms=self._clock.wall_ms(),
             )
         )
+
+    def _note(self, entry: Entry) -> None:
+        """The entry is in the ledger when this turn of the loop is over: no answer can be taken before."""
+        if self._ledger.append(entry):
+            asyncio.get_running_loop().call_soon(self._ledger.flush)
 
     def _look_after(self) -> None:
         """Retire what is idle for too long, and start anew what is to be there and is not."""
@@ -310,7 +314,7 @@ class Dispatcher:
             del self._running[environment_id]
         if report.outcome in _ENDS_THE_PROGRAM and environment_id in self._goals:
             self._replace(environment_id)
-        self._ledger.end(
+        self._note(
             Ended(
                 request_id=request_id,
                 init_us=report.init_us,

@@ -1,6 +1,7 @@
 """The ledger: the beginning and the end of every attempt, appended to a file as it is handed out and when it is over.
 
-One entry is one line of JSON and one write(2), on the caller's thread: it takes a few microseconds, and what was
+One entry is one line of JSON. Those of one turn of the event loop are one write(2), on the loop's thread at the end of
+the turn: it takes a few microseconds, off the way of the event, and before an answer to it can be taken. What was
 written survives the death of the process (not of the machine: no fsync). An attempt with a beginning and no end was
 under way when the process died. Files are named by a number that only grows, and a new one begins when the last is
 full; pricing, queries and retention read them and are no business of this module.
@@ -55,6 +56,7 @@ class Ledger:
     def __init__(self, directory: Path, *, file_bytes: int = 64 * 1024**2) -> None:
         """Open the last file, or begin the first. Raises OSError."""
         self.lost_entries = 0
+        self._lines: list[bytes] = []
         self._directory = directory
         self._file_bytes = file_bytes
         directory.mkdir(parents=True, exist_ok=True)
@@ -70,28 +72,34 @@ class Ledger:
         self._torn = self._size > 0 and os.pread(descriptor, 1, self._size - 1) != b"\n"
         return descriptor
 
-    def begin(self, entry: Began) -> None:
-        self._append(_ENCODER.encode(entry))
+    def append(self, entry: Entry) -> bool:
+        """Take an entry. True for the first since the last `flush`, which must follow in the same turn of the loop."""
+        self._lines.append(_ENCODER.encode(entry))
+        return len(self._lines) == 1
 
-    def end(self, entry: Ended) -> None:
-        self._append(_ENCODER.encode(entry))
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def _append(self, line: bytes) -> None:
-        data = b"\n" + line + b"\n" if self._torn else line + b"\n"
+    def flush(self) -> None:
+        """Write what was taken. It fails nobody."""
+        lines, self._lines = self._lines, []
+        if not lines:
+            return
+        data = b"\n".join(lines) + b"\n"
+        if self._torn:
+            data = b"\n" + data
         try:
             if self._size + len(data) > self._file_bytes and self._size > 0:
                 self._rotate()
             written = os.write(self._descriptor, data)
         except OSError as error:
-            self._lose(str(error))
+            self._lose(len(lines), str(error))
             return
         self._size += written
         self._torn = written != len(data)
         if self._torn:
-            self._lose("the disk took only a part of an entry")
+            self._lose(data.count(b"\n", written), "the disk took only a part of them")
+
+    def close(self) -> None:
+        self.flush()
+        os.close(self._descriptor)
 
     def _rotate(self) -> None:
         full, number = self._descriptor, self._number
@@ -103,10 +111,10 @@ class Ledger:
             raise
         os.close(full)
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, entries: int, reason: str) -> None:
         if self.lost_entries == 0:
             _log.error("ledger entries are being lost", extra={"reason": reason})
-        self.lost_entries += 1
+        self.lost_entries += entries
 
 
 def entries(directory: Path) -> Iterator[Entry]:

@@ -163,9 +163,8 @@ class ExecutionEnvironment:
         if posted.too_large:
             self._feed(machine.Answered(failures.RESPONSE_TOO_LARGE))
             return failures.RESPONSE_REFUSED
-        # First the runtime, which then asks for its next event while the caller has the answer and may call again.
-        connection.accept()
         self._feed(machine.Answered(Answer(posted.body, posted.content_type, posted.error_type)))
+        connection.accept()  # the caller comes first
         return None
 
     def fails_init(self, connection: RuntimeConnection, posted: Posted) -> Refusal | None:

@@ -58,9 +58,11 @@ from lambent.observe.ledger import Began, Ledger
 ledger = Ledger(pathlib.Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 for number in range(20):
-    ledger.begin(Began(str(number), "123456789012", "eu-west-1", "echo", "$LATEST", 128, "x86_64", number))
+    ledger.append(Began(str(number), "123456789012", "eu-west-1", "echo", "$LATEST", 128, "x86_64", number))
+    ledger.flush()
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-ledger.begin(Began("room again", "123456789012", "eu-west-1", "echo", "$LATEST", 128, "x86_64", 20))
+ledger.append(Began("room again", "123456789012", "eu-west-1", "echo", "$LATEST", 128, "x86_64", 20))
+ledger.flush()
 print(ledger.lost_entries)
 """
 
