@@ -69,8 +69,9 @@ def wired(operation: OperationModel, params: Mapping[str, Any]) -> Wired:
             items = value if isinstance(value, list) else [value]
             query += [(known_as, text(item).encode("utf-8", "surrogatepass")) for item in items]
         elif where == "header":
-            # Header fields are bytes without line ends.
-            headers[known_as] = text(value).encode("utf-8", "surrogatepass").decode("latin-1")
+            # A field of HTTP has no control characters. Its bytes are written as Latin-1.
+            printable = "".join(char for char in text(value) if char >= " " and char != "\x7f")
+            headers[known_as] = printable.encode("utf-8", "surrogatepass").decode("latin-1")
         elif shape.serialization.get("payload") == name:
             body = value if isinstance(value, bytes) else text(value).encode("utf-8", "surrogatepass")
         else:
