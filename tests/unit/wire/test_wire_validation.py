@@ -163,5 +163,10 @@ def test_javas_expressions_match_as_in_java() -> None:
     assert not compile_java(r"\d+").fullmatch("٣")
     assert compile_java(r"[a[b]+").fullmatch("a[b")
     assert compile_java(r"[\w-.]+").fullmatch("a-b.c")
+    assert compile_java(r"a.\..").fullmatch("ab.c")
+    assert not compile_java(r"a.\..").fullmatch("abcd")
+    assert compile_java(r"[.]+").fullmatch("...")
+    for end_of_line in ("\n", "\r", "\x85", "\u2028", "\u2029"):
+        assert not compile_java(r".*").fullmatch(f"a{end_of_line}b")
     with pytest.raises(Untranslatable):
         compile_java(r"[a-z&&[^b]]")
