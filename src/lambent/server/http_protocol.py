@@ -95,6 +95,8 @@ class HttpConnection(asyncio.Protocol):
         self._serving = False
         self._keep_alive = True
         """Whether the connection goes on after the answer to the request that is being served."""
+        self._only_head = False
+        """Whether the answer to it goes without its body: it is a HEAD request. Source: RFC 9110, 9.3.2."""
         self._writing_paused = False
         self._reading_paused = False
         self._begun_s: float | None = None
@@ -175,6 +177,7 @@ class HttpConnection(asyncio.Protocol):
             self._begun_s = None
             self._serving = True
             self._keep_alive = requests.keep_alive
+            self._only_head = request.method == "HEAD"
             self._served_bytes = len(request.body)
             self._connections.unanswered += 1
             self._connections.serve(request, self._answer)
@@ -228,7 +231,9 @@ class HttpConnection(asyncio.Protocol):
         if not self._keep_alive:
             lines.append("Connection: close")
         head = "\r\n".join(lines).encode("latin-1", "replace") + self._connections.date()
-        if len(response.body) < 65_536:
+        if self._only_head:
+            transport.write(head)
+        elif len(response.body) < 65_536:
             transport.write(head + response.body)
         else:
             transport.write(head)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from lambda_api import ACCOUNT, OTHER_ACCOUNT, REGION, clients
 from lambda_constraints import sample
 from lambda_requests import World, make, requests
-from lambda_wire import Answered, Wired, connect, send, wired
+from lambda_wire import AUTHORIZATION, Answered, Wired, connect, send, wired
 from stored_state import StoredState, changes, stored_state
 
 MANY = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -429,16 +429,31 @@ def test_what_is_hardly_http_is_refused_and_the_server_goes_on(
     assert server_asked(known).status == 200
 
 
+def test_an_answer_to_head_has_no_body_and_the_next_one_is_read_as_its_own(own_server: Any) -> None:
+    signed = f"Host: x\r\nAuthorization: {AUTHORIZATION}\r\n".encode()
+    head = b"HEAD /2015-03-31/functions HTTP/1.1\r\n" + signed + b"\r\n"
+    unknown = b"GET /unknown HTTP/1.1\r\n" + signed + b"Connection: close\r\n\r\n"
+    first, second = heard(own_server.url, head + unknown).split(b"HTTP/1.1 404 ")[1:]
+    told_head, _, body = first.partition(b"\r\n\r\n")
+    assert b"Content-Length: 29" in told_head
+    assert (body, second.partition(b"\r\n\r\n")[2]) == (b"", b"<UnknownOperationException/>\n")
+
+
 def statuses_of(url: str, sent: bytes, *, incomplete: bool) -> list[int]:
-    """Of the answers on a connection of its own, which the client ends where the server waits for more."""
+    answers = re.findall(rb"HTTP/1\.1 (\d{3}) ", heard(url, sent, incomplete=incomplete))
+    return [int(status) for status in answers]
+
+
+def heard(url: str, sent: bytes, *, incomplete: bool = False) -> bytes:
+    """All that comes back on a connection of its own, which the client ends where the server waits for more."""
     place = urlsplit(url)
     with socket.create_connection((place.hostname, place.port), timeout=30) as connection:
         with contextlib.suppress(ConnectionError):  # refused before all was sent
             connection.sendall(sent)
             if incomplete:
                 connection.shutdown(socket.SHUT_WR)
-        heard = b""
+        came = b""
         with contextlib.suppress(ConnectionError):
             while piece := connection.recv(65536):
-                heard += piece
-    return [int(found) for found in re.findall(rb"HTTP/1\.1 (\d{3}) ", heard)]
+                came += piece
+    return came
