@@ -1,7 +1,8 @@
 """The models' regular expressions, which are Java's, as Python's.
 
 What differs and occurs in the models: Unicode categories (`\\p{L}`), brackets and hyphens that Java takes literally
-within a class, named groups. Predefined classes such as `\\d` are ASCII in Java by default.
+within a class, named groups, which characters end a line. Predefined classes such as `\\d` are ASCII in Java by
+default.
 """
 
 import re
@@ -19,6 +20,9 @@ _LAST_ASSIGNED = 0x323AF
 
 _SURROGATE_RANGE = r"\uD800\uDC00-\uDBFF\uDFFF"
 """Java's spelling, in UTF-16, of all characters beyond the basic plane."""
+
+_ANY_CHARACTER = r"[^\n\r\x85\u2028\u2029]"
+"""What a dot is, with no flag: Java knows more ends of lines than Python."""
 
 _POSIX = {
     "Alpha": "a-zA-Z",
@@ -69,6 +73,8 @@ def _translate(pattern: str) -> str:
                 if char == "&":
                     raise Untranslatable(pattern)
                 char = f"\\{char}"
+        elif char == ".":
+            char = _ANY_CHARACTER
         elif char == "[":
             within = True
             if pattern[at + 1 : at + 2] == "^":

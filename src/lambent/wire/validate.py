@@ -2,9 +2,9 @@
 
 Each operation's input is compiled once into a function that appends a text for each broken constraint. The texts, the
 paths ('vpcConfig.subnetIds', 'tags.1.member.key') and the way that values are printed are those of AWS's own validator:
-member names begin with a lower-case letter, lists print as [a, b] and maps as {k=v}, what is sensitive is not printed,
-length comes before pattern, and elements of a list (keys and values of a map) are reported together, with all of their
-constraints, on the list.
+member names begin with a lower-case letter, lists print as [a, b], maps as {k=v} and structures as Name(member=a), with
+null for what is absent, what is sensitive is not printed, length comes before pattern, and elements of a list (keys and
+values of a map) are reported together, with all of their constraints, on the list.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +87,7 @@ class _Compiler:
             required = member.name in shape.required
             check = self.check(member.shape)
             if required or check is not None:
-                members.append((member.name, member.name[:1].lower() + member.name[1:], required, check))
+                members.append((member.name, _lower(member.name), required, check))
         made = structures[shape.name] = _structure_check(tuple(members)) if members else None
         return made
 
@@ -143,7 +143,7 @@ class _Compiler:
             if maximum is not None:
                 text = f"Member must have length less than or equal to {int(maximum)}"
                 rules.append(_Rule(text, _at_most(maximum)))
-            if minimum:
+            if minimum is not None:
                 text = f"Member must have length greater than or equal to {int(minimum)}"
                 rules.append(_Rule(text, _at_least(minimum)))
         if pattern is not None and shape.type == "string":
@@ -152,6 +152,10 @@ class _Compiler:
             text = f"Member must satisfy enum value set: [{', '.join(enum)}]"
             rules.append(_Rule(text, frozenset(enum).__contains__))
         return tuple(rules)
+
+
+def _lower(name: str) -> str:
+    return name[:1].lower() + name[1:]
 
 
 def _nothing(_value: Any, _path: str, _broken: list[str]) -> None:
@@ -291,8 +295,7 @@ def _printed(value: Any, shape: Shape) -> str:
         inner = shape.members["value"].shape
         return "{" + ", ".join(f"{key}={_printed(item, inner)}" for key, item in value.items()) + "}"
     if shape.type == "structure":
-        given = ((member, value.get(name)) for name, member in shape.members.items())
-        fields = (f"{member.name}={_field(item, member.shape)}" for member, item in given if item is not None)
+        fields = (f"{_lower(name)}={_field(value.get(name), member.shape)}" for name, member in shape.members.items())
         return f"{shape.name}({', '.join(fields)})"
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -304,4 +307,4 @@ def _printed(value: Any, shape: Shape) -> str:
 
 
 def _field(value: Any, shape: Shape) -> str:
-    return "***" if shape.sensitive else _printed(value, shape)
+    return "***" if shape.sensitive and value is not None else _printed(value, shape)

@@ -100,6 +100,27 @@ def test_elements_are_judged_together() -> None:
     )
 
 
+def test_among_what_holds_for_elements_is_a_length_of_nothing() -> None:
+    """As CreateFunctionUrlConfig shows it; alone, no value breaks it."""
+    cors = {"FunctionName": "f", "AuthType": "NONE", "Cors": {"AllowMethods": ["OPTIONS"]}}
+    assert message("CreateFunctionUrlConfig", cors) == (
+        f"1 validation error detected: Value '[OPTIONS]' at 'cors.allowMethods' {FAILED}: "
+        "Member must satisfy constraint: ["
+        "Member must have length less than or equal to 6, Member must have length greater than or equal to 0, "
+        "Member must satisfy regular expression pattern: .*, Member must not be null]"
+    )
+
+
+def test_a_structure_prints_all_its_members() -> None:
+    mount = {"Arn": "arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-0123456789abcdef0"}
+    mount["LocalMountPath"] = "/mnt/a"
+    shown = f"FileSystemConfig(arn={mount['Arn']}, localMountPath=/mnt/a, s3FilesConfig=null)"
+    assert message("CreateFunction", {**FUNCTION, "FileSystemConfigs": [mount, mount]}) == (
+        f"1 validation error detected: Value '[{shown}, {shown}]' at 'fileSystemConfigs' {FAILED}: "
+        "Member must have length less than or equal to 1"
+    )
+
+
 def test_a_null_element_prints_as_null() -> None:
     assert "Value '[null]' at 'architectures'" in message("CreateFunction", {**FUNCTION, "Architectures": [None]})
 
@@ -142,5 +163,10 @@ def test_javas_expressions_match_as_in_java() -> None:
     assert not compile_java(r"\d+").fullmatch("٣")
     assert compile_java(r"[a[b]+").fullmatch("a[b")
     assert compile_java(r"[\w-.]+").fullmatch("a-b.c")
+    assert compile_java(r"a.\..").fullmatch("ab.c")
+    assert not compile_java(r"a.\..").fullmatch("abcd")
+    assert compile_java(r"[.]+").fullmatch("...")
+    for end_of_line in ("\n", "\r", "\x85", "\u2028", "\u2029"):
+        assert not compile_java(r".*").fullmatch(f"a{end_of_line}b")
     with pytest.raises(Untranslatable):
         compile_java(r"[a-z&&[^b]]")
