@@ -46,6 +46,8 @@ class Connections:
         self.open: set[HttpConnection] = set()
         self.unanswered = 0
         """Requests that are being served."""
+        self.leaving = False
+        """Each connection ends behind the answer that is due."""
         self._drained: asyncio.Future[None] | None = None
         self._date = (0, b"")
 
@@ -72,7 +74,11 @@ class Connections:
             self._drained.set_result(None)
 
     async def drain(self, grace_s: float) -> None:
-        """Let the requests that are being served finish, up to the grace, and close every connection."""
+        """Let the requests that are being served finish, up to the grace, and close every connection: at once where
+        nothing is served, so that a client that calls again and again does not keep the server."""
+        self.leaving = True
+        for connection in list(self.open):
+            connection.close_if_idle()
         if self.unanswered:
             self._drained = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._drained,), timeout=grace_s)
@@ -169,11 +175,17 @@ class HttpConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writing_paused = False
+        if self._held_bytes:
+            self._hold(self._requests.held_bytes)
         self._serve_next()
 
     def close_if_slow(self, now_s: float) -> None:
         if self._begun_s is not None and not self._serving and now_s - self._begun_s > INCOMPLETE_REQUEST_S:
             self._refuse(408)
+
+    def close_if_idle(self) -> None:
+        if not (self._serving or self._requests.waiting or self._requests.incomplete):
+            self.abort()
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -233,6 +245,8 @@ class HttpConnection(asyncio.Protocol):
         if self._held_bytes:
             self._hold(0 if self._transport is None else self._requests.held_bytes)
         self._connections.answered()
+        if self._connections.leaving:
+            self._said = CLOSED
         self._write(response)
         if self._requests.waiting or self._reading_paused or self._refusal is not None:
             # Later: a client that has sent much ahead must not make the answers call each other.
@@ -257,6 +271,8 @@ class HttpConnection(asyncio.Protocol):
         else:
             transport.write(head)
             transport.write(response.body)
+            if not self._hold(self._requests.held_bytes + transport.get_write_buffer_size()):
+                transport.abort()  # the peer has asked for more than it reads
         if self._said == CLOSED:
             self._end()
 

@@ -30,6 +30,9 @@ class Transport:
     def is_closing(self):
         return self.closed
 
+    def get_write_buffer_size(self):
+        return len(self.written)
+
     def close(self):
         self.closed = True
 
@@ -262,3 +265,25 @@ def test_a_refusal_waits_for_the_answer_to_the_request_before_it():
     assert transport.written.startswith(b"HTTP/1.1 200")
     assert b"HTTP/1.1 503" in transport.written
     assert transport.closed
+
+
+def test_a_peer_that_asks_for_much_and_reads_nothing_is_bounded_by_its_allowance():
+    allowance = Allowance(connections=100, held_bytes=2_500_000)
+    connections = Connections(lambda _request, answer: answer(HttpResponse(200, (), b"x" * 1_000_000)), allowance)
+    transports = []
+    for _ in range(4):
+        connection = connections()
+        transport = Transport()
+        connection.connection_made(transport)
+        connection.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        transports.append((transport, connection))
+    assert [transport.closed for transport, _ in transports] == [False, False, True, True]
+    for _transport, connection in transports[2:]:
+        connection.connection_lost(None)
+    transports[0][0].written = b""
+    transports[0][1].resume_writing()
+    connection = connections()
+    transport = Transport()
+    connection.connection_made(transport)
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert not transport.closed, "what was read still counts"

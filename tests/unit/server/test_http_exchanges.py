@@ -127,14 +127,14 @@ class Listening:
 
     def __init__(self, peer):
         self.peer = peer
-        self._loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self.loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
-        self._server = self.run(self._loop.create_server(peer.protocol, "127.0.0.1", 0))
+        self._server = self.run(self.loop.create_server(peer.protocol, "127.0.0.1", 0))
         self.address = self._server.sockets[0].getsockname()[:2]
 
     def run(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WITHIN_S)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(WITHIN_S)
 
     def do(self, action):
         async def work():
@@ -151,9 +151,9 @@ class Listening:
 
     def close(self):
         self.do(self._server.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        self._loop.close()
+        self.loop.close()
 
 
 @contextlib.contextmanager
@@ -364,3 +364,21 @@ def test_a_runtime_behind_a_proxy_setting_gets_its_event(runtime):
         connection.send(request("GET", f"http://127.0.0.1:9001{NEXT}"))
         runtime.let()
         assert connection.answer()[2] == b"the event"
+
+
+# A server that leaves -------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_leaves_answers_what_is_due_and_takes_no_more(front):
+    with front.connect() as idle, front.connect() as busy:
+        idle.send(request("GET", "/a"))
+        idle.answer()
+        busy.send(request("GET", "/later"))
+        assert front.peer.asked.wait(WITHIN_S)
+        leaving = asyncio.run_coroutine_threadsafe(front.peer.connections.drain(WITHIN_S), front.loop)
+        assert idle.rest() == b""
+        front.do(front.peer.let)
+        status, fields, _ = busy.answer()
+        assert (status, fields["Connection"]) == (200, "close")
+        assert busy.rest() == b""
+        leaving.result(WITHIN_S)
