@@ -421,8 +421,6 @@ class ExecutionEnvironment:
 
     def _exited(self, ended: Exit) -> None:
         """The sandbox's word that the last process is gone."""
-        if self._frozen:
-            self._thaw()  # it was frozen after its end: the next program is not to start frozen
         self._close_program()
         self._feed_if_allowed(machine.Exited(self._reported or failures.failure_of(ended)))
 

@@ -1,6 +1,7 @@
 """The life of a sandbox under both drivers: start, exit, freeze, kill, start again, destroy."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -148,6 +149,22 @@ def test_a_start_that_is_given_up_leaves_nothing_running(driver: str) -> None:
         await sandbox.kill()
         assert exits == []
         assert (await bench.run(sandbox, "/bin/echo", "again")).output == "again\n"
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_a_program_that_was_frozen_in_the_moment_of_its_end_leaves_no_frost_to_the_next(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        sandbox = await bench.create()
+        ending = await bench.start(sandbox, "/bin/sh", "-c", "echo up; sleep 0.1")
+        await ending.says("up")
+        time.sleep(0.5)  # noqa: ASYNC251 the loop is held: the end of the program is told, and not heard yet
+        sandbox.freeze()
+        await ending.outcome()
+        outcome = await bench.run(sandbox, "/bin/echo", "hi")
+        assert outcome.output == "hi\n"
+        await sandbox.destroy()
 
     on_a_bench(driver, work)
 

@@ -12,6 +12,7 @@ from typing import Protocol
 class Freezer(Protocol):
     def freeze(self, process: int) -> None: ...
     def thaw(self, process: int) -> None: ...
+    def reset(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -28,6 +29,10 @@ class FileFreezer:
 
     def thaw(self, process: int) -> None:
         del process
+        self.reset()
+
+    def reset(self) -> None:
+        """Let nothing that comes be frozen."""
         os.pwrite(self._descriptor, self._words[1], 0)
 
     def close(self) -> None:
@@ -52,6 +57,9 @@ class TreeFreezer:
         for member in descendants(process):
             _send(member, signal.SIGCONT)
 
+    def reset(self) -> None:
+        """Signals are to processes alone."""
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -64,6 +72,9 @@ class GroupFreezer:
 
     def thaw(self, process: int) -> None:
         _send(-process, signal.SIGCONT)
+
+    def reset(self) -> None:
+        """Signals are to processes alone."""
 
     def close(self) -> None:
         """Nothing is held."""

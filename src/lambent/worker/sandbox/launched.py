@@ -49,6 +49,8 @@ class LaunchedSandbox:
         if self._destroyed or self._gone is not None:
             raise SandboxError("the sandbox is gone, or still runs a program")
         if self._peak_mib:
+            # The program before may have been frozen in the moment of its end.
+            self._freezer.reset()
             self._forget_peak()
         self._peak_mib = 1
         self._gone = asyncio.Event()
