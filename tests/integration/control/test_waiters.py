@@ -6,6 +6,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import botocore.exceptions
 import pytest
 from lambda_api import ROLE, clients, make_function, settle, unique, zipped
 
+ACCOUNT = "777788889999"
 QUICK = {"Delay": 0.02, "MaxAttempts": 1500}
 ACTIVE = ("function_active", "function_active_v2", "published_version_active")
 UPDATED = ("function_updated", "function_updated_v2")
@@ -150,7 +152,7 @@ CHANGES = (
 @pytest.fixture(scope="module")
 def own(server: Any) -> Any:
     """A client of an account that no other test claims concurrency in."""
-    return clients(server, account="777788889999")
+    return clients(server, account=ACCOUNT)
 
 
 @pytest.fixture
@@ -183,18 +185,16 @@ def test_a_waiter_tells_of_what_can_not_be_run(own: Any, name: str, waiter: str)
         own.get_waiter(waiter).wait(FunctionName=name, WaiterConfig=QUICK)
 
 
-def test_a_function_is_awaited_before_it_is_there(own: Any, name: str) -> None:
-    asked = threading.Event()
-    waiting = clients_that_tell(own, asked)
-    waiter = threading.Thread(
-        target=lambda: waiting.get_waiter("function_exists").wait(FunctionName=name, WaiterConfig=QUICK)
-    )
-    waiter.start()
-    assert asked.wait(60)
-    assert waiter.is_alive()
-    created(own, name)
-    waiter.join(60)
-    assert not waiter.is_alive()
+def test_a_function_is_awaited_before_it_is_there(server: Any, own: Any, name: str) -> None:
+    asked_in_vain = threading.Event()
+    waiting = clients(server, account=ACCOUNT)
+    waiting.meta.events.register("after-call.lambda.GetFunction", lambda **_: asked_in_vain.set())
+    with ThreadPoolExecutor(1) as waiter:
+        done = waiter.submit(waiting.get_waiter("function_exists").wait, FunctionName=name, WaiterConfig=QUICK)
+        assert asked_in_vain.wait(60)
+        assert not done.done()
+        created(own, name)
+        done.result(60)
 
 
 def test_a_deleted_function_does_not_exist(own: Any) -> None:
