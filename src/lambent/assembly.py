@@ -198,6 +198,8 @@ async def _open_server(
     )
     connections = Connections(door.serve, Allowance(connections=CLIENT_CONNECTIONS, held_bytes=CLIENT_HELD_BYTES))
     await _open_worker(settings, stack, dispatcher, connections, packages, runtimes, url)
+    # Nothing is running yet, so nobody can miss what a killed server has left of changes that were never made.
+    await packages.forget(lambda: store.read(functions.digests_in_use), clock.monotonic_us(), unused_for_us=0)
     dispatcher.start()
     await stack.enter_async_context(
         _background(
@@ -351,8 +353,8 @@ async def _background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 async def _forget_unused_packages(packages: PackageStore, store: MetadataStore, clock: SystemClock) -> None:
     while True:
-        await packages.forget(lambda: store.read(functions.digests_in_use), clock.monotonic_us())
         await asyncio.sleep(UNUSED_PACKAGES_SWEEP_S)
+        await packages.forget(lambda: store.read(functions.digests_in_use), clock.monotonic_us())
 
 
 def _stop_signals() -> asyncio.Event:
