@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 import signal
@@ -160,9 +161,7 @@ async def _open_server(
     configuration.on_provisioned = dispatcher.provision
     configuration.on_removed = dispatcher.forget
     store.subscribe(configuration.apply)
-    for change in await store.read(_load_all):
-        configuration.apply(change)
-        _tell_unreadable(change)
+    await _load_configuration(store, configuration)
 
     control = Control(
         store=store,
@@ -210,6 +209,20 @@ async def _open_server(
         )
     )
     return dispatcher, connections
+
+
+async def _load_configuration(store: MetadataStore, configuration: ServingConfiguration) -> None:
+    """Give the data plane all that there is. It lives as long as the server does, so the collector, which would look
+    through it several times while it is made and at each of its full rounds, is kept away: with ten thousand
+    functions that was a third of the start, and a tenth of a second of every such round."""
+    gc.disable()
+    try:
+        for change in await store.read(_load_all):
+            configuration.apply(change)
+            _tell_unreadable(change)
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def _load_all(connection: sqlite3.Connection) -> list[Change]:
