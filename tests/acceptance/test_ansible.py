@@ -28,7 +28,7 @@ Play = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def play(server: Any, tmp_path: Path) -> Play:
-    """Runs a playbook with these variables; what each of its tasks gave, by name."""
+    """Runs a playbook with these variables, `check` or for good; what each of its tasks gave, by name."""
     program = PROGRAMS / "ansible-playbook"
     if not program.exists():
         pytest.skip("Ansible is not installed: tests/prerequisites says why")
@@ -44,10 +44,10 @@ def play(server: Any, tmp_path: Path) -> Play:
         "AWS_SECRET_ACCESS_KEY": "test",
     }
 
-    def run(playbook: str, **variables: Any) -> dict[str, Any]:
+    def run(playbook: str, *, check: bool = False, **variables: Any) -> dict[str, Any]:
         command = [str(program), "-i", "localhost,", "-c", "local", "-e", json.dumps(variables)]
         done = subprocess.run(
-            [*command, str(PLAYBOOKS / f"{playbook}.yml")],
+            [*command, *(["--check"] if check else []), str(PLAYBOOKS / f"{playbook}.yml")],
             env=environment,
             cwd=tmp_path,
             capture_output=True,
@@ -94,6 +94,7 @@ def test_playbooks_make_a_function_once_change_it_once_and_remove_it_once(play: 
         "runtime": RUNTIME,
         "package": str(package(tmp_path, "one.zip", source.format("hello"))),
         "description": "first",
+        "tracing": "PassThrough",
         "memory_size": 128,
         "batch_size": 5,
         "enabled": True,
@@ -111,7 +112,7 @@ def test_playbooks_make_a_function_once_change_it_once_and_remove_it_once(play: 
     assert (function["state"], function["last_update_status"]) == ("Active", "Successful")
     assert function["code_sha256"] == sha256(tmp_path / "one.zip")
     assert [version["version"] for version in function["versions"]] == ["$LATEST", "1"]
-    assert function["tags"] == {"stage": "first"}
+    assert function["tags"] == {"stage": "first", "first": "only here"}
     (alias,) = function["aliases"]
     assert (alias["name"], alias["function_version"], alias["description"]) == ("live", "1", "first")
     assert mapped(seen["info"]) == [(f"{ARNS}:function:{name}", 500, "Enabled")]
@@ -121,12 +122,15 @@ def test_playbooks_make_a_function_once_change_it_once_and_remove_it_once(play: 
     wanted |= {
         "package": str(package(tmp_path, "two.zip", source.format("goodbye"))),
         "description": "second",
+        "tracing": "Active",
         "memory_size": 192,
         "batch_size": 7,
         "enabled": False,
         "version": 2,
     }
     assert play("layer", **wanted)["layer"]["layer_versions"][0]["version"] == 2
+    # The module of policies never foretells a change.
+    assert changed(play("apply", check=True, **wanted)) == [task for task in APPLIED if task != "policy"]
     assert changed(play("apply", **wanted)) == APPLIED
     assert changed(play("apply", **wanted)) == []
 
@@ -136,7 +140,10 @@ def test_playbooks_make_a_function_once_change_it_once_and_remove_it_once(play: 
     assert (function["memory_size"], function["environment"]) == (192, {"variables": {"GREETING": "second"}})
     assert [layer["arn"] for layer in function["layers"]] == [f"{ARNS}:layer:{name}:2"]
     assert [version["version"] for version in function["versions"]] == ["$LATEST", "1", "2"]
-    assert function["tags"] == {"stage": "second"}
+    assert function["tags"] == {"stage": "second", "second": "only here"}
+    assert function["tracing_config"] == {"mode": "Active"}
+    assert function["dead_letter_config"] == {"target_arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:second"}
+    assert function["vpc_config"]["subnet_ids"] == ["subnet-second", "subnet-shared"]
     assert mapped(seen["info"]) == [(f"{ARNS}:function:{name}", 700, "Enabled")]
     assert mapped(seen["info of the alias"]) == [(f"{ARNS}:function:{name}:live", 7, "Disabled")]
     assert [layer["version"] for layer in seen["layer info"]["layers_versions"]] == [2, 1]
