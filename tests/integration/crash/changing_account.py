@@ -21,7 +21,7 @@ SETTLED = {"Active", "Successful", "Enabled", "Disabled", "READY"}
 QUEUES = "arn:aws:sqs:us-east-1:111122223333:"
 
 Model = dict[str, dict[str, Any]]
-"""`functions` and `layers` by name, as `seen` gives them."""
+"""`functions` and `layers` by name, as `seen_settled` gives them."""
 
 
 @dataclass
@@ -43,8 +43,8 @@ class Stream:
     def go_on(self, client: Any) -> None:
         """One change after another, until the client raises because the server is gone."""
         kinds = {
-            self.create: 24,
-            self.configure: 20,
+            self.create: 16,
+            self.configure: 24,
             self.replace_code: 16,
             self.publish: 12,
             self.point_alias: 10,
@@ -56,7 +56,7 @@ class Stream:
             self.permit: 5,
             self.tag: 4,
             self.provision: 3,
-            self.delete: 4,
+            self.delete: 6,
         }
         while True:
             (change,) = self.chance.choices([*kinds], [*kinds.values()])
@@ -65,8 +65,7 @@ class Stream:
     def judge(self, client: Any) -> None:
         """After a kill: every state settles, and what is there is what was acknowledged, with the change that was
         under way or without it."""
-        eventually(lambda: set(states(client, self.name)) <= SETTLED, within_s=60)
-        found = seen(client, self.name)
+        found = eventually(lambda: seen_settled(client, self.name), within_s=60)
         assert found in (self.model, self.under_way), differences(found, self.model, self.under_way)
         self.model, self.under_way = found, None
 
@@ -307,38 +306,44 @@ def _publish(function: dict[str, Any]) -> None:
 # What the server shows ------------------------------------------------------------------------------------------------
 
 
-def seen(client: Any, stream: str) -> Model:
-    """All that the stream has, in the model's form."""
+def seen_settled(client: Any, stream: str) -> Model | None:
+    """All that the stream has, in the model's form; None while something of it is in between."""
+    states: set[str] = set()
     layers: dict[str, Any] = {}
     for arn, sha256 in layer_versions(client, stream).items():
         layers.setdefault(arn.split(":")[-2], []).append(sha256)
-    return {
-        "functions": {name: _function(client, name) for name in functions(client, stream)},
+    model = {
+        "functions": {name: _seen_function(client, name, states) for name in functions(client, stream)},
         "layers": {name: sorted(versions) for name, versions in layers.items()},
     }
+    return model if states <= SETTLED else None
 
 
-def _function(client: Any, name: str) -> dict[str, Any]:
-    latest, *published = versions(client, name)
-    aliases = client.list_aliases(FunctionName=name)["Aliases"]
+def _seen_function(client: Any, name: str, states: set[str]) -> dict[str, Any]:
+    """A function in the model's form. What it and everything of it says of its state is added to `states`."""
+    shown = client.get_function(FunctionName=name)
+    latest, *published = (
+        client.get_function_configuration(FunctionName=name, Qualifier=version) for version in versions(client, name)
+    )
     try:
         statements = json.loads(client.get_policy(FunctionName=name)["Policy"])["Statement"]
     except client.exceptions.ResourceNotFoundException:
         statements = []
-    numbers = [int(version["Version"]) for version in published]
-    assert numbers == list(range(1, len(numbers) + 1)), "no number is left out"
+    mapped, ahead = mappings(client, name), provisioned(client, name)
+    for version in (latest, *published):
+        states |= {version["State"], version.get("LastUpdateStatus", "none yet")}
+    states |= {one["State"] for one in mapped} | {one["Status"] for one in ahead}
     return {
         **_shown(latest),
         "layers": [layer["Arn"] for layer in latest.get("Layers", [])],
-        "tags": client.get_function(FunctionName=name).get("Tags", {}),
+        "tags": shown.get("Tags", {}),
         "published": [_shown(version) for version in published],
-        "aliases": {alias["Name"]: alias["FunctionVersion"] for alias in aliases},
-        "mappings": {
-            one["EventSourceArn"]: [one["BatchSize"], one["State"] == "Enabled"] for one in mappings(client, name)
+        "aliases": {
+            alias["Name"]: alias["FunctionVersion"] for alias in client.list_aliases(FunctionName=name)["Aliases"]
         },
+        "mappings": {one["EventSourceArn"]: [one["BatchSize"], one["State"] == "Enabled"] for one in mapped},
         "provisioned": {
-            one["FunctionArn"].split(":")[-1]: one["RequestedProvisionedConcurrentExecutions"]
-            for one in provisioned(client, name)
+            one["FunctionArn"].split(":")[-1]: one["RequestedProvisionedConcurrentExecutions"] for one in ahead
         },
         "statements": [statement["Sid"] for statement in statements],
     }
@@ -348,28 +353,18 @@ def _shown(version: dict[str, Any]) -> dict[str, Any]:
     return {"description": version["Description"], "memory": version["MemorySize"], "code": version["CodeSha256"]}
 
 
-def states(client: Any, stream: str) -> list[str]:
-    """Of everything that has one."""
-    found = []
-    for name in functions(client, stream):
-        for version in versions(client, name):
-            shown = client.get_function_configuration(FunctionName=name, Qualifier=version["Version"])
-            found += [shown["State"], shown.get("LastUpdateStatus", "none yet")]
-        found += [one["State"] for one in mappings(client, name)]
-        found += [one["Status"] for one in provisioned(client, name)]
-    return found
-
-
 def functions(client: Any, stream: str) -> list[str]:
     pages = client.get_paginator("list_functions").paginate()
     names = [one["FunctionName"] for page in pages for one in page["Functions"]]
     return [name for name in names if name.startswith(f"{stream}-")]
 
 
-def versions(client: Any, name: str) -> list[dict[str, Any]]:
-    """`$LATEST`, then the others in order."""
+def versions(client: Any, name: str) -> list[str]:
+    """`$LATEST`, then the others, of which no number is left out."""
     pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=name)
-    return [version for page in pages for version in page["Versions"]]
+    listed = [version["Version"] for page in pages for version in page["Versions"]]
+    assert listed == ["$LATEST", *map(str, range(1, len(listed)))]
+    return listed
 
 
 def mappings(client: Any, name: str) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ class Acknowledged:
         """Wait until so many were. A stream does not end before the server does."""
         with self._changed:
             while self._count < count:
-                assert self._changed.wait(60)
+                assert self._changed.wait(60), f"no change was answered for 60 s, after {self._count}"
                 for stream in streams:
                     assert not stream.done(), stream.exception()
 
@@ -82,6 +82,7 @@ def test_kill_9_in_a_thousand_changes_loses_none_and_leaves_nothing_in_between(s
         # What an update that was torn had served until it was finished is not served any more.
         lambent.start()
         assert archives(data_dir) == set().union(*(stream.packages() for stream in streams))
-    finally:
         assert lambent.stop() == 0
+    finally:
+        lambent.kill()
     assert_nothing_left(data_dir)
