@@ -38,6 +38,8 @@ class Stream:
     """What the code of each CodeSha256 answers."""
     attached: dict[str, str] = field(default_factory=dict)
     """The CodeSha256 of layer versions by ARN, also of those that are deleted: functions may still have them."""
+    doing: str = ""
+    """For whoever looks into a run that failed."""
     numbers: int = 0
 
     def go_on(self, client: Any) -> None:
@@ -60,6 +62,7 @@ class Stream:
         }
         while True:
             (change,) = self.chance.choices([*kinds], [*kinds.values()])
+            self.doing = change.__name__
             change(client)
 
     def judge(self, client: Any) -> None:

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,14 @@ class Acknowledged:
             self._count += 1
             self._changed.notify_all()
 
-    def reach(self, count: int, streams: list[Any]) -> None:
+    def reach(self, count: int, streams: dict[Future[None], Stream]) -> None:
         """Wait until so many were. A stream does not end before the server does."""
         with self._changed:
             while self._count < count:
-                assert self._changed.wait(60), f"no change was answered for 60 s, after {self._count}"
-                for stream in streams:
-                    assert not stream.done(), stream.exception()
+                answered = self._changed.wait(60)
+                ended = [(stream.doing, run.exception()) for run, stream in streams.items() if run.done()]
+                assert ended == []
+                assert answered, f"no answer for 60 s, after {self._count}: {[one.doing for one in streams.values()]}"
 
 
 def archives(data_dir: Path) -> set[str]:
@@ -59,14 +60,14 @@ def test_kill_9_in_a_thousand_changes_loses_none_and_leaves_nothing_in_between(s
     try:
         for moment in [*moments, CHANGES]:
             with ThreadPoolExecutor(STREAMS) as threads:
-                running = [threads.submit(stream.go_on, lambent.client("lambda")) for stream in streams]
+                running = {threads.submit(stream.go_on, lambent.client("lambda")): stream for stream in streams}
                 try:
                     acknowledged.reach(moment, running)
                     time.sleep(chance.uniform(0, 0.02))  # somewhere within the changes that follow
                 finally:
                     lambent.kill()
-            for stream in running:
-                assert isinstance(stream.exception(), botocore.exceptions.BotoCoreError), stream.exception()
+            for run in running:
+                assert isinstance(run.exception(), botocore.exceptions.BotoCoreError), run.exception()
             killed_within += sum(stream.under_way is not None for stream in streams)
             lambent.start()
             client = lambent.client("lambda")
