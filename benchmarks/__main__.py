@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import subjects, table, wire
-from benchmarks.parts import cold, memory, startup, warm
+from benchmarks.parts import cold, many_functions, memory, startup, warm
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[], Iterable[table.Row]]] = {
     "cold": cold.run,
     "warm": warm.run,
     "memory": memory.run,
+    "many_functions": many_functions.run,
 }
 
 

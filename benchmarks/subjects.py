@@ -139,8 +139,17 @@ def await_settled(client: Any, name: str) -> None:
 
 def invoke_request(name: str, payload: bytes = PAYLOAD) -> bytes:
     """An Invoke as boto3 sends it, signature and all. No access key is checked yet, but its place is read."""
+    return _signed_head("POST", f"/2015-03-31/functions/{name}/invocations", len(payload)) + payload
+
+
+def get_request(target: str) -> bytes:
+    """A request that reads, of a path with its query, as boto3 sends it."""
+    return _signed_head("GET", target, None)
+
+
+def _signed_head(method: str, target: str, length: int | None) -> bytes:
     head = (
-        f"POST /2015-03-31/functions/{name}/invocations HTTP/1.1\r\n"
+        f"{method} {target} HTTP/1.1\r\n"
         "Host: 127.0.0.1:4566\r\n"
         "Accept-Encoding: identity\r\n"
         "User-Agent: Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux md/arch#x86_64 lang/python#3.11.2 "
@@ -150,9 +159,10 @@ def invoke_request(name: str, payload: bytes = PAYLOAD) -> bytes:
         f"Authorization: {_SIGNATURE}\r\n"
         "amz-sdk-invocation-id: 1b7b9e3f-8f3e-4d53-9f8a-1f7a4f2d5d11\r\n"
         "amz-sdk-request: attempt=1\r\n"
-        f"Content-Length: {len(payload)}\r\n\r\n"
     )
-    return head.encode() + payload
+    if length is not None:
+        head += f"Content-Length: {length}\r\n"
+    return f"{head}\r\n".encode()
 
 
 def plain_request(payload: bytes = PAYLOAD) -> bytes:

@@ -135,3 +135,43 @@ def test_the_aws_cli_drives_the_whole_life_of_a_function(aws: Aws, tmp_path: Pat
     aws("lambda", "delete-function", "--function-name", name)
     aws("lambda", "get-function", "--function-name", name, fails_with="ResourceNotFoundException")
     aws("iam", "delete-role", "--role-name", name)
+
+
+@pytest.mark.slow
+def test_the_aws_cli_awaits_every_change(aws: Aws, tmp_path: Path) -> None:
+    name = f"cli-{uuid.uuid4().hex[:8]}"
+
+    def wait(*more: str) -> None:
+        for waiter in ("active", "active-v2", "updated", "updated-v2", "exists"):
+            aws("lambda", "wait", f"function-{waiter}", "--function-name", name, *more)
+        aws("lambda", "wait", "published-version-active", "--function-name", name, *more)
+
+    def code(word: str) -> tuple[str, str]:
+        return "--zip-file", package(tmp_path, f"{word}.zip", f"def handler(event, context):\n    return '{word}'\n")
+
+    def answer(*more: str) -> Any:
+        aws("lambda", "invoke", "--function-name", name, *more, "answer.json")
+        return json.loads((tmp_path / "answer.json").read_text())
+
+    aws(
+        *("lambda", "create-function", "--function-name", name, "--runtime", RUNTIME, "--handler", "app.handler"),
+        *("--role", "arn:aws:iam::000000000000:role/any", *code("one"), "--publish"),
+    )
+    wait()
+    wait("--qualifier", "1")
+    aws("lambda", "update-function-code", "--function-name", name, *code("two"))
+    wait()
+    assert answer() == "two"
+    aws("lambda", "update-function-configuration", "--function-name", name, "--timeout", "9")
+    wait()
+    aws("lambda", "publish-version", "--function-name", name)
+    wait("--qualifier", "2")
+    aws("lambda", "create-alias", "--function-name", name, "--name", "live", "--function-version", "1")
+    wait("--qualifier", "live")
+    aws("lambda", "update-alias", "--function-name", name, "--name", "live", "--function-version", "2")
+    aws(
+        *("lambda", "put-provisioned-concurrency-config", "--function-name", name, "--qualifier", "live"),
+        *("--provisioned-concurrent-executions", "1"),
+    )
+    wait("--qualifier", "live")
+    assert answer("--qualifier", "live") == "two"

@@ -191,10 +191,12 @@ class PackageStore:
         except FileNotFoundError:
             return None
 
-    async def forget(self, in_use: Callable[[], Awaitable[set[str]]], now_us: int) -> list[str]:
+    async def forget(
+        self, in_use: Callable[[], Awaitable[set[str]]], now_us: int, *, unused_for_us: int = UNUSED_FOR_US
+    ) -> list[str]:
         """Remove the packages that no version has referred to for so long that no invocation can be running one, and
         return their digests. `in_use` says what versions refer to now; `now_us` is of a monotonic clock. While a
-        package is arriving, nothing is removed."""
+        package is arriving, nothing is removed. Where nothing is running at all, 0 is long enough."""
         if self._arriving:
             return []
         arrivals = self._arrivals
@@ -203,7 +205,7 @@ class PackageStore:
         if self._arrivals != arrivals:
             return []
         self._unused_since = {digest: self._unused_since.get(digest, now_us) for digest in unused}
-        gone = {digest for digest, since in self._unused_since.items() if now_us - since >= UNUSED_FOR_US}
+        gone = {digest for digest, since in self._unused_since.items() if now_us - since >= unused_for_us}
         for digest in gone:
             del self._unused_since[digest]
             (self._directory / digest).rename(Path(tempfile.mkdtemp(dir=self._incoming)) / digest)

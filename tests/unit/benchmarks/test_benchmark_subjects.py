@@ -14,8 +14,9 @@ from lambent.wire.routes import Router
 def request_in(data: bytes) -> HttpRequest:
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
-    method, path, _ = first.split(" ")
-    return HttpRequest(method, path, "", {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}, body)
+    method, target, _ = first.split(" ")
+    path, _, query = target.partition("?")
+    return HttpRequest(method, path, query, {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}, body)
 
 
 def test_the_prepared_request_is_an_invoke_of_the_function():
@@ -24,6 +25,14 @@ def test_the_prepared_request_is_an_invoke_of_the_function():
     assert routed.operation.name == "Invoke"
     assert parse(routed, request) == {"FunctionName": "echo", "Payload": subjects.PAYLOAD}
     assert len(request.body) == int(request.headers["content-length"])
+
+
+def test_a_prepared_request_that_reads_is_of_the_path_and_query_that_it_is_given():
+    request = request_in(subjects.get_request("/2015-03-31/functions/?MaxItems=50&FunctionVersion=ALL"))
+    routed = Router(["lambda", "sts"]).route(request)
+    assert routed.operation.name == "ListFunctions"
+    assert parse(routed, request) == {"MaxItems": 50, "FunctionVersion": "ALL"}
+    assert "content-length" not in request.headers
 
 
 def test_the_payload_is_a_kilobyte():

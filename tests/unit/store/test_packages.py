@@ -305,6 +305,23 @@ def test_forget_removes_what_has_been_unused_for_long_and_nothing_that_is_arrivi
     asyncio.run(main())
 
 
+def test_where_nothing_runs_forget_waits_for_nothing_but_what_arrives(disk: Path) -> None:
+    one, two = (zipped(("a", str(number).encode(), FILE)) for number in range(2))
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            unused, kept = await store.put(one), await store.put(two)
+
+            async def in_use() -> set[str]:
+                return {kept.digest}
+
+            with store.arriving():
+                assert await store.forget(in_use, 0, unused_for_us=0) == []
+            assert await store.forget(in_use, 0, unused_for_us=0) == [unused.digest]
+
+    asyncio.run(main())
+
+
 def test_a_package_that_is_sent_again_has_its_time_again(disk: Path) -> None:
     archive = zipped(("a", b"1", FILE))
 
