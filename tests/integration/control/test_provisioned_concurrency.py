@@ -284,6 +284,7 @@ def test_a_function_that_can_not_be_initialised_fails_with_the_reason(own: Any) 
     assert (found["Status"], found["StatusReason"]) == ("FAILED", "FUNCTION_ERROR_INIT_FAILURE")
     assert found["AvailableProvisionedConcurrentExecutions"] == 0
     own.update_function_code(FunctionName=name, ZipFile=zipped(CODE))
+    own.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
     reconfigure(own, name, Description="mended")
     own.publish_version(FunctionName=name)
     put(own, name, "2", 1)
