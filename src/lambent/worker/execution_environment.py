@@ -372,6 +372,7 @@ class ExecutionEnvironment:
     def _take_output(self) -> None:
         if self._output is not None:
             self._output.drain(DRAIN_BYTES)
+            self._output.end_line()
 
     def _on_output(self) -> None:
         if self._output is not None and self._output.read():

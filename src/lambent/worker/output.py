@@ -1,7 +1,8 @@
 """What a function's processes write to their standard output and error, as lines of its log.
 
 One pipe keeps the order. A line is what ends in a newline; one that is longer than AWS's limit for a log event is
-cut in pieces. Reading is bounded per call, so that a function which floods its output slows itself down, not us.
+cut in pieces, and the end of an invocation ends its last line. Reading is bounded per call, so that a function which
+floods its output slows itself down, not us.
 """
 
 import os
@@ -44,10 +45,14 @@ class Output:
         while most_bytes > 0 and self._readable.poll(0) and self.read():
             most_bytes -= READ_BYTES
 
-    def close(self) -> None:
+    def end_line(self) -> None:
+        """What was written without a newline is a line now: what comes next belongs to somebody else."""
         if self._rest:
             self._emit(self._rest)
             self._rest = b""
+
+    def close(self) -> None:
+        self.end_line()
         os.close(self.descriptor)
 
     def _emit(self, line: bytes) -> None:

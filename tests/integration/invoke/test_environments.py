@@ -62,6 +62,13 @@ def test_an_environment_is_frozen_between_events_and_only_then(functions: Functi
     assert second["before"] - first["after"] < 50
 
 
+def test_what_is_written_without_a_newline_stays_with_its_invocation(functions: Functions) -> None:
+    function = functions.create("import os\ndef handler(event, context):\n    os.write(1, event['who'].encode())\n")
+    for who in ("ada", "bob"):
+        lines = function.invoke({"who": who}).lines
+        assert [line for line in lines if not line.startswith(("START ", "END ", "REPORT "))] == [who]
+
+
 def test_an_update_replaces_the_environments(server: Any, functions: Functions) -> None:
     function = functions.create(INSTANCE)
     before = function.invoke({}).document["instance"]

@@ -51,3 +51,16 @@ def test_bytes_that_are_no_text_do_not_stop_the_log(pipe):
     output.read()
     output.close()
     assert lines == ["a\N{REPLACEMENT CHARACTER}b"]
+
+
+def test_the_end_of_an_invocation_ends_its_last_line(pipe):
+    output, write, lines = pipe
+    os.write(write, b"one\nof ada")
+    output.drain(1_000_000)
+    output.end_line()
+    output.end_line()
+    assert lines == ["one", "of ada"]
+    os.write(write, b"of bob\n")
+    output.drain(1_000_000)
+    output.close()
+    assert lines == ["one", "of ada", "of bob"]
