@@ -20,9 +20,10 @@ def decode_client_context(encoded: str) -> str:
     try:
         text = base64.b64decode(encoded, validate=True).decode()
         document = json.loads(text)
-    except (binascii.Error, ValueError):
+        compact = json.dumps(document, separators=(",", ":"))
+    except (binascii.Error, ValueError, RecursionError):
         raise InvalidRequestContentException("Client context must be a valid Base64-encoded JSON object.") from None
     if not isinstance(document, dict):
         raise InvalidRequestContentException("Client context must be a valid Base64-encoded JSON object.")
     # It becomes one header line of the Runtime API's answer.
-    return json.dumps(document, separators=(",", ":"))
+    return compact

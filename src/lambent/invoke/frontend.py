@@ -36,6 +36,8 @@ from lambent.wire.call import Call, Reply, Tell
 TRACE_HEADER_CHARS = 1024
 """A root, a parent, a decision and some lineage take a fifth of that."""
 
+_UNPARSED = "Could not parse request body into json: Could not parse payload into json: "
+
 _json_skim = msgspec.json.Decoder(msgspec.Raw)
 """Checks that bytes are JSON without building anything from them."""
 
@@ -139,7 +141,25 @@ def _check_payload(payload: bytes, kind: str) -> None:
     try:
         _json_skim.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidRequestContentException(_parse_failure(payload)) from None
+        if not _is_json(payload):
+            raise InvalidRequestContentException(_parse_failure(payload)) from None
+    except RecursionError:
+        raise InvalidRequestContentException(f"{_UNPARSED}Document nesting is deeper than is read") from None
+
+
+def _is_json(payload: bytes) -> bool:
+    """Whether it is JSON after all: half of a surrogate pair, escaped, is in its grammar (RFC 8259, 8.2), and
+    serialisers write it."""
+    try:
+        json.loads(payload.decode(), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse(constant: str) -> None:
+    """Python reads NaN and Infinity, which JSON does not have."""
+    raise ValueError(constant)
 
 
 def _parse_failure(payload: bytes) -> str:
@@ -152,7 +172,7 @@ def _parse_failure(payload: bytes) -> str:
     except RecursionError:
         line, column, position = 1, 1, 0
     else:
-        line, column, position = 1, 1, 0  # what Python forgives (NaN, a lone surrogate) and JSON does not have
+        line, column, position = 1, 1, 0  # what Python forgives (NaN) and JSON does not have
     token = _token_at(text, position)
     if not text[position:].strip():
         reason = "Unexpected end-of-input"
@@ -168,10 +188,7 @@ def _parse_failure(payload: bytes) -> str:
             "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
         )
     source = "[Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled)"
-    return (
-        "Could not parse request body into json: Could not parse payload into json: "
-        f"{reason}\n at {source}; line: {line}, column: {column}]"
-    )
+    return f"{_UNPARSED}{reason}\n at {source}; line: {line}, column: {column}]"
 
 
 def _token_at(text: str, position: int) -> str:

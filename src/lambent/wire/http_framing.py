@@ -129,8 +129,8 @@ class RequestStream:
             raise MalformedRequest(431, "a head or trailers without end")
         self.too_large = self._too_large
         if whole and not self.incomplete and self.waiting == before + 1 and len(data) <= _REMEMBERED_BYTES:
-            request, connection, _, trailers = self._complete[-1]
-            if not request.body and not connection and not trailers:
+            request, connection, too_large, trailers = self._complete[-1]
+            if not (request.body or connection or too_large or trailers):
                 self._bodiless = (data, request)
 
     def _pass_over_upgrades(self, behind: memoryview) -> None:

@@ -1,5 +1,6 @@
 """Whatever a function's own code does wrong: AWS's answer, its log lines, and the next invocation runs."""
 
+import base64
 import json
 import re
 from typing import Any
@@ -267,6 +268,26 @@ def test_a_request_that_is_not_json_is_refused_with_the_place(
     assert message.endswith(
         f"\n at [Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line: 1, column: {column}]"
     )
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000])
+def test_a_request_that_is_nested_without_end_is_refused(faulty: Function, depth: int) -> None:
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        faulty.invoke(b"[" * depth + b"]" * depth)
+    assert refused.value.response["Error"]["Code"] == "InvalidRequestContentException"
+
+
+def test_half_of_a_surrogate_pair_is_json(faulty: Function) -> None:
+    assert faulty.invoke(b'{"a":"\\ud83d"}').error is None
+    with pytest.raises(botocore.exceptions.ClientError):
+        faulty.invoke(b'{"a":NaN}')
+
+
+def test_a_client_context_that_is_nested_without_end_is_refused(faulty: Function) -> None:
+    context = base64.b64encode(b'{"a":' * 200 + b"[" * 800 + b"]" * 800 + b"}" * 200).decode()
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        faulty.invoke({}, ClientContext=context)
+    assert refused.value.response["Error"]["Code"] == "InvalidRequestContentException"
 
 
 def test_a_fork_bomb_is_bounded_and_does_not_outlive_its_environment(server: Any, functions: Functions) -> None:

@@ -10,6 +10,7 @@ import pytest
 from lambent.core.allowance import Allowance
 from lambent.server.http_protocol import PIPELINE_LIMIT, Connections
 from lambent.wire.http import HttpResponse
+from lambent.wire.http_framing import RequestStream
 from lambent.worker.runtime_api import RuntimeConnection
 
 FLOOD = 2_000_000
@@ -287,3 +288,12 @@ def test_a_peer_that_asks_for_much_and_reads_nothing_is_bounded_by_its_allowance
     connection.connection_made(transport)
     connection.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert not transport.closed, "what was read still counts"
+
+
+def test_a_body_that_was_too_large_is_not_remembered_as_none():
+    stream = RequestStream(head_limit=10_000, field_limit=10, body_limit=5)
+    whole = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nsecret"
+    for _ in range(2):
+        stream.feed(whole)
+        assert stream.next_request() is not None
+        assert stream.too_large
