@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from answer_forms import ACTIVE, CODE_LINK, PENDING, UPDATING, code, configuration, listed
-from lambda_api import ARNS, ROLE, clients, make_function, settle, shape, status, unique, zipped
+from lambda_api import ARNS, ROLE, clients, invalid, make_function, refusal, settle, shape, status, unique, zipped
 
 
 @pytest.fixture
@@ -188,4 +188,7 @@ def test_a_list_of_every_version_has_qualified_arns(server: Any) -> None:
         ]
     }
     assert shape(api.list_functions()) == {"Functions": [listed("listed", **members, FunctionArn=arn)]}
+    of_edges = refusal(api.list_functions, MasterRegion="us-east-1")
+    assert of_edges == invalid("With MasterRegion, FunctionVersion must be ALL.")
+    assert shape(api.list_functions(MasterRegion="us-east-1", FunctionVersion="ALL")) == every
     api.delete_function(FunctionName="listed")

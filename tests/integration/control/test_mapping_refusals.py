@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lambda_api import ACCOUNT, REGION, clients, conflict, invalid, make_function, refusal, shape
+from lambda_api import ACCOUNT, REGION, clients, conflict, invalid, make_function, reconfigure, refusal, shape
 from live_functions import eventually
 
 OWNER = "222233334444"
 """An account that no other test has mappings in."""
 FUNCTION = "mapped"
+SLOW = "slow"
+"""Its version 1 is as slow as a function of a broker may be, and `$LATEST` slower by a second."""
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{OWNER}:function:{FUNCTION}"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:broker"
 
@@ -248,6 +250,9 @@ AT_CREATION: list[Case] = [
 def api(server: Any) -> Any:
     api = clients(server, account=OWNER)
     make_function(api, FUNCTION)
+    make_function(api, SLOW, Timeout=840)
+    api.publish_version(FunctionName=SLOW)
+    reconfigure(api, SLOW, Timeout=841)
     return api
 
 
@@ -386,6 +391,23 @@ def test_a_source_of_any_kind_is_mapped_to_a_function_once(api: Any, source: dic
         f"{already} already exists. Please update or delete the existing mapping with UUID {first['UUID']}"
     )
     assert [mapping["UUID"] for mapping in mappings(api)] == [first["UUID"]]
+
+
+@pytest.mark.parametrize("source", [MSK, KAFKA, MQ, DOCUMENTS], ids=name_of)
+def test_a_broker_waits_for_a_function_for_fourteen_minutes(api: Any, source: dict[str, Any]) -> None:
+    before = created(api, source)
+    slow = {"FunctionName": SLOW}
+    refused = invalid("The function's timeout of 841 seconds is more than the 840 that this event source waits for.")
+    assert refusal(api.create_event_source_mapping, **asked(source, slow)) == refused
+    assert refusal(api.update_event_source_mapping, UUID=before["UUID"], **slow) == refused
+    assert mappings(api) == [before]
+    # A version has the timeout with which it was published.
+    created(api, source, {"FunctionName": f"{SLOW}:1"})
+
+
+@pytest.mark.parametrize("source", [QUEUE, STREAM, TABLE], ids=name_of)
+def test_a_queue_or_a_stream_waits_for_any_function(api: Any, source: dict[str, Any]) -> None:
+    created(api, source, {"FunctionName": SLOW})
 
 
 def test_filters_under_a_key_of_the_callers_are_told_to_who_asks_for_the_mapping_alone(api: Any) -> None:
