@@ -13,7 +13,7 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find_in, named
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.taggable import Taggable
-from lambent.core import event_source_settings
+from lambent.core import event_source_settings, limits
 from lambent.core.arn import ResourceArn
 from lambent.core.errors import (
     InvalidParameterValueException,
@@ -22,6 +22,7 @@ from lambent.core.errors import (
     ResourceNotFoundException,
 )
 from lambent.core.event_source import (
+    KAFKA,
     STREAMS,
     EventSourceMapping,
     Source,
@@ -34,10 +35,11 @@ from lambent.core.event_source import (
 )
 from lambent.core.event_source_state import Event, asked, first_state, is_unfinished, step
 from lambent.core.function import FunctionName
-from lambent.core.limits import EVENT_SOURCE_MAPPINGS_PER_PAGE
 from lambent.store import event_source_mappings
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call
+
+_BROKERS = KAFKA | {Source.MQ, Source.DOCUMENTDB}
 
 
 async def create_event_source_mapping(deps: Control, call: Call) -> dict[str, Any]:
@@ -76,7 +78,7 @@ async def get_event_source_mapping(deps: Control, call: Call) -> dict[str, Any]:
 async def list_event_source_mappings(deps: Control, call: Call) -> dict[str, Any]:
     """In the order of their ids. A name without a qualifier stands for `$LATEST` alone."""
     params = call.params
-    limit = page_size(params.get("MaxItems"), EVENT_SOURCE_MAPPINGS_PER_PAGE)
+    limit = page_size(params.get("MaxItems"), limits.EVENT_SOURCE_MAPPINGS_PER_PAGE)
     after = read_marker(params.get("Marker"))
     found = await deps.store.read(
         lambda connection: event_source_mappings.list_mappings(
@@ -143,9 +145,16 @@ def _function_given(call: Call) -> tuple[FunctionName, str | None]:
 
 
 def _check_function(connection: sqlite3.Connection, mapping: EventSourceMapping) -> None:
-    """Raises where the mapping's function is not there, or has a mapping for the same already."""
-    if find_in(connection, mapping.function, mapping.qualifier) is None:
+    """Raises where the mapping's function is not there, may run for too long, or has a mapping for the same already."""
+    target = find_in(connection, mapping.function, mapping.qualifier)
+    if target is None:
         raise InvalidParameterValueException("Function does not exist")
+    timeout_s = target.configuration.timeout_s
+    if mapping.source in _BROKERS and timeout_s > limits.BROKER_TIMEOUT_S_MAX:
+        raise InvalidParameterValueException(
+            f"The function's timeout of {timeout_s} seconds is more than the {limits.BROKER_TIMEOUT_S_MAX} that this "
+            "event source waits for."
+        )
     for other in event_source_mappings.of_function(connection, mapping.function, mapping.qualifier):
         refusal = duplicate_refusal(mapping, other)
         if refusal is not None:

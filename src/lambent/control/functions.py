@@ -121,6 +121,9 @@ async def list_functions(deps: Control, call: Call) -> dict[str, Any]:
     after = read_marker(call.params.get("Marker"))
     account, region = call.caller.account, call.region
     every_version = call.params.get("FunctionVersion") == "ALL"
+    # API reference, ListFunctions, MasterRegion.
+    if call.params.get("MasterRegion") and not every_version:
+        raise InvalidParameterValueException("With MasterRegion, FunctionVersion must be ALL.")
 
     def query(connection: sqlite3.Connection) -> list[FunctionVersion]:
         if every_version:

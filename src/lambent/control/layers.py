@@ -130,7 +130,7 @@ async def list_layer_versions(deps: Control, call: Call) -> dict[str, Any]:
             layer,
             runtime=call.params.get("CompatibleRuntime"),
             architecture=call.params.get("CompatibleArchitecture"),
-            before=min(before[1], LARGEST_NUMBER) if before else LARGEST_NUMBER,
+            before=before[1] if before else LARGEST_NUMBER,
             limit=limit + 1,
         )
     )

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -9,6 +10,9 @@ from lambent.core.errors import InvalidParameterValueException
 from lambent.core.limits import FUNCTIONS_PER_PAGE
 
 T = TypeVar("T")
+
+_MARKED = re.compile(r"([0-9]{1,18})/(.*)", re.DOTALL)
+"""No number that a list counts by has more digits, and none that has as many is too large for the store."""
 
 
 def page_size(max_items: int | None, largest: int = FUNCTIONS_PER_PAGE) -> int:
@@ -25,10 +29,12 @@ def read_marker(marker: str | None) -> tuple[str, int] | None:
     if not marker:
         return None
     try:
-        number, _, name = base64.b64decode(marker, altchars=b"-_", validate=True).decode().partition("/")
-        return name, int(number)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidParameterValueException("The Marker is not one that a list of this kind has returned.") from error
+        found = _MARKED.fullmatch(base64.b64decode(marker, altchars=b"-_", validate=True).decode())
+    except (binascii.Error, ValueError):
+        found = None
+    if found is None:
+        raise InvalidParameterValueException("The Marker is not one that a list of this kind has returned.")
+    return found[2], int(found[1])
 
 
 def split_page(found: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:

@@ -1,5 +1,6 @@
 """The resource version: PublishVersion, ListVersionsByFunction, and publishing as part of another operation."""
 
+import sqlite3
 from dataclasses import replace
 from typing import Any
 
@@ -91,14 +92,13 @@ async def list_versions_by_function(deps: Control, call: Call) -> dict[str, Any]
     function, _ = named(call)
     limit = page_size(call.params.get("MaxItems"))
     after = read_marker(call.params.get("Marker"))
-    found = await deps.store.read(
-        lambda connection: functions.list_versions(
-            connection, function, after=after[1] if after else -1, limit=limit + 1
-        )
-    )
-    if not found and after is None:
-        raise not_found(function)
-    page, more = split_page(found, limit)
+
+    def query(connection: sqlite3.Connection) -> list[FunctionVersion]:
+        if functions.get(connection, function) is None:
+            raise not_found(function)
+        return functions.list_versions(connection, function, after=after[1] if after else -1, limit=limit + 1)
+
+    page, more = split_page(await deps.store.read(query), limit)
     marker = make_marker(function.name, functions.number_of(page[-1].version)) if more else None
     shapes = [listed_configuration(version, version.version) for version in page]
     return with_next_marker({"Versions": shapes}, marker)

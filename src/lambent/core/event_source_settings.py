@@ -101,8 +101,6 @@ def _require(rules: Rules, params: Settings) -> None:
                 "Member must not be null."
             )
         raise _missing(member)
-    if "SelfManagedEventSource" in rules.members and not params["SelfManagedEventSource"].get("Endpoints"):
-        raise _missing("Endpoints")
 
 
 def _check_start(rules: Rules, given: Settings, now_ms: int) -> None:

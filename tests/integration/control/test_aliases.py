@@ -112,9 +112,9 @@ def test_an_update_of_another_revision_is_refused_and_changes_nothing(api: Any, 
     named = {"FunctionName": function, "Name": alias}
     first = api.create_alias(**named, FunctionVersion="1")["RevisionId"]
     second = api.update_alias(**named, Description="2", RevisionId=first)["RevisionId"]
-    stale = refusal(api.update_alias, **named, Description="3", RevisionId=first)
-    assert (stale.status, stale.code, stale.fault) == (412, "PreconditionFailedException", "User")
-    assert stale.message.startswith(TELLS_LATEST)
+    assert refusal(api.update_alias, **named, Description="3", RevisionId=first) == Refusal(
+        412, "PreconditionFailedException", TELLS_LATEST + "to retrieve the latest Revision Id", "User"
+    )
     found = api.get_alias(**named)
     assert (found["Description"], found["RevisionId"]) == ("2", second)
     api.delete_alias(**named)
@@ -248,7 +248,6 @@ def test_aliases_are_listed_by_name_in_pages_and_by_version(api: Any) -> None:
         [],
         [],
     ]
-    assert refusal(api.list_aliases, FunctionName=name, Marker="?").code == "InvalidParameterValueException"
     broken_constraint(refusal(api.list_aliases, FunctionName=name, MaxItems=0), "'maxItems'")
     api.delete_function(FunctionName=name)
 

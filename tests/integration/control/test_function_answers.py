@@ -1,25 +1,11 @@
 """All that the answers about a function have, seen with boto3: what is there, what is not, and what it is at first."""
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lambda_api import ARNS, REGION, ROLE, settle, shape, status, unique, zipped
-
-RUNTIME_VERSION = re.compile(rf"arn:aws:lambda:{REGION}::runtime:[0-9a-f]{{64}}")
-MODIFIED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
-REVISION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-PENDING = {"State": "Pending", "StateReason": "The function is being created.", "StateReasonCode": "Creating"}
-ACTIVE = {"State": "Active", "LastUpdateStatus": "Successful"}
-UPDATING = {
-    "State": "Active",
-    "LastUpdateStatus": "InProgress",
-    "LastUpdateStatusReason": "The function is being created.",
-    "LastUpdateStatusReasonCode": "Creating",
-}
+from answer_forms import ACTIVE, CODE_LINK, PENDING, UPDATING, code, configuration, listed
+from lambda_api import ARNS, ROLE, clients, invalid, make_function, refusal, settle, shape, status, unique, zipped
 
 
 @pytest.fixture
@@ -42,75 +28,41 @@ def create(api: Any, name: str, **members: Any) -> dict[str, Any]:
     return shape(created)
 
 
-def expected(name: str, **members: Any) -> dict[str, Any]:
-    """A function for which nothing was asked that it need not have."""
-    return {
-        "FunctionName": name,
-        "FunctionArn": ARNS + name,
-        "Runtime": "python3.11",
-        "Role": ROLE,
-        "Handler": "app.handler",
-        "CodeSize": len(zipped()),
-        "CodeSha256": base64.b64encode(hashlib.sha256(zipped()).digest()).decode(),
-        "Description": "",
-        "Timeout": 3,
-        "MemorySize": 128,
-        "Version": "$LATEST",
-        "TracingConfig": {"Mode": "PassThrough"},
-        "PackageType": "Zip",
-        "Architectures": ["x86_64"],
-        "EphemeralStorage": {"Size": 512},
-        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
-        "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"},
-        **members,
-    }
-
-
-def without_its_own(answer: dict[str, Any], *, listed: bool = False) -> dict[str, Any]:
-    """The answer without what the server alone decides, which has the right form. Lists do not tell the runtime."""
-    rest = dict(answer)
-    assert MODIFIED.fullmatch(rest.pop("LastModified"))
-    assert REVISION.fullmatch(rest.pop("RevisionId"))
-    if not listed:
-        runtime = rest.pop("RuntimeVersionConfig")
-        assert RUNTIME_VERSION.fullmatch(runtime.pop("RuntimeVersionArn"))
-        assert runtime == {}
-    return rest
-
-
 def test_a_new_function_is_pending_then_active_and_listed_without_its_state(api: Any, name: str) -> None:
     created = create(api, name)
-    assert without_its_own(created) == expected(name, **PENDING)
+    assert created == configuration(name, **PENDING)
     settle(api, name)
     shown = shape(api.get_function_configuration(FunctionName=name))
-    assert without_its_own(shown) == expected(name, **ACTIVE)
+    assert shown == configuration(name, **ACTIVE)
     assert shown["RevisionId"] != created["RevisionId"]
     assert (shown["LastModified"], shown["RuntimeVersionConfig"]) == (
         created["LastModified"],
         created["RuntimeVersionConfig"],
     )
-    listed = [
+    found = [
         each
         for page in api.get_paginator("list_functions").paginate()
         for each in page["Functions"]
         if each["FunctionName"] == name
     ]
-    assert [without_its_own(each, listed=True) for each in listed] == [expected(name)]
+    assert found == [listed(name)]
 
 
 def test_a_function_with_its_code_tags_and_concurrency(api: Any, name: str) -> None:
     create(api, name)
     settle(api, name)
-    whole = shape(api.get_function(FunctionName=name))
-    assert whole.keys() == {"Configuration", "Code"}
-    assert without_its_own(whole["Configuration"]) == expected(name, **ACTIVE)
-    assert whole["Code"].keys() == {"RepositoryType", "Location"}
-    assert whole["Code"]["RepositoryType"] == "S3"
+    expected = {
+        "Configuration": configuration(name, **ACTIVE),
+        "Code": {"RepositoryType": "S3", "Location": CODE_LINK},
+    }
+    assert shape(api.get_function(FunctionName=name)) == expected
     api.tag_resource(Resource=ARNS + name, Tags={"team": "blue"})
     api.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=3)
-    whole = shape(api.get_function(FunctionName=name))
-    assert whole.keys() == {"Configuration", "Code", "Tags", "Concurrency"}
-    assert (whole["Tags"], whole["Concurrency"]) == ({"team": "blue"}, {"ReservedConcurrentExecutions": 3})
+    assert shape(api.get_function(FunctionName=name)) == {
+        **expected,
+        "Tags": {"team": "blue"},
+        "Concurrency": {"ReservedConcurrentExecutions": 3},
+    }
 
 
 def test_the_arn_has_the_qualifier_that_was_asked_by(api: Any, name: str) -> None:
@@ -118,18 +70,16 @@ def test_the_arn_has_the_qualifier_that_was_asked_by(api: Any, name: str) -> Non
     settle(api, name)
     version = api.publish_version(FunctionName=name)
     assert status(version) == 201
-    assert without_its_own(shape(version)) == expected(name, FunctionArn=f"{ARNS}{name}:1", Version="1", **ACTIVE)
+    assert shape(version) == configuration(name, FunctionArn=f"{ARNS}{name}:1", Version="1", **ACTIVE)
     api.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
     for qualifier, number in (("$LATEST", "$LATEST"), ("1", "1"), ("live", "1")):
         shown = api.get_function_configuration(FunctionName=name, Qualifier=qualifier)
-        assert without_its_own(shape(shown)) == expected(
-            name, FunctionArn=f"{ARNS}{name}:{qualifier}", Version=number, **ACTIVE
-        )
+        assert shape(shown) == configuration(name, FunctionArn=f"{ARNS}{name}:{qualifier}", Version=number, **ACTIVE)
     versions = shape(api.list_versions_by_function(FunctionName=name))
     assert versions.keys() == {"Versions"}
-    assert [without_its_own(each, listed=True) for each in versions["Versions"]] == [
-        expected(name, FunctionArn=f"{ARNS}{name}:$LATEST"),
-        expected(name, FunctionArn=f"{ARNS}{name}:1", Version="1"),
+    assert versions["Versions"] == [
+        listed(name, FunctionArn=f"{ARNS}{name}:$LATEST"),
+        listed(name, FunctionArn=f"{ARNS}{name}:1", Version="1"),
     ]
 
 
@@ -139,16 +89,16 @@ def test_an_update_tells_that_it_is_under_way(api: Any, name: str) -> None:
     configured = api.update_function_configuration(FunctionName=name, Description="d", Timeout=9, MemorySize=256)
     assert status(configured) == 200
     changed = {"Description": "d", "Timeout": 9, "MemorySize": 256}
-    assert without_its_own(shape(configured)) == expected(name, **changed, **UPDATING)
+    assert shape(configured) == configuration(name, **changed, **UPDATING)
     settle(api, name)
-    code = zipped("handler = print\n")
-    coded = api.update_function_code(FunctionName=name, ZipFile=code)
+    archive = zipped("handler = print\n")
+    coded = api.update_function_code(FunctionName=name, ZipFile=archive)
     assert status(coded) == 200
-    changed |= {"CodeSize": len(code), "CodeSha256": base64.b64encode(hashlib.sha256(code).digest()).decode()}
-    assert without_its_own(shape(coded)) == expected(name, **changed, **UPDATING)
+    changed |= code(archive)
+    assert shape(coded) == configuration(name, **changed, **UPDATING)
     settle(api, name)
     shown = shape(api.get_function_configuration(FunctionName=name))
-    assert without_its_own(shown) == expected(name, **changed, **ACTIVE)
+    assert shown == configuration(name, **changed, **ACTIVE)
     assert len({each["RevisionId"] for each in (configured, coded, shown)}) == 3
 
 
@@ -171,7 +121,7 @@ def test_what_was_asked_for_is_told_and_what_was_cleared_leaves_its_shape(api: A
         "VpcConfig": {**network, "VpcId": "", "Ipv6AllowedForDualStack": False},
         "LoggingConfig": {**asked["LoggingConfig"], **levels},
     }
-    assert without_its_own(create(api, name, VpcConfig=network, **asked)) == expected(name, **told, **PENDING)
+    assert create(api, name, VpcConfig=network, **asked) == configuration(name, **told, **PENDING)
     settle(api, name)
     cleared = api.update_function_configuration(
         FunctionName=name,
@@ -182,7 +132,7 @@ def test_what_was_asked_for_is_told_and_what_was_cleared_leaves_its_shape(api: A
         LoggingConfig={"LogFormat": "Text"},
     )
     kept = {member: asked[member] for member in ("Description", "Timeout", "MemorySize", "TracingConfig")}
-    assert without_its_own(shape(cleared)) == expected(
+    assert shape(cleared) == configuration(
         name,
         **kept,
         EphemeralStorage={"Size": 1024},
@@ -195,7 +145,50 @@ def test_what_was_asked_for_is_told_and_what_was_cleared_leaves_its_shape(api: A
 
 def test_a_first_version_has_the_arn_of_the_function_in_the_answer_to_its_creation(api: Any, name: str) -> None:
     created = create(api, name, Publish=True)
-    assert without_its_own(created) == expected(name, Version="1", **PENDING)
+    assert created == configuration(name, Version="1", **PENDING)
     settle(api, name)
     shown = api.get_function_configuration(FunctionName=name, Qualifier="1")
-    assert without_its_own(shape(shown)) == expected(name, FunctionArn=f"{ARNS}{name}:1", Version="1", **ACTIVE)
+    assert shape(shown) == configuration(name, FunctionArn=f"{ARNS}{name}:1", Version="1", **ACTIVE)
+
+
+def test_code_that_is_published_at_once_is_told_as_the_version_and_is_under_way_in_both(api: Any, name: str) -> None:
+    create(api, name)
+    settle(api, name)
+    archive = zipped("handler = print\n")
+    version = {"FunctionArn": f"{ARNS}{name}:1", "Version": "1"}
+    published = api.update_function_code(FunctionName=name, ZipFile=archive, Publish=True)
+    assert shape(published) == configuration(name, **code(archive), **version, **PENDING)
+    settle(api, name)
+    api.get_waiter("published_version_active").wait(FunctionName=name, Qualifier="1", WaiterConfig={"Delay": 0.02})
+    shown = api.get_function_configuration(FunctionName=name, Qualifier="1")
+    assert shape(shown) == configuration(name, **code(archive), **version, **ACTIVE)
+    assert shape(api.get_function_configuration(FunctionName=name)) == configuration(name, **code(archive), **ACTIVE)
+
+
+def test_a_dry_run_tells_what_would_be_and_makes_nothing_of_it(api: Any, name: str) -> None:
+    create(api, name)
+    settle(api, name)
+    before = shape(api.get_function_configuration(FunctionName=name))
+    archive = zipped("handler = print\n")
+    tried = api.update_function_code(FunctionName=name, ZipFile=archive, Architectures=["arm64"], DryRun=True)
+    assert shape(tried) == {**before, **code(archive), "Architectures": ["arm64"]}
+    assert shape(api.get_function_configuration(FunctionName=name)) == before
+
+
+def test_a_list_of_every_version_has_qualified_arns(server: Any) -> None:
+    # An account of this test's own: the server is shared.
+    api = clients(server, account="333344445555")
+    arn = make_function(api, "listed", versions=1)
+    every = shape(api.list_functions(FunctionVersion="ALL"))
+    members = {"Description": "version 1"}
+    assert every == {
+        "Functions": [
+            listed("listed", **members, FunctionArn=f"{arn}:$LATEST"),
+            listed("listed", **members, FunctionArn=f"{arn}:1", Version="1"),
+        ]
+    }
+    assert shape(api.list_functions()) == {"Functions": [listed("listed", **members, FunctionArn=arn)]}
+    of_edges = refusal(api.list_functions, MasterRegion="us-east-1")
+    assert of_edges == invalid("With MasterRegion, FunctionVersion must be ALL.")
+    assert shape(api.list_functions(MasterRegion="us-east-1", FunctionVersion="ALL")) == every
+    api.delete_function(FunctionName="listed")

@@ -270,12 +270,13 @@ def test_a_whole_policy_that_is_wrong_is_refused_and_changes_nothing(api: Any, f
     for operation, members in ((api.put_resource_policy, put), (api.delete_resource_policy, {"ResourceArn": arn})):
         assert refusal(operation, **members, RevisionId=wrong) == stale("GetResourcePolicy")
         broken_constraint(refusal(operation, **members, RevisionId="r"), "at 'revisionId'")
-    public = refusal(api.put_resource_policy, ResourceArn=arn, Policy=policy(arn, Principal="*"))
-    assert (public.status, public.code, public.fault) == (400, "PublicPolicyException", "User")
-    for text in ("{", "[]", policy(arn + ":1"), policy(arn, Action="s3:GetObject"), policy(arn, Effect="x")):
-        found = refusal(api.put_resource_policy, ResourceArn=arn, Policy=text)
-        assert (found.status, found.code) == (400, "InvalidParameterValueException")
-        assert found.message.startswith("The policy is not valid for this resource: ")
+    for principal in ("*", {"AWS": "*"}, {"AWS": [f"arn:aws:iam::{OTHER_ACCOUNT}:root", "*"]}):
+        assert refusal(api.put_resource_policy, ResourceArn=arn, Policy=policy(arn, Principal=principal)) == Refusal(
+            400,
+            "PublicPolicyException",
+            "The policy is not accepted, because it would give public access to the resource.",
+            "User",
+        )
     broken_constraint(refusal(api.put_resource_policy, ResourceArn=arn, Policy="x" * 20481), "at 'policy'")
     broken_constraint(refusal(api.put_resource_policy, ResourceArn=arn, Policy=""), "at 'policy'")
     latest = f"{arn}:$LATEST"
@@ -297,6 +298,63 @@ def test_a_whole_policy_that_is_wrong_is_refused_and_changes_nothing(api: Any, f
         foreign = f"arn:aws:lambda:us-east-1:{OTHER_ACCOUNT}:function:{function}"
         assert refusal(operation, ResourceArn=foreign, **members).status == 403
     assert shape(api.get_resource_policy(ResourceArn=arn)) == before
+
+
+STATEMENT = {
+    "Sid": "one",
+    "Effect": "Allow",
+    "Principal": {"AWS": OTHER_ACCOUNT},
+    "Action": "lambda:InvokeFunction",
+    "Resource": "{arn}",
+}
+
+
+def stating(*statements: object, **members: object) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements), **members})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "it is not JSON"),
+        (stating(STATEMENT, Id="@").replace('"@"', "NaN"), "it is not JSON"),
+        ("[]", "it is not an object of Version, Id and Statement"),
+        (stating(STATEMENT, Name="mine"), "it is not an object of Version, Id and Statement"),
+        (stating(STATEMENT, Version="2012"), "its Version is neither 2012-10-17 nor 2008-10-17"),
+        (stating(STATEMENT, Id=1), "its Id is not a string"),
+        (stating(), "it has no Statement"),
+        ("{}", "it has no Statement"),
+        (stating("one"), "a statement is not an object"),
+        (stating({**STATEMENT, "NotAction": "lambda:*"}), "a statement has NotAction"),
+        (stating({**STATEMENT, "Sid": 1}), "a Sid is not a string"),
+        (stating(STATEMENT, STATEMENT), "two statements have the same Sid"),
+        (stating({**STATEMENT, "Effect": "Permit"}), "an Effect is neither Allow nor Deny"),
+        (stating({**STATEMENT, "Principal": "someone"}), "a Principal is missing or malformed"),
+        (stating({**STATEMENT, "Action": "s3:GetObject"}), "an Action is not one of Lambda's"),
+        (stating({**STATEMENT, "Action": []}), "an Action is missing or malformed"),
+        (stating({**STATEMENT, "Resource": "{arn}:1"}), "a Resource is not {arn}"),
+        (stating({**STATEMENT, "Resource": None}), "a Resource is missing or malformed"),
+        (stating({**STATEMENT, "Condition": {"StringEquals": {}}}), "a Condition is malformed"),
+    ],
+)
+def test_a_document_that_is_no_policy_of_the_resource_is_refused(api: Any, function: str, text: str, why: str) -> None:
+    arn = ARNS + function
+    found = refusal(api.put_resource_policy, ResourceArn=arn, Policy=text.replace("{arn}", arn))
+    assert found == invalid(f"The policy is not valid for this resource: {why.replace('{arn}', arn)}.")
+    assert refusal(api.get_resource_policy, ResourceArn=arn) == NONE
+
+
+def test_a_document_may_be_as_short_as_it_can(api: Any, function: str) -> None:
+    arn = ARNS + function
+    text = json.dumps({"Statement": {member: STATEMENT[member] for member in STATEMENT if member != "Sid"}})
+    put = api.put_resource_policy(ResourceArn=arn, Policy=text.replace("{arn}", arn))
+    (statement,) = json.loads(put["Policy"])["Statement"]
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": {"AWS": OTHER_ACCOUNT},
+        "Action": "lambda:InvokeFunction",
+        "Resource": arn,
+    }
 
 
 def test_a_policy_goes_with_what_it_is_for(api: Any) -> None:

@@ -131,8 +131,10 @@ def test_what_is_no_tag_is_refused(api: Any, arn: str) -> None:
     assert refusal(api.tag_resource, Resource=arn, Tags={}) == invalid(
         "An error occurred and the request cannot be processed."
     )
-    reserved = refusal(api.tag_resource, Resource=arn, Tags={"aws:mine": "1"})
-    assert (reserved.status, reserved.code) == (400, "InvalidParameterValueException")
+    for key in ("aws:mine", "AWS:mine", "aws:"):
+        assert refusal(api.tag_resource, Resource=arn, Tags={key: "1", "mine": "2"}) == invalid(
+            "Tag keys that begin with aws: are reserved."
+        )
     for operation, members, text in (
         (api.tag_resource, {}, "Value null at 'tags'"),
         (api.tag_resource, {"Tags": {"k" * 129: "v"}}, "at 'tags'"),

@@ -115,11 +115,7 @@ def test_what_a_source_needs_must_be_given(source: Source, member: str, message:
     assert refused(source, **{member: None}) == message
 
 
-def test_a_cluster_has_servers_and_a_database_a_name() -> None:
-    nowhere = {"Endpoints": {}}
-    assert refused(Source.SELF_MANAGED_KAFKA, SelfManagedEventSource=nowhere) == (
-        "Required 'endpoints' parameter is missing."
-    )
+def test_a_database_has_a_name() -> None:
     assert refused(Source.DOCUMENTDB, DocumentDBEventSourceConfig={"CollectionName": "c"}) == (
         "Required 'databaseName' parameter is missing."
     )
