@@ -7,9 +7,8 @@ know raises `IllegalTransition`; what a caller may ask for in a state is said by
 Source of the states: developer guide, "Lambda function states". Creation and update share one reason text on AWS.
 """
 
-from dataclasses import dataclass
-
 from lambent.core.function import FunctionVersion, State, Status, UpdateStatus
+from lambent.core.record import Record
 
 CREATING_REASON = "The function is being created."
 CREATING_CODE = "Creating"
@@ -19,18 +18,15 @@ class IllegalTransition(Exception):
     """An event came that the state does not know: a bug of the caller."""
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateAccepted:
+class UpdateAccepted(Record, frozen=True):
     """A change of code or configuration was accepted; it is to be prepared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Record, frozen=True):
     """What was accepted can run."""
 
 
-@dataclass(frozen=True, slots=True)
-class PreparationFailed:
+class PreparationFailed(Record, frozen=True):
     """What was accepted can not run. `code` is one of AWS's StateReasonCode values."""
 
     reason: str
@@ -40,8 +36,7 @@ class PreparationFailed:
 Event = UpdateAccepted | Prepared | PreparationFailed
 
 
-@dataclass(frozen=True, slots=True)
-class Lifecycle:
+class Lifecycle(Record, frozen=True):
     """Where a version is in both machines. `last_update` is None from creation until its preparation ends."""
 
     state: Status

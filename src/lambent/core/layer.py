@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lambent.core.arn import partition_of
 from lambent.core.function import Package
+from lambent.core.record import Record
 
 _ARN = re.compile(
     r"arn:aws[a-zA-Z-]*:lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):layer:"
@@ -29,8 +30,7 @@ class LayerName:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class LayerVersion:
+class LayerVersion(Record, frozen=True):
     """One version of a layer, which never changes. None where the publisher left a member out."""
 
     layer: LayerName

@@ -1,15 +1,13 @@
 """What a transaction changed, as those who act on it want to know it."""
 
-from dataclasses import dataclass
-
 from lambent.core.alias import Alias
 from lambent.core.event_source import EventSourceMapping
 from lambent.core.function import FunctionName, FunctionVersion
 from lambent.core.provisioned_concurrency import ProvisionedConcurrency
+from lambent.core.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class VersionChanged:
+class VersionChanged(Record, frozen=True):
     """A version is new or different. `current` is what the API shows. `serving` is what invocations run: the last
     good record, so the same one except while an update is in progress or has failed; None until a creation is done."""
 
@@ -17,68 +15,59 @@ class VersionChanged:
     serving: FunctionVersion | None
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRemoved:
+class VersionRemoved(Record, frozen=True):
     """A version is gone, and what was provisioned for it."""
 
     function: FunctionName
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionRemoved:
+class FunctionRemoved(Record, frozen=True):
     """The function is gone, with all its versions and aliases, and what was reserved and
     provisioned."""
 
     function: FunctionName
 
 
-@dataclass(frozen=True, slots=True)
-class AliasChanged:
+class AliasChanged(Record, frozen=True):
     """An alias is new or different. The versions that it names are there."""
 
     alias: Alias
 
 
-@dataclass(frozen=True, slots=True)
-class AliasRemoved:
+class AliasRemoved(Record, frozen=True):
     """An alias is gone, and what was provisioned for it."""
 
     function: FunctionName
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class MappingChanged:
+class MappingChanged(Record, frozen=True):
     """An event source mapping is new or different."""
 
     mapping: EventSourceMapping
 
 
-@dataclass(frozen=True, slots=True)
-class MappingRemoved:
+class MappingRemoved(Record, frozen=True):
     """An event source mapping is gone. `mapping` is the last that there was of it."""
 
     mapping: EventSourceMapping
 
 
-@dataclass(frozen=True, slots=True)
-class ReservationChanged:
+class ReservationChanged(Record, frozen=True):
     """The function, which is there, has reserved so much concurrency, or none."""
 
     function: FunctionName
     reserved: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisioningChanged:
+class ProvisioningChanged(Record, frozen=True):
     """A version or alias, which is there, has this provisioned concurrency."""
 
     setting: ProvisionedConcurrency
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisioningRemoved:
+class ProvisioningRemoved(Record, frozen=True):
     function: FunctionName
     qualifier: str
 

@@ -1,7 +1,8 @@
 """The plan of how a function's program is started, as the makers of such plans hand it to the environment's agent."""
 
-from dataclasses import dataclass, field
+import msgspec
 
+from lambent.core.record import Record
 from lambent.worker.sandbox.driver import Link, Mount
 
 
@@ -15,8 +16,7 @@ class InvalidEntrypoint(Exception):
     `RequestId: ... Error: ` before it; the error type on the wire is `Runtime.InvalidEntrypoint`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Record, frozen=True):
     """What to mount and start. The function's own code at /var/task is not in it: that is the agent's to add.
 
     `variables` is the runtime's part of the environment (`variables.compose` makes the whole of it).
@@ -25,11 +25,10 @@ class Launch:
     mounts: tuple[Mount, ...]
     links: tuple[Link, ...]
     command: tuple[str, ...]
-    variables: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRuntime:
+class FoundRuntime(Record, frozen=True):
     """An interpreter of this machine and the runtime that it serves. `note` says what is not as on AWS, if anything."""
 
     name: str

@@ -6,29 +6,27 @@ program in it, and takes everything away again. Drivers: `bubblewrap` (the defau
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lambent.core.record import Record
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+
+class Mount(Record, frozen=True):
     """A read-only view of a host directory or file at a path in the sandbox."""
 
     source: Path
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Record, frozen=True):
     """A symbolic link in the sandbox: `path` points to `target`."""
 
     path: str
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxSpec:
+class SandboxSpec(Record, frozen=True):
     """What one sandbox is made of and may use. Sizes in MiB (1,048,576 bytes)."""
 
     sandbox_id: str
@@ -40,16 +38,14 @@ class SandboxSpec:
     file_descriptors: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
+class Addresses(Record, frozen=True):
     """Where the two listeners are, as the function's code sees them (`host:port`)."""
 
     runtime_api: str
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Record, frozen=True):
     """The program to start: `command` and `directory` are paths inside the sandbox."""
 
     command: tuple[str, ...]
@@ -57,8 +53,7 @@ class Program:
     directory: str = "/var/task"
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Record, frozen=True):
     """How the sandbox's program ended: a `code`, or the `signal` that killed it. `launch_error` is set when it
     could not be started at all."""
 
@@ -67,8 +62,7 @@ class Exit:
     launch_error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Record, frozen=True):
     """A started program: its two listening sockets, and the read end of its standard output and error.
 
     All three are non-blocking and belong to the receiver, who closes them.
