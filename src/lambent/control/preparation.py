@@ -93,6 +93,9 @@ class Preparation:
             return PreparationFailed(f"The preparation took longer than {DEADLINE_S} seconds.", "InternalError")
         except OSError as error:
             return PreparationFailed(f"The package could not be unpacked: {error.strerror}", "InternalError")
+        except Exception as error:  # noqa: BLE001 the boundary: what a package brings about ends with its function
+            _log.error("a preparation failed", exc_info=error, extra={"package": version.package.digest})
+            return PreparationFailed("An internal error occurred.", "InternalError")
         return Prepared()
 
     async def _finish(self, version: FunctionVersion, event: Event) -> None:

@@ -23,6 +23,12 @@ EMPTY = "Uploaded file must be a non-empty zip"
 _CHUNK = 1 << 20
 _NAME_BYTES = 255
 _PATH_BYTES = 4_000
+_DEPTH = 100
+"""Directories in directories. A tree is walked by calls in calls, and its depth is its sender's choice."""
+_LINKS_IN_A_ROW = 40
+"""As many as the kernel follows."""
+_LINK_STEPS = 300_000
+"""Names that are looked at, for all links of a package together: a link may lead through thousands."""
 _ENCRYPTED = 0x1 | 0x40
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, OverflowError)
@@ -94,8 +100,13 @@ def _contents(infos: list[zipfile.ZipInfo]) -> Contents:
                 raise InvalidParameterValueException(COULD_NOT_UNZIP)
             executable = bool(info.external_attr >> 16 & 0o111)
             entries[parts] = Entry(parts, info, executable, kind == stat.S_IFLNK)
-        for depth in range(1, len(parts) + is_directory):
-            directories.setdefault(parts[:depth])
+        for depth in range(len(parts) - 1 + is_directory, 0, -1):
+            if parts[:depth] in directories:
+                break
+            directories[parts[:depth]] = None
+        # A name of a few bytes may imply a hundred directories.
+        if len(directories) + len(entries) > PACKAGE_ENTRIES:
+            raise InvalidParameterValueException(COULD_NOT_UNZIP)
     # A name that is a file or a link, and also a directory of others: so nothing is written through a link.
     if directories.keys() & entries.keys():
         raise InvalidParameterValueException(COULD_NOT_UNZIP)
@@ -110,6 +121,7 @@ def _parts(name: str) -> tuple[str, ...]:
         or "\0" in name
         or ".." in parts
         or len(encoded) != len(parts)
+        or len(parts) > _DEPTH
         or any(len(part) > _NAME_BYTES for part in encoded)
         or sum(len(part) + 1 for part in encoded) > _PATH_BYTES
     ):
@@ -170,7 +182,34 @@ def _write(archive: zipfile.ZipFile, entry: Entry, path: Path) -> None:
 def check_links(links: Sequence[Path], root: Path) -> None:
     """Raises InvalidParameterValueException for links that leave the tree. Where one leads is known only when all are
     there: one may go through another."""
-    inside = os.path.realpath(root) + os.sep
+    steps = _LINK_STEPS
     for link in links:
-        if not (os.path.realpath(link) + os.sep).startswith(inside):
+        steps = _follow(link.relative_to(root).parts, root, steps)
+
+
+def _follow(names: Sequence[str], root: Path, steps: int) -> int:
+    """Go where the kernel would, from the root on, and return how many of the steps are left. Raises
+    InvalidParameterValueException for a way that leaves the tree, or has no end."""
+    ahead = list(reversed(names))
+    here: list[str] = []
+    followed = 0
+    while ahead:
+        name = ahead.pop()
+        steps -= 1
+        if name in ("", "."):
+            continue
+        if name == ".." and here:
+            here.pop()
+            continue
+        if name == ".." or steps <= 0:
             raise InvalidParameterValueException(COULD_NOT_UNZIP)
+        try:
+            target = os.readlink("/".join((str(root), *here, name)))  # noqa: PTH115 a Path a step takes the longest
+        except OSError:  # no link, or nothing
+            here.append(name)
+            continue
+        followed += 1
+        if target.startswith("/") or followed > _LINKS_IN_A_ROW:
+            raise InvalidParameterValueException(COULD_NOT_UNZIP)
+        ahead += reversed(target.split("/"))
+    return steps

@@ -52,6 +52,8 @@ class PackageStore:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._tree_name = f"tree.{boot}"
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="packages")
+        # Of their own: nobody's request waits for them, and a package may take long.
+        self._making = ThreadPoolExecutor(_THREADS, thread_name_prefix="package-unpacking")
         # Of their own: they wait for other machines.
         self._fetching = ThreadPoolExecutor(_FETCHING_THREADS, thread_name_prefix="package-fetching")
         self._unpacking: dict[str, asyncio.Future[Path]] = {}
@@ -61,6 +63,7 @@ class PackageStore:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._fetching.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._making.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown)
 
     async def put(self, archive: bytes) -> Package:
@@ -151,7 +154,7 @@ class PackageStore:
             return tree
         running = self._unpacking.get(digest)
         if running is None:
-            running = asyncio.get_running_loop().run_in_executor(self._threads, self._make, tree, make)
+            running = asyncio.get_running_loop().run_in_executor(self._making, self._make, tree, make)
             self._unpacking[digest] = running
             running.add_done_callback(lambda done: self._unpacked(digest, done))
         # Who gives up waiting does not stop it for the others.
@@ -209,7 +212,7 @@ class PackageStore:
         for digest in gone:
             del self._unused_since[digest]
             (self._directory / digest).rename(Path(tempfile.mkdtemp(dir=self._incoming)) / digest)
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._empty_incoming, gone)
+        await asyncio.get_running_loop().run_in_executor(self._making, self._empty_incoming, gone)
         return sorted(gone)
 
     def _empty_incoming(self, digests: set[str]) -> None:

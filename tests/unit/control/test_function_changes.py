@@ -114,6 +114,24 @@ def test_preparations_are_bounded() -> None:
     with_plane(scenario)
 
 
+def test_a_preparation_that_breaks_ends_with_its_function_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_runtime: str) -> None:
+        raise RecursionError
+
+    async def scenario(plane: Plane) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(plane.runtimes, "prepare", broken)
+            await plane.call("CreateFunction", **creation("bad"))
+            await plane.settled()
+        shown = await plane.call("GetFunctionConfiguration", FunctionName="bad")
+        assert (shown["State"], shown["StateReasonCode"]) == ("Failed", "InternalError")
+        await plane.call("CreateFunction", **creation("good"))
+        await plane.settled()
+        assert (await plane.call("GetFunctionConfiguration", FunctionName="good"))["State"] == "Active"
+
+    with_plane(scenario)
+
+
 def test_a_function_deleted_while_it_is_prepared_stays_deleted() -> None:
     async def scenario(plane: Plane) -> None:
         plane.runtimes.gate.clear()

@@ -137,6 +137,7 @@ def refused_at_once(archive: bytes) -> str | None:
         [("socket", b"", stat.S_IFSOCK | 0o666)],
         [("long" * 64, b"", FILE)],
         [("long/" * 900 + "x", b"", FILE)],
+        [("d/" * 101 + "x", b"", FILE)],
         [(".", b"", FILE)],
         [("link", b"x" * 5000, LINK)],
     ],
@@ -156,6 +157,40 @@ def test_encrypted_and_exotic_archives_are_refused() -> None:
 def test_too_many_entries_are_refused() -> None:
     many = zipped(*((str(number), b"", FILE) for number in range(65_536)), method=zipfile.ZIP_STORED)
     assert refused_at_once(many) == COULD_NOT_UNZIP
+
+
+def test_too_many_directories_are_refused_though_the_entries_are_few() -> None:
+    few = zipped(*((f"{number}/" + "d/" * 98 + "x", b"", FILE) for number in range(700)), method=zipfile.ZIP_STORED)
+    assert refused_at_once(few) == COULD_NOT_UNZIP
+
+
+def chain(length: int) -> list[Entry]:
+    return [(f"l{number}", f"l{number + 1}".encode(), LINK) for number in range(length)]
+
+
+def test_links_are_followed_as_far_as_the_kernel_does(disk: Path) -> None:
+    async def main() -> None:
+        async with opened(disk) as store:
+            tree = await store.unpack(await store.put(zipped(*chain(40), ("l40", b"end", FILE))))
+            assert (tree / "l0").read_bytes() == b"end"
+            for hostile in (chain(1_500), [("one", b"two", LINK), ("two", b"one", LINK)]):
+                with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
+                    await store.unpack(await store.put(zipped(*hostile)))
+            assert left_over(disk) == []
+
+    asyncio.run(main())
+
+
+def test_links_that_lead_through_thousands_of_names_end_soon(disk: Path) -> None:
+    winding = b"d/../" * 790 + b"x"
+    hostile = [("d/", b"", stat.S_IFDIR), *((f"l{number}", winding, LINK) for number in range(2_000))]
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
+                await store.unpack(await store.put(zipped(*hostile)))
+
+    asyncio.run(main())
 
 
 def test_sizes_have_their_own_answers(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
