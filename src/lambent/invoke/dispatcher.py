@@ -199,8 +199,12 @@ class Dispatcher:
         if self._sweep is None:
             return  # not started yet, or leaving
         for environment_id in self._goals.to_start(pool_id, self._new_id):
+            serving = self._provisioned[pool_id]
+            if serving.version.configuration.unreadable is not None:
+                self._goals.failed(environment_id)  # it is not to run without its environment variables
+                continue
             self._assignment.start_ahead(pool_id, environment_id)
-            self._start(self._provisioned[pool_id], environment_id, PROVISIONED)
+            self._start(serving, environment_id, PROVISIONED)
 
     def _start(self, serving: Serving, environment_id: str, initialization_type: str = ON_DEMAND) -> None:
         version = serving.version

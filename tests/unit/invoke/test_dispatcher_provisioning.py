@@ -3,9 +3,18 @@
 import asyncio
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
+from lambent.core.function import (
+    Configuration,
+    FunctionName,
+    FunctionVersion,
+    Logging,
+    Package,
+    Status,
+    UnreadableVariables,
+)
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.provisioned_concurrency import FUNCTION_FAILED, Progress
 from lambent.invoke.configuration import Serving
@@ -121,6 +130,19 @@ def test_nothing_is_started_before_the_worker_is_there(data_dir: Path):
         assert bench.progress() == Progress(2, 0)
         bench.initialised("e1")
         assert bench.progress() == Progress(2, 1)
+
+    on_bench(data_dir, test)
+
+
+def test_a_version_whose_variables_can_not_be_read_is_not_run_without_them(data_dir: Path):
+    sealed = UnreadableVariables(b"", "the key is not there")
+    unreadable = replace(VERSION, configuration=replace(VERSION.configuration, unreadable=sealed))
+
+    def test(bench: Bench) -> None:
+        bench.dispatcher.start()
+        bench.dispatcher.provision(Serving(unreadable, "pool", "arn"), 2)
+        assert bench.started() == []
+        assert bench.progress() == Progress(0, 0, FUNCTION_FAILED)
 
     on_bench(data_dir, test)
 
