@@ -16,6 +16,7 @@ from lambent.core.errors import (
     NotImplementedException,
     ValidationException,
 )
+from lambent.core.event_invoke import DEAD_LETTER_TARGETS, is_destination
 from lambent.core.function import Configuration, Logging
 from lambent.core.limits import (
     ENVIRONMENT_BYTES,
@@ -191,7 +192,12 @@ def _stored(before: dict[str, object], params: Params) -> dict[str, object]:
         _store_vpc(stored, vpc)
     queue = params.get("DeadLetterConfig")
     if queue is not None:
-        _set_or_clear(stored, "DeadLetterConfig", {"TargetArn": queue["TargetArn"]} if queue.get("TargetArn") else None)
+        target = queue.get("TargetArn")
+        if target and not is_destination(target, DEAD_LETTER_TARGETS):
+            raise InvalidParameterValueException(
+                f"The target {target} is neither an SQS standard queue nor an SNS standard topic."
+            )
+        _set_or_clear(stored, "DeadLetterConfig", {"TargetArn": target} if target else None)
     key = params.get("KMSKeyArn")
     if key is not None:
         _set_or_clear(stored, "KMSKeyArn", key)

@@ -25,6 +25,8 @@ class EventInvokeConfig:
 DESTINATIONS_ON_SUCCESS = ("sqs", "sns", "lambda", "events")
 DESTINATIONS_ON_FAILURE = (*DESTINATIONS_ON_SUCCESS, "s3")
 """The services, as ARNs name them, that a record of an invocation may go to."""
+DEAD_LETTER_TARGETS = ("sqs", "sns")
+"""Those that an event itself may go to, when it is given up."""
 
 
 def is_destination(arn: str, services: tuple[str, ...]) -> bool:

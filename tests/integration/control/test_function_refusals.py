@@ -150,6 +150,18 @@ CONFIGURATION: list[tuple[dict[str, Any], Refusal]] = [
     ),
     ({"VpcConfig": {"SubnetIds": ["subnet-1"]}}, ONE_OF_TWO),
     ({"VpcConfig": {"SubnetIds": [], "SecurityGroupIds": ["sg-1"]}}, ONE_OF_TWO),
+    *(
+        (
+            {"DeadLetterConfig": {"TargetArn": target}},
+            invalid(f"The target {target} is neither an SQS standard queue nor an SNS standard topic."),
+        )
+        for target in (
+            "arn:aws:sqs:us-east-1:111122223333:dead.fifo",
+            "arn:aws:sns:us-east-1:111122223333:dead.fifo",
+            "arn:aws:lambda:us-east-1:111122223333:function:dead",
+            "arn:aws:s3:::dead",
+        )
+    ),
     ({"LoggingConfig": {"ApplicationLogLevel": "INFO"}}, LEVEL_OF_TEXT),
     ({"LoggingConfig": {"LogFormat": "Text", "SystemLogLevel": "WARN"}}, LEVEL_OF_TEXT),
     ({"Layers": [layer("a", 3)]}, invalid(f"Layer version {layer('a', 3)} does not exist.")),
