@@ -38,6 +38,7 @@ async def publish_layer_version(deps: Control, call: Call) -> dict[str, Any]:
     archive = archive_given(params["Content"], "creating")
     with deps.packages.arriving():
         package = await keep(deps, call, archive)
+        await deps.packages.unpack(package)  # a version is for ever: none of what no function could have
 
         def transaction(connection: sqlite3.Connection) -> LayerVersion:
             version = LayerVersion(

@@ -174,6 +174,11 @@ def test_what_is_wrong_is_refused_in_awss_words(api: Any, layer: str) -> None:
         "Could not unzip uploaded file. Please check your file, then try to upload again."
     )
     assert refusal(partial(publish, api, layer, b"")) == invalid("Uploaded file must be a non-empty zip")
+    damaged = bytearray(archive({"a.py": "x" * 100}))
+    damaged[damaged.index(b"a.py") + 6] ^= 1
+    assert refusal(partial(publish, api, layer, bytes(damaged))) == invalid(
+        "Could not unzip uploaded file. Please check your file, then try to upload again."
+    )
     escaping = archive({"../../escaped": ""})
     assert refusal(partial(publish, api, layer, escaping)).code == "InvalidParameterValueException"
     for content, message in (
