@@ -13,8 +13,8 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import named_unqualified, not_found
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import last_modified
-from lambent.control.taggable import Taggable
-from lambent.core.arn import ResourceArn, function_arn, read_resource_arn
+from lambent.control.taggable import taggable_records
+from lambent.core.arn import function_arn, read_resource_arn
 from lambent.core.code_signing import NOT_FOR_IMAGES, WARN, CodeSigningConfig, code_signing_config_arn
 from lambent.core.errors import (
     CodeSigningConfigNotFoundException,
@@ -207,19 +207,7 @@ def _shape(config: CodeSigningConfig) -> dict[str, Any]:
     }
 
 
-def _read_tags(connection: sqlite3.Connection, arn: ResourceArn) -> Mapping[str, str] | None:
-    config = code_signing.get(connection, arn.account, arn.region, arn.name)
-    return None if config is None else config.tags
-
-
-def _write_tags(deps: Control, connection: WritingConnection, arn: ResourceArn, tags: dict[str, str]) -> None:
-    del deps  # a configuration has no revision that its tags would change
-    config = code_signing.get(connection, arn.account, arn.region, arn.name)
-    assert config is not None
-    code_signing.replace(connection, replace(config, tags=tags))
-
-
-TAGGABLE = Taggable(lambda _arn: None, _read_tags, _write_tags)
+TAGGABLE = taggable_records(code_signing.get, code_signing.replace)
 
 OPERATIONS: dict[str, ControlOperation] = {
     "CreateCodeSigningConfig": create_code_signing_config,

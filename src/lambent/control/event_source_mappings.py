@@ -4,7 +4,6 @@ A change answers the state that leads to what was asked for; `lambent.control.ma
 """
 
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +11,8 @@ from lambent.control.configuration import check_tags
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find_in, named
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
-from lambent.control.taggable import Taggable
+from lambent.control.taggable import taggable_records
 from lambent.core import event_source_settings, limits
-from lambent.core.arn import ResourceArn
 from lambent.core.errors import (
     InvalidParameterValueException,
     ResourceConflictException,
@@ -189,19 +187,7 @@ def _listed(mapping: EventSourceMapping) -> dict[str, Any]:
     return shape
 
 
-def _read_tags(connection: sqlite3.Connection, arn: ResourceArn) -> Mapping[str, str] | None:
-    mapping = event_source_mappings.get(connection, arn.account, arn.region, arn.name)
-    return None if mapping is None else mapping.tags
-
-
-def _write_tags(deps: Control, connection: WritingConnection, arn: ResourceArn, tags: dict[str, str]) -> None:
-    del deps  # a mapping has no revision that its tags would change
-    mapping = event_source_mappings.get(connection, arn.account, arn.region, arn.name)
-    assert mapping is not None
-    event_source_mappings.replace(connection, replace(mapping, tags=tags))
-
-
-TAGGABLE = Taggable(lambda _arn: None, _read_tags, _write_tags)
+TAGGABLE = taggable_records(event_source_mappings.get, event_source_mappings.replace)
 
 OPERATIONS: dict[str, ControlOperation] = {
     "CreateEventSourceMapping": create_event_source_mapping,
