@@ -5,7 +5,6 @@ functions are put into the data directory by the store's own code, as copies of 
 """
 
 import asyncio
-import dataclasses
 import statistics
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -125,4 +124,4 @@ def _copies(template: FunctionVersion, names: Sequence[str]) -> Callable[[Writin
 
 
 def _anew(record: FunctionVersion, **members: Any) -> FunctionVersion:
-    return dataclasses.replace(record, revision_id=str(uuid.uuid4()), config_revision=str(uuid.uuid4()), **members)
+    return msgspec.structs.replace(record, revision_id=str(uuid.uuid4()), config_revision=str(uuid.uuid4()), **members)

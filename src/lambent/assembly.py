@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,7 +58,7 @@ from lambent.store.secret import read_or_make
 from lambent.wire.routes import Router
 from lambent.worker.agent import Agent
 from lambent.worker.execution_environment import EndpointFactory
-from lambent.worker.messages import Credentials, Event, Hello
+from lambent.worker.messages import Event, Hello
 from lambent.worker.runtimes.catalog import Runtimes
 from lambent.worker.sandbox.driver import SandboxError
 from lambent.worker.sandbox.drivers import make_driver
@@ -150,7 +149,7 @@ async def _open_server(
         clock=clock,
         ledger=ledger,
         logs=logs,
-        credentials=_RoleSessions(issued),
+        credentials=issued,
         new_id=partial(ids.hex, 32),
         concurrency_limit=settings.concurrency_limit,
         idle_timeout_s=settings.idle_timeout_s,
@@ -338,20 +337,6 @@ async def _serve_worker(settings: Settings, socket: Path) -> None:
 
 def _by_service(services: Mapping[str, Mapping[str, Entry]]) -> dict[tuple[str, str], Entry]:
     return {(service, name): entry for service, operations in services.items() for name, entry in operations.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _RoleSessions:
-    """The identity layer's credentials in the form that the worker's messages have."""
-
-    issued: IssuedCredentials
-
-    def issue(self, account: str, role_arn: str, session_name: str) -> Credentials:
-        given = self.issued.issue(account, role_arn, session_name)
-        return Credentials(given.access_key_id, given.secret_access_key, given.session_token)
-
-    def revoke(self, access_key_id: str) -> None:
-        self.issued.revoke(access_key_id)
 
 
 @contextlib.asynccontextmanager

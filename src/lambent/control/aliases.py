@@ -6,8 +6,9 @@ for the data plane keeps the aliases in memory (`lambent.invoke.configuration`).
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import named_unqualified, not_found, version_meant

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lambent.clock import Clock
 from lambent.core.errors import InvalidParameterValueException
+from lambent.core.record import Record
 
 if TYPE_CHECKING:
     from lambent.control.bucket_reader import BucketReader
@@ -22,8 +23,7 @@ class ObjectStorage:
     secret_access_key: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class S3Object:
+class S3Object(Record, frozen=True):
     bucket: str
     key: str
     version: str | None = None

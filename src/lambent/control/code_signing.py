@@ -5,8 +5,9 @@ Put, Get and DeleteFunctionCodeSigningConfig, ListFunctionsByCodeSigningConfig.
 import hashlib
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control.configuration import check_tags
 from lambent.control.dependencies import Control, ControlOperation

@@ -6,8 +6,9 @@ acted upon, stored and returned, or refused: `docs/compatibility.md` has a row f
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control import image_config
 from lambent.control.words import check_words

@@ -5,8 +5,9 @@ One for each qualifier of a function that has been given any; without a qualifie
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find_in, named

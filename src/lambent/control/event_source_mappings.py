@@ -4,8 +4,9 @@ A change answers the state that leads to what was asked for; `lambent.control.ma
 """
 
 import sqlite3
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control.configuration import check_tags
 from lambent.control.dependencies import Control, ControlOperation

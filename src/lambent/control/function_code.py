@@ -1,8 +1,9 @@
 """The code of a function: UpdateFunctionCode."""
 
 import sqlite3
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control.attached_layers import check_size
 from lambent.control.configuration import not_yet

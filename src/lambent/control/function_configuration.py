@@ -1,7 +1,8 @@
 """The configuration of a function: GetFunctionConfiguration, UpdateFunctionConfiguration."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control import configuration
 from lambent.control.attached_layers import check_size, with_layers

@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find_in, named

@@ -1,8 +1,9 @@
 """The resource function: CreateFunction, GetFunction, ListFunctions, DeleteFunction."""
 
 import sqlite3
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control import code_links, configuration
 from lambent.control.attached_layers import check_size, with_layers

@@ -8,7 +8,8 @@ changes, and at start from what a killed server left, so that nothing stays in b
 import asyncio
 import logging
 import sqlite3
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from lambent.control.dependencies import Control
 from lambent.core.event_source import EventSourceMapping

@@ -8,7 +8,8 @@ start from what a killed server left, so that nothing stays in between for ever.
 import asyncio
 import logging
 import sqlite3
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from lambent.control.dependencies import Control, Runtimes
 from lambent.core.errors import ModelledError

@@ -3,8 +3,9 @@
 The setting is the function's as a whole and kept with its `$LATEST`.
 """
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, named_unqualified, not_found

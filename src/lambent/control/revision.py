@@ -1,6 +1,6 @@
 """The conditions of a change: the function can be changed now, and is as the caller last saw it."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from lambent.control.dependencies import Control
 from lambent.core.arn import function_arn
@@ -43,7 +43,7 @@ def updated(deps: Control, before: FunctionVersion, after: FunctionVersion) -> F
 def _is_same(before: FunctionVersion, after: FunctionVersion) -> bool:
     return (
         before.configuration == after.configuration
-        and before.package == after.package
+        and before.package.digest == after.package.digest
         and before.image == after.image
         and before.architectures == after.architectures
     )

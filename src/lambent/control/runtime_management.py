@@ -3,8 +3,9 @@
 Each version has a setting of its own, which begins as that of the `$LATEST` that it was published from.
 """
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, find_in, named, not_found

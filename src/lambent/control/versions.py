@@ -1,8 +1,9 @@
 """The resource version: PublishVersion, ListVersionsByFunction, and publishing as part of another operation."""
 
 import sqlite3
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.control.configuration import not_yet
 from lambent.control.dependencies import Control, ControlOperation

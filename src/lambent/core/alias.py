@@ -5,21 +5,19 @@ weighted alias".
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lambent.core.function import LATEST, FunctionName
+from lambent.core.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(Record, frozen=True):
     """The second version of an alias, and its share of the invocations: from 0.0, none, to 1.0, all."""
 
     version: str
     weight: float
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(Record, frozen=True):
     """`version` gets what `routing` leaves; with a routing, neither of the two is `$LATEST`."""
 
     function: FunctionName

@@ -6,7 +6,6 @@ Source of the forms: the Lambda API reference, `FunctionName` of any operation: 
 
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from lambent.core.errors import (
@@ -16,6 +15,7 @@ from lambent.core.errors import (
     ValidationException,
 )
 from lambent.core.function import FunctionName
+from lambent.core.record import Record
 
 _IDENTIFIER = re.compile(
     r"(?:arn:(?:aws[a-zA-Z-]*)?:lambda:)?(?:(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d):)?"
@@ -56,8 +56,7 @@ def read_function_arn(arn: str) -> tuple[FunctionName, str | None] | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceArn:
+class ResourceArn(Record, frozen=True):
     """The ARN of a resource of the Lambda API: `kind` is its type, `name` all that follows it. `text` is the whole."""
 
     text: str

@@ -1,10 +1,9 @@
 """Who sent a request, as the identity layer established it."""
 
-from dataclasses import dataclass
+from lambent.core.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Record, frozen=True):
     """The principal behind a request.
 
     `account` is the 12-digit account id, `arn` the principal's ARN (`arn:aws:iam::ACCOUNT:root` or

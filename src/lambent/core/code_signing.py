@@ -3,10 +3,11 @@
 Lambent verifies no signatures, so no code is known to be signed: under `Enforce` all of it is refused.
 """
 
-from dataclasses import dataclass, field
+import msgspec
 
 from lambent.core.arn import partition_of
 from lambent.core.errors import CodeVerificationFailedException
+from lambent.core.record import Record
 
 NOT_FOR_IMAGES = "Code signing is not supported for a function with packageType Image."
 """In words of ours. Source of the rule: developer guide, "Using code signing to verify code integrity with Lambda"."""
@@ -14,8 +15,7 @@ WARN = "Warn"
 ENFORCE = "Enforce"
 
 
-@dataclass(frozen=True, slots=True)
-class CodeSigningConfig:
+class CodeSigningConfig(Record, frozen=True):
     """`publishers` are ARNs of signing profile versions. `untrusted` is WARN or ENFORCE."""
 
     account: str
@@ -25,7 +25,7 @@ class CodeSigningConfig:
     modified_ms: int
     untrusted: str = WARN
     description: str = ""
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def code_signing_config_arn(config: CodeSigningConfig) -> str:

@@ -4,13 +4,11 @@ Source: developer guide, "Configuring error handling settings for Lambda asynchr
 of Lambda asynchronous invocations".
 """
 
-from dataclasses import dataclass
-
 from lambent.core.function import FunctionName
+from lambent.core.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class EventInvokeConfig:
+class EventInvokeConfig(Record, frozen=True):
     """`qualifier` is a version or an alias. What the caller left to the defaults is None; destinations are ARNs."""
 
     function: FunctionName

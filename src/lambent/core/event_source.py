@@ -9,14 +9,16 @@ parameters in the developer guide's page on each source.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from lambent.core.arn import function_arn, partition_of
 from lambent.core.errors import InvalidParameterValueException
 from lambent.core.event_source_state import State
 from lambent.core.function import LATEST, FunctionName
+from lambent.core.record import Record
 
 Settings = Mapping[str, Any]
 """Members of a mapping, by their names on the wire and in their form there; times are epoch seconds."""
@@ -36,8 +38,7 @@ STREAMS = frozenset((Source.KINESIS, Source.DYNAMODB))
 KAFKA = frozenset((Source.MSK, Source.SELF_MANAGED_KAFKA))
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Record, frozen=True):
     """What a mapping for a kind of source may say.
 
     `members` are those beside the ones that every mapping may have. `defaults` are shown where the caller says
@@ -127,8 +128,7 @@ RULES: dict[Source, Rules] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class EventSourceMapping:
+class EventSourceMapping(Record, frozen=True):
     """`qualifier` is the one that the function's ARN shows. `enabled` is what the caller asks for; `state` how far that
     has come. `last_result` tells of the last records that were read, for streams."""
 
@@ -141,7 +141,7 @@ class EventSourceMapping:
     modified_ms: int
     settings: dict[str, Any]
     last_result: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 _ARNS = tuple(

@@ -4,8 +4,9 @@
 is in the record, so the data plane reads nothing else.
 """
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from lambent.core.record import Record
 
@@ -28,8 +29,7 @@ class UpdateStatus(StrEnum):
     FAILED = "Failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Record, frozen=True):
     """One of the two orthogonal machines of a function, with AWS's reason and code (absent when all is well)."""
 
     value: str
@@ -45,22 +45,20 @@ class FunctionName(Record, frozen=True, order=True, cache_hash=True):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(Record, frozen=True):
     """A deployment package: `digest` is the SHA-256 of the zip archive in hexadecimal, `size` its bytes, `unzipped`
     the bytes of what is in it."""
 
     digest: str
     size: int
-    unzipped: int = field(default=0, compare=False)
+    unzipped: int = 0
 
 
 NO_PACKAGE = Package("", 0)
 """Of a function whose code is an image."""
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Record, frozen=True):
     """A container image by the name that the caller gave it. `digest` is the SHA-256, in hexadecimal, of an image that
     is named by it: what a tag stands for is not looked up."""
 
@@ -68,16 +66,14 @@ class Image:
     digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AttachedLayer:
+class AttachedLayer(Record, frozen=True):
     """A layer version that a function uses, under the ARN by which it was named."""
 
     arn: str
     package: Package
 
 
-@dataclass(frozen=True, slots=True)
-class Logging:
+class Logging(Record, frozen=True):
     """LoggingConfig, with its defaults filled in. The levels are set only for the JSON format."""
 
     log_group: str
@@ -86,12 +82,11 @@ class Logging:
     system_level: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadableVariables:
+class UnreadableVariables(Record, frozen=True):
     """Environment variables that no key at hand opens. `sealed` is kept: the key may come back. `reason` is for people,
     after "because"."""
 
-    sealed: bytes = field(repr=False)
+    sealed: bytes
     reason: str
 
     @property
@@ -103,8 +98,7 @@ class UnreadableVariables:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(Record, frozen=True):
     """What UpdateFunctionConfiguration changes, defaults filled in.
 
     `variables` is None where the caller never supplied an Environment, and where there is `unreadable`. `stored` holds
@@ -119,25 +113,23 @@ class Configuration:
     timeout_s: int = 3
     memory_mib: int = 128
     ephemeral_mib: int = 512
-    variables: dict[str, str] | None = field(default=None, repr=False)
+    variables: dict[str, str] | None = None
     tracing_mode: str = "PassThrough"
     logging: Logging = Logging(log_group="")
     snap_start: str = "None"
     layers: tuple[AttachedLayer, ...] = ()
-    stored: dict[str, object] = field(default_factory=dict)
+    stored: dict[str, object] = msgspec.field(default_factory=dict)
     unreadable: UnreadableVariables | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeManagement:
+class RuntimeManagement(Record, frozen=True):
     """When the runtime is renewed. `runtime_version_arn` is set for `Manual` only."""
 
     update_on: str = "Auto"
     runtime_version_arn: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionVersion:
+class FunctionVersion(Record, frozen=True):
     """One version of a function, complete.
 
     `revision_id` is new at each change; `config_revision` only when what runs changes (code or configuration), so it
@@ -155,7 +147,7 @@ class FunctionVersion:
     last_modified_ms: int
     state: Status
     last_update: Status | None
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
     published_from: str | None = None
     """For a published version: the `config_revision` of `$LATEST` that it was made from."""
     recursive_loop: str = "Terminate"

@@ -3,13 +3,11 @@
 Source: developer guide, "Creating and managing Lambda function URLs".
 """
 
-from dataclasses import dataclass
-
 from lambent.core.function import FunctionName
+from lambent.core.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Cors:
+class Cors(Record, frozen=True):
     """What browsers on other pages may do. A member that the caller did not give is None."""
 
     allow_credentials: bool | None = None
@@ -20,8 +18,7 @@ class Cors:
     max_age_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionUrl:
+class FunctionUrl(Record, frozen=True):
     """`alias` is None for `$LATEST`. `url_id` is the first label of the host's name and stays while the URL does."""
 
     function: FunctionName

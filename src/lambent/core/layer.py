@@ -7,7 +7,6 @@ it when the version is deleted.
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lambent.core.arn import partition_of
 from lambent.core.function import Package
@@ -21,8 +20,7 @@ LARGEST_NUMBER = 2**63 - 1
 _MOST_DIGITS = len(str(LARGEST_NUMBER))
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LayerName:
+class LayerName(Record, frozen=True, order=True):
     """What identifies a layer: names are unique within an account and region."""
 
     account: str

@@ -7,10 +7,10 @@ level event mapping".
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lambent.core.invocation import Outcome, Report
+from lambent.core.record import Record
 
 _STATUS_OF = {
     Outcome.SUCCESS: "success",
@@ -26,8 +26,7 @@ def _milliseconds(duration_us: int) -> str:
     return f"{duration_us / 1000:.2f}"
 
 
-@dataclass(frozen=True, slots=True)
-class LogLines:
+class LogLines(Record, frozen=True):
     """Makes the lines of one environment. `level` is the SystemLogLevel and matters to the JSON format only."""
 
     function_name: str

@@ -6,10 +6,10 @@ Decisions over plain data. The JSON is AWS's own, members in its order, without 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lambent.core.arn import partition_of
+from lambent.core.record import Record
 
 Statement = dict[str, Any]
 
@@ -31,8 +31,7 @@ _NARROWING = frozenset(
 """Conditions under which a statement for everybody is one for somebody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Record, frozen=True):
     """A document of at least one statement. `revision_id` is new at each change."""
 
     revision_id: str

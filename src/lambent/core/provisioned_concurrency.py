@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from lambent.core.alias import Alias
 from lambent.core.function import FunctionName
+from lambent.core.record import Record
 
 PARALLEL_STARTS = 4
 """Of one goal."""
@@ -20,8 +21,7 @@ FUNCTION_FAILED = "FUNCTION_ERROR_INIT_FAILURE"
 """The `StatusReason` where the function's own initialisation fails."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisionedConcurrency:
+class ProvisionedConcurrency(Record, frozen=True):
     """The setting: `count` environments for a version or an alias."""
 
     function: FunctionName
@@ -30,8 +30,7 @@ class ProvisionedConcurrency:
     last_modified_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Record, frozen=True):
     """How many environments there are, and how many of them are initialised. `failure` tells why there are no more."""
 
     allocated: int = 0

@@ -1,7 +1,9 @@
-"""The form of plain data that is made on the way of every invocation.
+"""The form of plain data.
 
 A msgspec structure, not a dataclass: a frozen dataclass sets each field through a call of its own, which for the two
-dozen records of an invocation was a tenth of the server's time.
+dozen records of an invocation was a tenth of the server's time; and defining one takes 1.5 ms of the start, a structure
+0.04. Dataclasses remain for what is no data (a bundle of services), for settings, and in the sandbox's launcher, which
+has the standard library alone.
 """
 
 from collections.abc import Mapping

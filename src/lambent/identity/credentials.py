@@ -8,18 +8,9 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from lambent.core.caller import Caller
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The session credentials of a role. The secret parts never show in a repr."""
-
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str = field(repr=False)
+from lambent.core.credentials import Credentials
 
 
 def role_id_of(role_arn: str) -> str:

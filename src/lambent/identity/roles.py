@@ -9,11 +9,13 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from sqlite3 import Connection
 from typing import Any
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from lambent.clock import Clock
 from lambent.identity.credentials import role_id_of

@@ -4,12 +4,12 @@ The store feeds its changes in here; an invocation reads nothing else. Owns no d
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lambent.core.alias import Alias
 from lambent.core.arn import function_arn
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
 from lambent.core.provisioned_concurrency import shares
+from lambent.core.record import Record
 from lambent.store.changes import (
     AliasChanged,
     AliasRemoved,
@@ -25,8 +25,7 @@ from lambent.store.changes import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(Record, frozen=True):
     """A version that can run, with what each invocation of it needs already computed."""
 
     version: FunctionVersion
@@ -35,8 +34,7 @@ class Serving:
     """Unqualified."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Record, frozen=True):
     """A version as it is known: `serving` is None while nothing of it can run."""
 
     current: FunctionVersion

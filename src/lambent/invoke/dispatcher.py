@@ -17,6 +17,7 @@ from lambent.clock import Clock
 from lambent.core.admission import Admission, Provision, Share
 from lambent.core.arn import runtime_version_arn
 from lambent.core.assignment import Assignment, StartOne, Use, Wait
+from lambent.core.credentials import Credentials
 from lambent.core.errors import ServiceException, TooManyRequestsException
 from lambent.core.function import FunctionName, FunctionVersion
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
@@ -30,7 +31,6 @@ from lambent.worker.messages import (
     Answered,
     Available,
     Command,
-    Credentials,
     EnvironmentSpec,
     Event,
     Finished,

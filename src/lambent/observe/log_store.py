@@ -15,12 +15,12 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
 from lambent.clock import Clock
+from lambent.core.record import Record
 from lambent.observe.segments import (
     MAX_EVENT_CHARS,
     START,
@@ -28,7 +28,7 @@ from lambent.observe.segments import (
     GroupFiles,
     GroupMeta,
     Lines,
-    Record,
+    LogRecord,
     Selection,
     StoredEvent,
     StreamSpan,
@@ -52,15 +52,13 @@ Appended = tuple[GroupKey, str, Lines, int]
 """What one append brought: the group, the stream, the lines and about how many characters they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupSummary:
+class GroupSummary(Record, frozen=True):
     name: str
     created_ms: int
     stored_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Record, frozen=True):
     """Events in the order of reading; `first` and `last` are the boundaries before and behind what was read, and
     `complete` tells that nothing of the selection is left in this direction."""
 
@@ -283,7 +281,7 @@ class LogFiles:
         lost = 0
         for part in _parts(batch):
             now_ms = self._clock.wall_ms()
-            by_group: dict[GroupKey, list[Record]] = {}
+            by_group: dict[GroupKey, list[LogRecord]] = {}
             for key, stream, lines, chars in part:
                 kept = whole_events(lines) if chars > MAX_EVENT_CHARS else lines
                 by_group.setdefault(key, []).append((stream, now_ms, kept))
@@ -296,7 +294,7 @@ class LogFiles:
         self._keep_within_bounds()
         return lost
 
-    def _write_group(self, key: GroupKey, records: Sequence[Record], now_ms: int) -> None:
+    def _write_group(self, key: GroupKey, records: Sequence[LogRecord], now_ms: int) -> None:
         files = self._groups.get(key)
         if files is None:
             account, region, name = key

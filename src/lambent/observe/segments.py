@@ -15,10 +15,11 @@ Nothing here knows threads or asyncio: `log_store` calls it from the one thread 
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+
+from lambent.core.record import Record
 
 BLOCK_BYTES = 64 * 1024
 MAX_EVENT_CHARS = 256 * 1024 - 26
@@ -26,7 +27,7 @@ MAX_EVENT_CHARS = 256 * 1024 - 26
 line goes on in further events, each but the last of this length."""
 
 Lines = Sequence[tuple[int, str]]
-Record = tuple[str, int, Lines]
+LogRecord = tuple[str, int, Lines]
 Boundary = tuple[int, int, int]
 """A place between two events: segment number, byte offset of a record, and how many of its events lie before."""
 
@@ -80,7 +81,7 @@ class SegmentIndex(msgspec.Struct):
         first = min((block.first_ms for block in self.blocks), default=0)
         return first, max((block.last_ms for block in self.blocks), default=0)
 
-    def add(self, offset: int, length: int, records: Sequence[Record]) -> None:
+    def add(self, offset: int, length: int, records: Sequence[LogRecord]) -> None:
         """Take in records that were written together at `offset`."""
         if self.blocks and self.blocks[-1].length + length <= BLOCK_BYTES:
             block = self.blocks[-1]
@@ -113,8 +114,7 @@ class SegmentIndex(msgspec.Struct):
             block.streams.add(span.number)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+class StoredEvent(Record, frozen=True):
     at: Boundary
     """The boundary before the event: unique and stable, so it also names the event."""
     stream: str
@@ -127,8 +127,7 @@ class StoredEvent:
         return (self.at[0], self.at[1], self.at[2] + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Record, frozen=True):
     """Which events a search asks for: of these streams (None: of all), from `first_ms` to `last_ms`, both included."""
 
     streams: frozenset[str] | None = None
@@ -136,8 +135,7 @@ class Selection:
     last_ms: int = 2**63
 
 
-@dataclass(frozen=True, slots=True)
-class BlockRead:
+class BlockRead(Record, frozen=True):
     """What a block holds of a selection, in the order of reading. `boundary` lies behind the block in that order."""
 
     events: list[StoredEvent]
@@ -160,7 +158,7 @@ def whole_events(lines: Lines) -> Lines:
     )
 
 
-def encode(records: Sequence[Record]) -> bytes:
+def encode(records: Sequence[LogRecord]) -> bytes:
     try:
         return _ENCODER.encode_lines(records)
     except UnicodeEncodeError:
@@ -243,7 +241,7 @@ class Segment:
                 index.add(offset, length, [record])
         return index
 
-    def append(self, records: Sequence[Record]) -> None:
+    def append(self, records: Sequence[LogRecord]) -> None:
         """Write the records with one write(2). Raises OSError; the file is then as it was before."""
         index = self.index(sealed=False)
         data = encode(records)
@@ -318,7 +316,7 @@ class GroupFiles:
     def size(self) -> int:
         return sum(segment.size for segment in self._segments)
 
-    def append(self, records: Sequence[Record], now_ms: int) -> None:
+    def append(self, records: Sequence[LogRecord], now_ms: int) -> None:
         if self._segments and self._segments[-1].size >= self._segment_bytes:
             self._segments[-1].seal()
             self._begin_segment(now_ms)

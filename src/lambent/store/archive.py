@@ -10,12 +10,12 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from lambent.core.errors import InvalidParameterValueException, RequestEntityTooLargeException
 from lambent.core.limits import PACKAGE_ENTRIES, UNZIPPED_BYTES, ZIPPED_BYTES
+from lambent.core.record import Record
 
 COULD_NOT_UNZIP = "Could not unzip uploaded file. Please check your file, then try to upload again."
 EMPTY = "Uploaded file must be a non-empty zip"
@@ -35,8 +35,7 @@ _UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, Va
 """What zipfile raises for archives that are none: a name that is no text, an offset that is no number of bytes..."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Record, frozen=True):
     """A file or a link of the package. `parts` are the names on the way to it, from the package's root."""
 
     parts: tuple[str, ...]
@@ -45,8 +44,7 @@ class Entry:
     is_link: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Record, frozen=True):
     """What an archive becomes: every directory before what is in it."""
 
     directories: Sequence[tuple[str, ...]]

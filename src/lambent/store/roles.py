@@ -1,17 +1,16 @@
 """IAM roles in the metadata store: plain functions over a connection, for `MetadataStore`."""
 
 import sqlite3
-from dataclasses import dataclass, field
 
 import msgspec
 
+from lambent.core.record import Record
 from lambent.store import queries
 
 _SQL = queries.load("roles")
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(Record, frozen=True):
     """A role with its policies, whole. Documents are JSON text as the caller gave it.
 
     `attached` are ARNs of managed policies, `inline` documents by policy name, `tags` pairs in the caller's order.
@@ -29,7 +28,7 @@ class Role:
     permissions_boundary: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
     attached: tuple[str, ...] = ()
-    inline: dict[str, str] = field(default_factory=dict)
+    inline: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class AlreadyExists(Exception):

@@ -6,9 +6,9 @@ database's files.
 """
 
 import sqlite3
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from lambent.core.function import FunctionName, FunctionVersion, UnreadableVariables
 from lambent.store import queries

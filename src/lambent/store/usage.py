@@ -1,15 +1,14 @@
 """What an account uses in a region, counted from the metadata store's records."""
 
 import sqlite3
-from dataclasses import dataclass
 
+from lambent.core.record import Record
 from lambent.store import queries
 
 _SQL = queries.load("usage")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Record, frozen=True):
     """`code_bytes` are those of the packages of functions and layers, of every version anew, as AWS counts them."""
 
     functions: int

@@ -5,10 +5,10 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
+from lambent.core.record import Record
 from lambent.wire import scalars
 from lambent.wire.catalog import Member, Shape
 from lambent.wire.http import HttpRequest
@@ -21,8 +21,7 @@ _DATES = re.compile(r"\s*([A-Za-z]{3},[^,]*|[^,]*)\s*(?:,|$)")
 _NEEDS_QUOTES = re.compile(r'[",]|^\s|\s$')
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(Record, frozen=True):
     """The compiled bindings of an input. Every tuple begins with the member's name."""
 
     labels: tuple[tuple[str, str, scalars.Reader], ...]
@@ -124,8 +123,7 @@ def _query_reader(member: Member) -> Callable[[list[str]], Any]:
     return lambda texts: convert(texts[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
+class Outputs(Record, frozen=True):
     """The compiled bindings of an output or an error."""
 
     status: str | None

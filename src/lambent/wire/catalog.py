@@ -8,7 +8,6 @@ protocols. See `routes` for who chooses an operation, `parse`, `validate` and `s
 
 import gzip
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib.util import find_spec
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from lambent.core.record import Record
 
 
 class Protocol(StrEnum):
@@ -28,8 +29,7 @@ class Protocol(StrEnum):
     CBOR = "smithy-rpc-v2-cbor"
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorTrait:
+class ErrorTrait(Record, frozen=True):
     """How an error shape is answered: `code` where it differs from the shape's name, `status` where the model says."""
 
     code: str | None
@@ -37,13 +37,12 @@ class ErrorTrait:
     sender: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shape:
+class Shape(Record, frozen=True, eq=False, gc=True):
     """A type of the model. Lists have one member, `member`; maps have `key` and `value`."""
 
     name: str
     type: str
-    members: dict[str, "Member"] = field(repr=False)
+    members: dict[str, "Member"]
     required: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -64,8 +63,7 @@ class Shape:
     error: ErrorTrait | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class Member(Record, frozen=True, eq=False, gc=True):
     """A use of a shape. `location_name` is its name on the wire; `xml_namespace` is a prefix (or "") and a URI."""
 
     name: str
@@ -85,8 +83,7 @@ class Member:
         return self.location_name or self.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Operation:
+class Operation(Record, frozen=True, eq=False, gc=True):
     """One operation. `plans` keeps what the protocols compiled for it, so that a request only looks it up."""
 
     name: str
@@ -98,7 +95,7 @@ class Operation:
     output: Shape | None
     result_wrapper: str | None
     errors: tuple[Shape, ...]
-    plans: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+    plans: dict[tuple[str, str], Any] = msgspec.field(default_factory=dict)
 
 
 class _Metadata(msgspec.Struct, rename="camel", gc=False):
@@ -287,10 +284,11 @@ class Operations(Mapping[str, Operation]):
         namespace = _namespace(reference.xml_namespace)
         if reference.location_name is None and namespace is None:
             return shape
-        values = {name: getattr(shape, name) for name in Shape.__slots__}
-        values["location_name"] = reference.location_name or shape.location_name
-        values["xml_namespace"] = namespace or shape.xml_namespace
-        return Shape(**values)
+        return msgspec.structs.replace(
+            shape,
+            location_name=reference.location_name or shape.location_name,
+            xml_namespace=namespace or shape.xml_namespace,
+        )
 
 
 class Service:

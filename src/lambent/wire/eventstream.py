@@ -8,10 +8,10 @@ import binascii
 import struct
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from lambent.core.record import Record
 from lambent.wire import timestamps
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
@@ -27,22 +27,19 @@ class FrameError(Exception):
     """The bytes are not a message: a wrong checksum, length or header. The stream can not be read further."""
 
 
-@dataclass(frozen=True, slots=True)
-class Byte:
+class Byte(Record, frozen=True):
     """A header of the one-byte integer type."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Short:
+class Short(Record, frozen=True):
     """A header of the two-byte integer type."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Long:
+class Long(Record, frozen=True):
     """A header of the eight-byte integer type; a plain `int` is the four-byte one."""
 
     value: int
@@ -51,10 +48,9 @@ class Long:
 Header = bool | Byte | Short | int | Long | bytes | str | datetime | uuid.UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Record, frozen=True):
     headers: Mapping[str, Header]
-    payload: bytes = field(default=b"", repr=False)
+    payload: bytes = b""
 
 
 def encode(message: Message) -> bytes:

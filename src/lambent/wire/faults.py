@@ -5,11 +5,11 @@ The model says an error's status, its members, where they travel and how its cod
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from lambent.core.errors import ModelledError
+from lambent.core.record import Record
 from lambent.wire import bindings, cbor, jsonform, overrides, xml
 from lambent.wire.catalog import Protocol, Service, Shape
 from lambent.wire.http import HttpResponse
@@ -43,8 +43,7 @@ def request_id_header(service: Service | None) -> str:
     return "x-amz-request-id" if service is not None and service.name == "s3" else "x-amzn-RequestId"
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
+class _Fault(Record, frozen=True):
     """An error and what is known about it. `code` is the name of its shape, whether the model has one or not."""
 
     error: ModelledError

@@ -8,11 +8,11 @@ values of a map) are reported together, with all of their constraints, on the li
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from lambent.core.errors import ValidationException
+from lambent.core.record import Record
 from lambent.wire import overrides
 from lambent.wire.catalog import Operation, Shape
 from lambent.wire.javaregex import Untranslatable, compile_java
@@ -42,8 +42,7 @@ def validate(operation: Operation, params: Mapping[str, Any]) -> None:
         raise ValidationException(f"{len(broken)} validation {noun} detected: {'; '.join(broken)}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(Record, frozen=True):
     """One constraint of a scalar, or of a container's length."""
 
     text: str

@@ -19,8 +19,7 @@ Retire       ->
 ```
 """
 
-from dataclasses import dataclass, field
-
+from lambent.core.credentials import Credentials
 from lambent.core.invocation import Answer, Invocation, Report
 from lambent.core.record import Record
 
@@ -29,17 +28,7 @@ PROVISIONED = "provisioned-concurrency"
 """How an environment came to be initialised, as AWS_LAMBDA_INITIALIZATION_TYPE tells a function."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The session credentials of a function's role. The secret parts never show in a repr."""
-
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class EnvironmentSpec:
+class EnvironmentSpec(Record, frozen=True):
     """All that a worker must know to make an execution environment for one version of a function.
 
     `package` is the hexadecimal SHA-256 of the deployment package; the worker's code cache has it or fetches it.
@@ -57,7 +46,7 @@ class EnvironmentSpec:
     timeout_ms: int
     ephemeral_mib: int
     package: str
-    variables: dict[str, str] = field(repr=False)
+    variables: dict[str, str]
     credentials: Credentials
     log_group: str
     log_stream: str

@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from lambent.worker.messages import Credentials, EnvironmentSpec
+from msgspec.structs import replace
+
+from lambent.core.credentials import Credentials
+from lambent.worker.messages import EnvironmentSpec
 from lambent.worker.runtimes.catalog import Launch, Runtimes
 from lambent.worker.runtimes.variables import compose
 from lambent.worker.sandbox.driver import Addresses

@@ -1,10 +1,10 @@
 """What a mapping is for, and when two are the same. The settings of each source: test_event_source_settings.py."""
 
-from dataclasses import replace
 from typing import Any
 
 import botocore.session
 import pytest
+from msgspec.structs import replace
 
 from lambent.core.errors import InvalidParameterValueException
 from lambent.core.event_source import (

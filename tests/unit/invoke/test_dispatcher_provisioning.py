@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from lambent.core.function import (
     Configuration,

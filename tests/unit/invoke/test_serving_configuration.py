@@ -1,4 +1,4 @@
-from dataclasses import replace
+from msgspec.structs import replace
 
 from lambent.core.alias import Alias, Routing
 from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Logging, Package

@@ -1,11 +1,11 @@
 """The environment of a function's program, against the table of AWS's developer guide."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
+from lambent.core.credentials import Credentials
 from lambent.core.limits import RESERVED_VARIABLES
-from lambent.worker.messages import Credentials, EnvironmentSpec
+from lambent.worker.messages import EnvironmentSpec
 from lambent.worker.runtimes.launch import Launch
 from lambent.worker.runtimes.variables import OVERRIDABLE, common_variables, compose, managed_variables
 from lambent.worker.sandbox.driver import Addresses

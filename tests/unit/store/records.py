@@ -1,7 +1,8 @@
 """Records of functions for the tests of the store."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Logging, Package
 from lambent.core.function_state import CREATED, PUBLISHED, Lifecycle

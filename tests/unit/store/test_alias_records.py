@@ -1,9 +1,9 @@
 import asyncio
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from records import PREPARED, name, record
 
 from lambent.core.alias import Alias, Routing

@@ -1,10 +1,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from records import ACCOUNT, PREPARED, REGION, name, record
 
 from lambent.core.function import FunctionName, Logging

@@ -1,7 +1,7 @@
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import replace
 from records import ACCOUNT, REGION, record
 
 from lambent.core.function import AttachedLayer, Package

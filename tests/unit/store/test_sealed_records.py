@@ -5,10 +5,10 @@ import base64
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 from records import PREPARED, name, record
 
 from lambent.core.function import FunctionVersion

@@ -9,9 +9,9 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from lambent.core.record import Record
 from lambent.worker.runtimes.search import Search
 
 OLDEST_MINOR = 9
@@ -23,8 +23,7 @@ _QUESTION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(Record, frozen=True):
     """A CPython. `prefix` is the directory it was installed to, never a virtual environment."""
 
     version: tuple[int, int, int]

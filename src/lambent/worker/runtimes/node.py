@@ -6,11 +6,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from lambent.core.limits import RUNTIMES_RUN
+from lambent.core.record import Record
 from lambent.worker.runtimes import kits
 from lambent.worker.runtimes.launch import FoundRuntime, Launch, RuntimeUnavailable
 from lambent.worker.runtimes.search import Search
@@ -22,8 +22,7 @@ _MAJORS = tuple(sorted(int(name[6:-2]) for name in RUNTIMES_RUN if name.startswi
 _OFFICIAL_CLIENT = "aws-lambda-ric"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Record, frozen=True):
     """A Node.js; `executable` is free of symbolic links."""
 
     executable: Path

@@ -1,0 +1,14 @@
+"""Session credentials of a role, as they are issued and as a worker hands them to a function."""
+
+from lambent.core.record import Record
+
+
+class Credentials(Record, frozen=True):
+    """The session credentials of a function's role. The secret parts never show in a repr."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.access_key_id})"
