@@ -162,8 +162,13 @@ def own_layer(call: Call) -> LayerName:
 
 def _named(call: Call) -> LayerName:
     text: str = call.params["LayerName"]
+    if ":" not in text:
+        return LayerName(call.caller.account, call.region, text)
     named = read_layer_arn(text)
-    return LayerName(call.caller.account, call.region, text) if named is None else named
+    if named is None:
+        # The model lets the ARN of a layer through, and it is of a partition that its region is not in.
+        raise ResourceNotFoundException(NOT_THERE)
+    return named
 
 
 def number_given(call: Call) -> int:

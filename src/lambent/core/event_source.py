@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from lambent.core.arn import function_arn, partition_of
+from lambent.core.arn import foreign_part, function_arn, partition_of
 from lambent.core.errors import InvalidParameterValueException
 from lambent.core.event_source_state import State
 from lambent.core.function import LATEST, FunctionName
@@ -145,7 +145,7 @@ class EventSourceMapping:
 
 
 _ARNS = tuple(
-    (source, re.compile(rf"arn:aws[a-zA-Z0-9-]*:{service}:(?P<region>[a-z0-9-]+):\d{{12}}:{resource}"))
+    (source, re.compile(rf"arn:(?P<partition>aws[a-zA-Z0-9-]*):{service}:(?P<region>[a-z0-9-]+):\d{{12}}:{resource}"))
     for source, service, resource in (
         (Source.KINESIS, "kinesis", r"stream/[a-zA-Z0-9_.-]+(?:/consumer/[a-zA-Z0-9_.-]+:\d+)?"),
         (Source.DYNAMODB, "dynamodb", r"table/[a-zA-Z0-9_.-]+/stream/[0-9T:.-]+"),
@@ -170,7 +170,7 @@ def source_of(params: Settings, region: str) -> Source:
         match = pattern.fullmatch(arn or "")
         if match is None:
             continue
-        if match["region"] != region:
+        if foreign_part(match["partition"], match["region"], region) is not None:
             raise InvalidParameterValueException(f"The event source {arn} is not in the region of the function.")
         return source
     raise InvalidParameterValueException("Unrecognized event source.")
