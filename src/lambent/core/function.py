@@ -10,6 +10,8 @@ from enum import StrEnum
 from lambent.core.record import Record
 
 LATEST = "$LATEST"
+NO_SNAP_START = "None"
+"""ApplyOn of a function whose versions are not started from snapshots."""
 
 
 class State(StrEnum):
@@ -122,7 +124,7 @@ class Configuration:
     variables: dict[str, str] | None = field(default=None, repr=False)
     tracing_mode: str = "PassThrough"
     logging: Logging = Logging(log_group="")
-    snap_start: str = "None"
+    snap_start: str = NO_SNAP_START
     layers: tuple[AttachedLayer, ...] = ()
     stored: dict[str, object] = field(default_factory=dict)
     unreadable: UnreadableVariables | None = None

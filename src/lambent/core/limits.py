@@ -109,6 +109,17 @@ RUNTIMES_RUN = frozenset(
 )  # fmt: skip
 """Those that Lambent runs on a machine that has the interpreter (`docs/compatibility.md`)."""
 
+SNAP_START_RUNTIMES = frozenset(
+    (
+        "java11", "java17", "java21", "java25",
+        "python3.12", "python3.13", "python3.14",
+        "dotnet8", "dotnet10",
+    )
+)  # fmt: skip
+"""Those that a version can be started of from a snapshot. Source: developer guide, "Improving startup performance with
+Lambda SnapStart", which takes container images as well and no /tmp that is larger than the following."""
+SNAP_START_EPHEMERAL_MIB_MAX = 512
+
 RESERVED_VARIABLES = frozenset(
     (
         "_HANDLER", "_X_AMZN_TRACE_ID", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT",
