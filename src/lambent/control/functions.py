@@ -122,8 +122,12 @@ async def list_functions(deps: Control, call: Call) -> dict[str, Any]:
     account, region = call.caller.account, call.region
     every_version = call.params.get("FunctionVersion") == "ALL"
     # API reference, ListFunctions, MasterRegion.
-    if call.params.get("MasterRegion") and not every_version:
+    master_region = call.params.get("MasterRegion")
+    if master_region and not every_version:
         raise InvalidParameterValueException("With MasterRegion, FunctionVersion must be ALL.")
+    if master_region not in (None, "ALL"):
+        # Of a region, only the replicas that Lambda@Edge made of its functions: there are none.
+        return {"Functions": []}
 
     def query(connection: sqlite3.Connection) -> list[FunctionVersion]:
         if every_version:
