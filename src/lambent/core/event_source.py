@@ -8,11 +8,12 @@ parameters in the developer guide's page on each source.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lambent.core import limits
 from lambent.core.arn import foreign_part, function_arn, partition_of
 from lambent.core.errors import InvalidParameterValueException
 from lambent.core.event_source_state import State
@@ -226,6 +227,27 @@ def duplicate_refusal(wanted: EventSourceMapping, other: EventSourceMapping) -> 
         return None
     arn = theirs["EventSourceArn"]
     return f'The event source arn (" {arn} ") and function (" {name} ") provided mapping {way_out}'
+
+
+def poller_group_of(settings: Settings) -> str | None:
+    return (settings.get("ProvisionedPollerConfig") or {}).get("PollerGroupName") or None
+
+
+def check_poller_group(wanted: EventSourceMapping, group: Iterable[EventSourceMapping]) -> None:
+    """Whether the wanted mapping may be in a group with the others that are in it now. Raises
+    InvalidParameterValueException. Source: API reference, ProvisionedPollerConfig."""
+    name = poller_group_of(wanted.settings)
+    mappings = [wanted, *(other for other in group if other.uuid != wanted.uuid)]
+    if len(mappings) > limits.POLLER_GROUP_MAPPINGS_MAX:
+        raise InvalidParameterValueException(
+            f"The poller group {name} can not have more than {limits.POLLER_GROUP_MAPPINGS_MAX} event source mappings."
+        )
+    pollers = sum(mapping.settings["ProvisionedPollerConfig"]["MaximumPollers"] for mapping in mappings)
+    if pollers > limits.KAFKA_POLLERS_MAX:
+        raise InvalidParameterValueException(
+            f"The MaximumPollers of all event source mappings in the poller group {name} would be {pollers}, which is "
+            f"more than {limits.KAFKA_POLLERS_MAX}."
+        )
 
 
 def _named(settings: Settings) -> list[str]:

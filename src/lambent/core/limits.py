@@ -59,6 +59,8 @@ RECORD_AGE_S_MIN = 60
 SQS_POLLERS_MIN = 2
 POLLERS_MAX_DEFAULT = 200
 KAFKA_POLLERS_MAX = 2_000
+"""Of a mapping, and of all that are in one poller group."""
+POLLER_GROUP_MAPPINGS_MAX = 100
 BROKER_TIMEOUT_S_MAX = 840
 """Of a function that Kafka, a message broker or DocumentDB is mapped to. Source: developer guide, their pages."""
 
