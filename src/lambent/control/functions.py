@@ -11,7 +11,7 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import function_configuration, listed_configuration
-from lambent.control.source import code_given, image_of, keep
+from lambent.control.source import code_given, image_of, keep, told_of_origin
 from lambent.control.versions import publish_unprepared
 from lambent.core.arn import function_arn
 from lambent.core.code_signing import check_deployment
@@ -108,7 +108,7 @@ def _code(deps: Control, call: Call, version: FunctionVersion) -> dict[str, Any]
     image = version.image
     if image is None:
         link = code_links.sign(deps.code_link_secret, call.endpoint, version.package.digest, deps.clock.wall_ms())
-        return {"RepositoryType": "S3", "Location": link}
+        return {"RepositoryType": "S3", "Location": link, **told_of_origin(version.package)}
     return {
         "RepositoryType": "ECR",
         "ImageUri": image.uri,

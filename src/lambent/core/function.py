@@ -48,13 +48,30 @@ class FunctionName(Record, frozen=True, order=True, cache_hash=True):
 
 
 @dataclass(frozen=True, slots=True)
+class S3Object:
+    bucket: str
+    key: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the caller wishes of how a package is kept, which is told and not acted upon: encrypted with a key of its
+    own, in the object that it was read from."""
+
+    key_arn: str | None = None
+    referenced: S3Object | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Package:
     """A deployment package: `digest` is the SHA-256 of the zip archive in hexadecimal, `size` its bytes, `unzipped`
-    the bytes of what is in it."""
+    the bytes of what is in it. `origin` is None where the caller has no wishes."""
 
     digest: str
     size: int
     unzipped: int = field(default=0, compare=False)
+    origin: Origin | None = None
 
 
 NO_PACKAGE = Package("", 0)
