@@ -238,6 +238,9 @@ def _check_access(source: Source, settings: Settings) -> None:
     for kind, needed in _ACCESS_NEEDS.items():
         if kind in given and not given & needed:
             raise InvalidParameterValueException(f"{kind} needs {' or '.join(sorted(needed))}.")
+    beside = given & _NOT_WITH_A_TOKEN
+    if "IAM_OAUTHBEARER_AUTH" in given and beside:
+        raise InvalidParameterValueException(f"IAM_OAUTHBEARER_AUTH does not go with {', '.join(sorted(beside))}.")
     for entry in settings.get("SourceAccessConfigurations") or ():
         if not entry.get("Type") or (entry["Type"] in _WITHOUT_URI) == ("URI" in entry):
             raise InvalidParameterValueException(
@@ -257,6 +260,10 @@ _ACCESS_NEEDS = {
     "IAM_OAUTHBEARER_AUTH": {"OAUTHBEARER_AUDIENCE"},
 }
 """Of which other types a type needs one."""
+_NOT_WITH_A_TOKEN = frozenset(
+    ("OAUTHBEARER_AUTH", "OAUTHBEARER_SCOPE", "OAUTHBEARER_LOGICAL_CLUSTER", "OAUTHBEARER_IDENTITY_POOL")
+)
+"""What tells of another way to a token than by the function's role."""
 
 
 def _require_access(source: Source, settings: Settings) -> None:

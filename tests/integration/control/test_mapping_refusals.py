@@ -26,6 +26,12 @@ def access(*kinds: str) -> dict[str, Any]:
     return {"SourceAccessConfigurations": [{"Type": kind, "URI": SECRET} for kind in kinds]}
 
 
+def by_role(*more: str) -> dict[str, Any]:
+    """By the token of the function's role, which is for somebody."""
+    entries = access("OAUTHBEARER_AUDIENCE", *more)["SourceAccessConfigurations"]
+    return {"SourceAccessConfigurations": [{"Type": "IAM_OAUTHBEARER_AUTH"}, *entries]}
+
+
 def filters(count: int, pattern: str = '{"body": ["x"]}') -> dict[str, Any]:
     return {"FilterCriteria": {"Filters": [{"Pattern": pattern}] * count}}
 
@@ -229,6 +235,12 @@ AT_ANY_TIME: list[Case] = [
         access("OAUTHBEARER_SCOPE"),
         "OAUTHBEARER_SCOPE needs OAUTHBEARER_AUTH.",
         access("OAUTHBEARER_SCOPE", "OAUTHBEARER_AUTH"),
+    ),
+    (
+        KAFKA,
+        by_role("OAUTHBEARER_AUTH", "OAUTHBEARER_SCOPE"),
+        "IAM_OAUTHBEARER_AUTH does not go with OAUTHBEARER_AUTH, OAUTHBEARER_SCOPE.",
+        by_role(),
     ),
     (KAFKA, access("IAM_AUTH"), NO_URI, {"SourceAccessConfigurations": [{"Type": "IAM_AUTH"}]}),
     (KAFKA, {"SourceAccessConfigurations": [{"Type": "BASIC_AUTH"}]}, NO_URI, access("BASIC_AUTH")),
