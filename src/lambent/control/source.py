@@ -12,6 +12,7 @@ from lambent.core.image import read_image_uri
 from lambent.wire.call import Call
 
 _FROM_S3 = ("S3Bucket", "S3Key", "S3ObjectVersion")
+_KEPT = ("S3ObjectStorageMode", "SourceKMSKeyArn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def code_given(code: Mapping[str, Any], doing: str, *, image: bool) -> Code:
     uri = code.get("ImageUri")
     if not uri:
         raise InvalidParameterValueException(f"Please provide ImageUri when {doing} a function with packageType Image.")
-    if code.get("ZipFile") is not None or any(code.get(member) for member in (*_FROM_S3, "SourceKMSKeyArn")):
+    if code.get("ZipFile") is not None or any(code.get(member) for member in (*_FROM_S3, *_KEPT)):
         raise InvalidParameterValueException(
             "Please do not provide other FunctionCode parameters when providing an ImageUri."
         )

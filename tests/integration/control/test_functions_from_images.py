@@ -151,6 +151,7 @@ LAYER = f"arn:aws:lambda:us-east-1:{ACCOUNT}:layer:l:1"
         ({"Code": {"ZipFile": zipped()}}, NO_URI.format("creating")),
         ({"Code": {"S3Bucket": "bucket", "S3Key": "key"}}, NO_URI.format("creating")),
         ({"Code": {"ImageUri": TAGGED, "ZipFile": zipped()}}, OTHERS),
+        ({"Code": {"ImageUri": TAGGED, "S3ObjectStorageMode": "REFERENCE"}}, OTHERS),
         ({"Code": {"ImageUri": TAGGED, "SourceKMSKeyArn": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/k"}}, OTHERS),
         ({"Code": {"ImageUri": "app:1"}}, "Source image app:1 is not valid. Provide a valid source image."),
         (
