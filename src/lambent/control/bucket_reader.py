@@ -17,13 +17,14 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from lambent.clock import Clock
-from lambent.control.code_buckets import ObjectStorage, S3Object
+from lambent.control.code_buckets import ObjectStorage
 from lambent.core.errors import (
     AccessDeniedException,
     InvalidParameterValueException,
     ModelledError,
     ServiceException,
 )
+from lambent.core.function import S3Object
 from lambent.core.limits import UNZIPPED_BYTES
 
 DEADLINE_S = 120

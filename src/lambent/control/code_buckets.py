@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lambent.clock import Clock
 from lambent.core.errors import InvalidParameterValueException
-from lambent.core.record import Record
+from lambent.core.function import S3Object
 
 if TYPE_CHECKING:
     from lambent.control.bucket_reader import BucketReader
@@ -21,12 +21,6 @@ class ObjectStorage:
     region: str = ""
     access_key_id: str = ""
     secret_access_key: str = field(default="", repr=False)
-
-
-class S3Object(Record, frozen=True):
-    bucket: str
-    key: str
-    version: str | None = None
 
 
 class CodeBuckets:

@@ -15,7 +15,7 @@ from lambent.control.lookup import named_unqualified, not_found
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import last_modified
 from lambent.control.taggable import taggable_records
-from lambent.core.arn import function_arn, read_resource_arn
+from lambent.core.arn import foreign_part, function_arn, read_resource_arn
 from lambent.core.code_signing import NOT_FOR_IMAGES, WARN, CodeSigningConfig, code_signing_config_arn
 from lambent.core.errors import (
     CodeSigningConfigNotFoundException,
@@ -172,9 +172,11 @@ def _named(connection: sqlite3.Connection, call: Call) -> CodeSigningConfig:
 
 
 def _find(connection: sqlite3.Connection, account: str, region: str, arn: str) -> CodeSigningConfig | None:
-    """That of another account or region is as good as not there."""
+    """That of another account, region or partition is as good as not there."""
     named = read_resource_arn(arn)
-    if named is None or (named.account, named.region, named.kind) != (account, region, "code-signing-config"):
+    if named is None or (named.account, named.kind) != (account, "code-signing-config"):
+        return None
+    if foreign_part(named.partition, named.region, region) is not None:
         return None
     return code_signing.get(connection, account, region, named.name)
 

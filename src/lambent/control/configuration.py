@@ -18,7 +18,7 @@ from lambent.core.errors import (
     ValidationException,
 )
 from lambent.core.event_invoke import DEAD_LETTER_TARGETS, is_destination
-from lambent.core.function import Configuration, Logging
+from lambent.core.function import NO_SNAP_START, Configuration, Logging
 from lambent.core.limits import (
     ENVIRONMENT_BYTES,
     EPHEMERAL_MIB_MAX,
@@ -26,6 +26,8 @@ from lambent.core.limits import (
     RESERVED_VARIABLES,
     RETIRED_RUNTIMES,
     RUNTIMES,
+    SNAP_START_EPHEMERAL_MIB_MAX,
+    SNAP_START_RUNTIMES,
     TAGS_PER_RESOURCE,
     TIMEOUT_S_MAX,
 )
@@ -76,7 +78,7 @@ def change(before: Configuration, params: Params, *, image: bool) -> Configurati
     runtime = params.get("Runtime")
     if runtime is not None:
         check_runtime(runtime)
-    return replace(
+    after = replace(
         before,
         role=params.get("Role", before.role),
         runtime=before.runtime if runtime is None else runtime,
@@ -93,6 +95,8 @@ def change(before: Configuration, params: Params, *, image: bool) -> Configurati
         # Variables that can not be read stay as they are, until there are others.
         unreadable=before.unreadable if params.get("Environment") is None else None,
     )
+    _check_snap_start(after, image=image)
+    return after
 
 
 def not_yet(what: str) -> NotImplementedException:
@@ -142,6 +146,21 @@ def _check_numbers(params: Params) -> None:
     if broken:
         noun = "error" if len(broken) == 1 else "errors"
         raise ValidationException(f"{len(broken)} validation {noun} detected: {'; '.join(broken)}")
+
+
+def _check_snap_start(configuration: Configuration, *, image: bool) -> None:
+    """What an image holds nobody can tell before it runs."""
+    if configuration.snap_start == NO_SNAP_START:
+        return
+    if not image and configuration.runtime not in SNAP_START_RUNTIMES:
+        raise InvalidParameterValueException(
+            f"{configuration.runtime} is not supported for SnapStart enabled functions."
+        )
+    if configuration.ephemeral_mib > SNAP_START_EPHEMERAL_MIB_MAX:
+        raise InvalidParameterValueException(
+            f"Ephemeral storage larger than {SNAP_START_EPHEMERAL_MIB_MAX} MB is not supported for SnapStart enabled "
+            "functions."
+        )
 
 
 def _variables(before: dict[str, str] | None, environment: Params | None) -> dict[str, str] | None:

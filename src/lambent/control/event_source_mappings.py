@@ -25,9 +25,11 @@ from lambent.core.event_source import (
     STREAMS,
     EventSourceMapping,
     Source,
+    check_poller_group,
     duplicate_refusal,
     function_of,
     mapping_arn,
+    poller_group_of,
     qualifier_shown,
     reason_of,
     source_of,
@@ -64,6 +66,7 @@ async def create_event_source_mapping(deps: Control, call: Call) -> dict[str, An
 
     def transaction(connection: WritingConnection) -> None:
         _check_function(connection, mapping)
+        _check_group(connection, mapping)
         event_source_mappings.insert(connection, mapping)
 
     await deps.store.run(transaction)
@@ -114,6 +117,7 @@ async def update_event_source_mapping(deps: Control, call: Call) -> dict[str, An
             function, qualifier = _function_given(call)
             after = replace(after, function=function, qualifier=qualifier)
             _check_function(connection, after)
+        _check_group(connection, after)
         event_source_mappings.replace(connection, after)
         return after
 
@@ -158,6 +162,14 @@ def _check_function(connection: sqlite3.Connection, mapping: EventSourceMapping)
         refusal = duplicate_refusal(mapping, other)
         if refusal is not None:
             raise ResourceConflictException(refusal)
+
+
+def _check_group(connection: sqlite3.Connection, mapping: EventSourceMapping) -> None:
+    """Raises where the poller group that the mapping asks for is full."""
+    function, group = mapping.function, poller_group_of(mapping.settings)
+    if group is not None:
+        members = event_source_mappings.of_poller_group(connection, function.account, function.region, group)
+        check_poller_group(mapping, members)
 
 
 def _check_can_change(mapping: EventSourceMapping, verb: str) -> None:

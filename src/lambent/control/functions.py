@@ -12,7 +12,7 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import function_configuration, listed_configuration
-from lambent.control.source import code_given, image_of, keep
+from lambent.control.source import code_given, image_of, keep, told_of_origin
 from lambent.control.versions import publish_unprepared
 from lambent.core.arn import function_arn
 from lambent.core.code_signing import check_deployment
@@ -109,7 +109,7 @@ def _code(deps: Control, call: Call, version: FunctionVersion) -> dict[str, Any]
     image = version.image
     if image is None:
         link = code_links.sign(deps.code_link_secret, call.endpoint, version.package.digest, deps.clock.wall_ms())
-        return {"RepositoryType": "S3", "Location": link}
+        return {"RepositoryType": "S3", "Location": link, **told_of_origin(version.package)}
     return {
         "RepositoryType": "ECR",
         "ImageUri": image.uri,
@@ -123,8 +123,12 @@ async def list_functions(deps: Control, call: Call) -> dict[str, Any]:
     account, region = call.caller.account, call.region
     every_version = call.params.get("FunctionVersion") == "ALL"
     # API reference, ListFunctions, MasterRegion.
-    if call.params.get("MasterRegion") and not every_version:
+    master_region = call.params.get("MasterRegion")
+    if master_region and not every_version:
         raise InvalidParameterValueException("With MasterRegion, FunctionVersion must be ALL.")
+    if master_region not in (None, "ALL"):
+        # Of a region, only the replicas that Lambda@Edge made of its functions: there are none.
+        return {"Functions": []}
 
     def query(connection: sqlite3.Connection) -> list[FunctionVersion]:
         if every_version:

@@ -28,9 +28,6 @@ def check(params: Params, *, image: bool) -> None:
         raise InvalidParameterValueException(
             "Please don't provide Handler or Runtime or Layer when the intended function PackageType is Image."
         )
-    # Developer guide, "Lambda SnapStart" and "Code signing": neither is for container images. The words are ours.
-    if params.get("SnapStart", {}).get("ApplyOn", "None") != "None":
-        raise InvalidParameterValueException("SnapStart is not supported for a function with packageType Image.")
     if params.get("CodeSigningConfigArn"):
         raise InvalidParameterValueException(NOT_FOR_IMAGES)
     check_words("ImageConfig", (*config.get("EntryPoint", ()), *config.get("Command", ())))

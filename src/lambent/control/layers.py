@@ -9,7 +9,7 @@ from lambent.control import code_links
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import code_sha256, last_modified
-from lambent.control.source import archive_given, keep
+from lambent.control.source import archive_given, keep, told_of_origin
 from lambent.core.caller import Caller
 from lambent.core.errors import (
     AccessDeniedException,
@@ -162,8 +162,13 @@ def own_layer(call: Call) -> LayerName:
 
 def _named(call: Call) -> LayerName:
     text: str = call.params["LayerName"]
+    if ":" not in text:
+        return LayerName(call.caller.account, call.region, text)
     named = read_layer_arn(text)
-    return LayerName(call.caller.account, call.region, text) if named is None else named
+    if named is None:
+        # The model lets the ARN of a layer through, and it is of a partition that its region is not in.
+        raise ResourceNotFoundException(NOT_THERE)
+    return named
 
 
 def number_given(call: Call) -> int:
@@ -177,7 +182,12 @@ def _with_content(deps: Control, call: Call, version: LayerVersion) -> dict[str,
     package = version.package
     link = code_links.sign(deps.code_link_secret, call.endpoint, package.digest, deps.clock.wall_ms())
     return {
-        "Content": {"Location": link, "CodeSha256": code_sha256(package), "CodeSize": package.size},
+        "Content": {
+            "Location": link,
+            "CodeSha256": code_sha256(package),
+            "CodeSize": package.size,
+            **told_of_origin(package),
+        },
         "LayerArn": layer_arn(version.layer),
         **_listed(version),
     }

@@ -19,13 +19,14 @@ from lambent.core.errors import (
     ProvisionedConcurrencyConfigNotFoundException,
     ResourceConflictException,
 )
-from lambent.core.function import LATEST, FunctionName
+from lambent.core.function import LATEST, NO_SNAP_START, FunctionName
 from lambent.core.provisioned_concurrency import Progress, ProvisionedConcurrency, status
 from lambent.store import aliases, concurrency, functions, provisioned_concurrency
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call
 
 _UNPUBLISHED = "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
+_FROM_SNAPSHOTS = "Provisioned Concurrency Configs cannot be applied to SnapStart enabled function versions."
 _ALREADY_PROVISIONED = "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version"
 
 
@@ -108,6 +109,7 @@ def check_alias(connection: sqlite3.Connection, alias: Alias) -> None:
     for version in _versions(alias):
         if version == LATEST:
             raise InvalidParameterValueException(_UNPUBLISHED)
+        _check_start(connection, alias.function, version)
         own = provisioned_concurrency.get(connection, alias.function, version)
         other = provisioned_concurrency.alias_of_version(connection, alias.function, version, other_than=alias.name)
         if own is not None or other is not None:
@@ -123,8 +125,18 @@ def _check_versions(connection: sqlite3.Connection, function: FunctionName, qual
         alias = aliases.get(connection, function, qualifier)
         assert alias is not None, "looked for in the same transaction"
         check_alias(connection, alias)
-    elif provisioned_concurrency.alias_of_version(connection, function, qualifier) is not None:
+        return
+    _check_start(connection, function, qualifier)
+    if provisioned_concurrency.alias_of_version(connection, function, qualifier) is not None:
         raise ResourceConflictException("Version is pointed by a Provisioned Concurrency alias")
+
+
+def _check_start(connection: sqlite3.Connection, function: FunctionName, version: str) -> None:
+    """What starts from a snapshot is not started ahead. Source: developer guide, "Lambda SnapStart"."""
+    record = functions.get(connection, function, version)
+    assert record is not None, "looked for in the same transaction"
+    if record.configuration.snap_start != NO_SNAP_START:
+        raise InvalidParameterValueException(_FROM_SNAPSHOTS)
 
 
 def _named(

@@ -43,7 +43,7 @@ def updated(deps: Control, before: FunctionVersion, after: FunctionVersion) -> F
 def _is_same(before: FunctionVersion, after: FunctionVersion) -> bool:
     return (
         before.configuration == after.configuration
-        and before.package.digest == after.package.digest
+        and before.package == after.package
         and before.image == after.image
         and before.architectures == after.architectures
     )

@@ -4,18 +4,23 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, BinaryIO
 
-from lambent.control.code_buckets import S3Object
-from lambent.control.configuration import not_yet
 from lambent.control.dependencies import Control
 from lambent.core.errors import InvalidParameterValueException
-from lambent.core.function import NO_PACKAGE, Image, Package
+from lambent.core.function import NO_PACKAGE, Image, Origin, Package, S3Object
 from lambent.core.image import read_image_uri
+from lambent.core.record import Record
 from lambent.wire.call import Call
 
 _FROM_S3 = ("S3Bucket", "S3Key", "S3ObjectVersion")
+_KEPT = ("S3ObjectStorageMode", "SourceKMSKeyArn")
 
-Archive = bytes | S3Object
-"""A zip archive, or the object that is one."""
+
+class Archive(Record, frozen=True):
+    """A zip archive, or the object that is one."""
+
+    source: bytes | S3Object
+    origin: Origin | None = None
+
 
 Code = Archive | Image
 
@@ -28,7 +33,7 @@ def code_given(code: Mapping[str, Any], doing: str, *, image: bool) -> Code:
     uri = code.get("ImageUri")
     if not uri:
         raise InvalidParameterValueException(f"Please provide ImageUri when {doing} a function with packageType Image.")
-    if code.get("ZipFile") is not None or any(code.get(member) for member in _FROM_S3):
+    if code.get("ZipFile") is not None or any(code.get(member) for member in (*_FROM_S3, *_KEPT)):
         raise InvalidParameterValueException(
             "Please do not provide other FunctionCode parameters when providing an ImageUri."
         )
@@ -52,15 +57,33 @@ def archive_given(code: Mapping[str, Any], doing: str) -> Archive:
         raise InvalidParameterValueException(
             "Please do not provide other FunctionCode parameters when providing a ZipFile."
         )
-    if code.get("SourceKMSKeyArn"):
-        raise not_yet("SourceKMSKeyArn")
-    if code.get("S3ObjectStorageMode") == "REFERENCE":
-        raise not_yet("S3ObjectStorageMode REFERENCE")
-    if from_s3:
-        return _object(code)
-    if archive is None:
+    if not from_s3 and archive is None:
         raise InvalidParameterValueException("Please provide a source for function code.")
-    return archive
+    source = _object(code) if archive is None else archive
+    return Archive(source, _origin(code, source))
+
+
+def _origin(code: Mapping[str, Any], source: bytes | S3Object) -> Origin | None:
+    key_arn = code.get("SourceKMSKeyArn") or None
+    if code.get("S3ObjectStorageMode") != "REFERENCE":
+        return None if key_arn is None else Origin(key_arn)
+    if isinstance(source, bytes):
+        raise InvalidParameterValueException("S3ObjectStorageMode REFERENCE needs S3Bucket and S3Key.")
+    return Origin(key_arn, source)
+
+
+def told_of_origin(package: Package) -> dict[str, Any]:
+    """Members of FunctionCodeLocation and of LayerVersionContentOutput."""
+    origin = package.origin or Origin()
+    told: dict[str, Any] = {} if origin.key_arn is None else {"SourceKMSKeyArn": origin.key_arn}
+    if origin.referenced is not None:
+        # What version the object had, where the caller named none, is not asked for.
+        told["ResolvedS3Object"] = {
+            "S3Bucket": origin.referenced.bucket,
+            "S3Key": origin.referenced.key,
+            "S3ObjectVersion": origin.referenced.version,
+        }
+    return told
 
 
 def _object(code: Mapping[str, Any]) -> S3Object:
@@ -75,18 +98,22 @@ async def keep(deps: Control, call: Call, source: Code) -> Package:
     what the store's `put` does, and AWS's errors for an object that can not be read."""
     if isinstance(source, Image):
         return NO_PACKAGE
-    if isinstance(source, bytes):
-        return await deps.packages.put(source)
-    return await deps.packages.fetch(_download(deps, call, source))
+    if isinstance(source.source, bytes):
+        package = await deps.packages.put(source.source)
+    else:
+        package = await deps.packages.fetch(_download(deps, call, source.source))
+    return Package(package.digest, package.size, package.unzipped, source.origin)
 
 
 async def check(deps: Control, call: Call, source: Code) -> Package:
     """What `keep` would return or raise, with nothing kept."""
     if isinstance(source, Image):
         return NO_PACKAGE
-    if isinstance(source, bytes):
-        return await deps.packages.check(source)
-    return await deps.packages.fetch(_download(deps, call, source), keep=False)
+    if isinstance(source.source, bytes):
+        package = await deps.packages.check(source.source)
+    else:
+        package = await deps.packages.fetch(_download(deps, call, source.source), keep=False)
+    return Package(package.digest, package.size, package.unzipped, source.origin)
 
 
 def _download(deps: Control, call: Call, source: S3Object) -> Callable[[BinaryIO], None]:

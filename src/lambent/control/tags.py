@@ -11,7 +11,7 @@ from lambent.control import code_signing, event_source_mappings, function_tags
 from lambent.control.configuration import check_tags
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.taggable import Taggable
-from lambent.core.arn import ResourceArn, read_resource_arn
+from lambent.core.arn import ResourceArn, foreign_part, not_reachable, read_resource_arn
 from lambent.core.errors import AccessDeniedException, InvalidParameterValueException, ResourceNotFoundException
 from lambent.store.metadata import WritingConnection
 from lambent.wire.call import Call
@@ -64,12 +64,9 @@ def _named(call: Call) -> tuple[ResourceArn, Taggable]:
     """The resource of the request. Raises the modelled errors for one that can not be reached or tagged."""
     arn = read_resource_arn(call.params["Resource"])
     assert arn is not None, "the model's pattern lets ARNs of this form through, and nothing else"
-    if arn.region != call.region:
-        if arn.kind == "function":
-            raise ResourceNotFoundException(
-                f"Functions from '{arn.region}' are not reachable in this region ('{call.region}')"
-            )
-        raise _not_found(arn)
+    elsewhere = foreign_part(arn.partition, arn.region, call.region)
+    if elsewhere is not None:
+        raise not_reachable(elsewhere, call.region) if arn.kind == "function" else _not_found(arn)
     if arn.account != call.caller.account:
         # As for functions by name: the message is null for a caller from another account.
         raise AccessDeniedException

@@ -8,13 +8,14 @@ parameters in the developer guide's page on each source.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from lambent.core.arn import function_arn, partition_of
+from lambent.core import limits
+from lambent.core.arn import foreign_part, function_arn, partition_of
 from lambent.core.errors import InvalidParameterValueException
 from lambent.core.event_source_state import State
 from lambent.core.function import LATEST, FunctionName
@@ -145,7 +146,7 @@ class EventSourceMapping(Record, frozen=True):
 
 
 _ARNS = tuple(
-    (source, re.compile(rf"arn:aws[a-zA-Z0-9-]*:{service}:(?P<region>[a-z0-9-]+):\d{{12}}:{resource}"))
+    (source, re.compile(rf"arn:(?P<partition>aws[a-zA-Z0-9-]*):{service}:(?P<region>[a-z0-9-]+):\d{{12}}:{resource}"))
     for source, service, resource in (
         (Source.KINESIS, "kinesis", r"stream/[a-zA-Z0-9_.-]+(?:/consumer/[a-zA-Z0-9_.-]+:\d+)?"),
         (Source.DYNAMODB, "dynamodb", r"table/[a-zA-Z0-9_.-]+/stream/[0-9T:.-]+"),
@@ -170,7 +171,7 @@ def source_of(params: Settings, region: str) -> Source:
         match = pattern.fullmatch(arn or "")
         if match is None:
             continue
-        if match["region"] != region:
+        if foreign_part(match["partition"], match["region"], region) is not None:
             raise InvalidParameterValueException(f"The event source {arn} is not in the region of the function.")
         return source
     raise InvalidParameterValueException("Unrecognized event source.")
@@ -226,6 +227,27 @@ def duplicate_refusal(wanted: EventSourceMapping, other: EventSourceMapping) -> 
         return None
     arn = theirs["EventSourceArn"]
     return f'The event source arn (" {arn} ") and function (" {name} ") provided mapping {way_out}'
+
+
+def poller_group_of(settings: Settings) -> str | None:
+    return (settings.get("ProvisionedPollerConfig") or {}).get("PollerGroupName") or None
+
+
+def check_poller_group(wanted: EventSourceMapping, group: Iterable[EventSourceMapping]) -> None:
+    """Whether the wanted mapping may be in a group with the others that are in it now. Raises
+    InvalidParameterValueException. Source: API reference, ProvisionedPollerConfig."""
+    name = poller_group_of(wanted.settings)
+    mappings = [wanted, *(other for other in group if other.uuid != wanted.uuid)]
+    if len(mappings) > limits.POLLER_GROUP_MAPPINGS_MAX:
+        raise InvalidParameterValueException(
+            f"The poller group {name} can not have more than {limits.POLLER_GROUP_MAPPINGS_MAX} event source mappings."
+        )
+    pollers = sum(mapping.settings["ProvisionedPollerConfig"]["MaximumPollers"] for mapping in mappings)
+    if pollers > limits.KAFKA_POLLERS_MAX:
+        raise InvalidParameterValueException(
+            f"The MaximumPollers of all event source mappings in the poller group {name} would be {pollers}, which is "
+            f"more than {limits.KAFKA_POLLERS_MAX}."
+        )
 
 
 def _named(settings: Settings) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from lambent.core import limits
+from lambent.core import limits, schema_registry
 from lambent.core.errors import InvalidParameterValueException
 from lambent.core.event_filter import is_pattern
 from lambent.core.event_invoke import is_destination
@@ -74,7 +74,10 @@ def _given(source: Source, params: Settings) -> dict[str, Any]:
     if destinations is not None:
         if destinations.get("OnSuccess"):
             raise _unsupported("DestinationConfig")
-        destination = (destinations.get("OnFailure") or {}).get("Destination")
+        on_failure = destinations.get("OnFailure")
+        if on_failure is not None and "Destination" not in on_failure:
+            raise InvalidParameterValueException("The Destination field is required for an OnFailure configuration.")
+        destination = (on_failure or {}).get("Destination")
         given["DestinationConfig"] = {"OnFailure": {"Destination": destination} if destination else {}}
     moment = given.get("StartingPositionTimestamp")
     if isinstance(moment, datetime):
@@ -153,6 +156,8 @@ def _checked(source: Source, settings: dict[str, Any]) -> dict[str, Any]:
         settings["ProvisionedPollerConfig"] = _pollers(source, settings["ProvisionedPollerConfig"])
         if settings.get("ScalingConfig"):
             raise InvalidParameterValueException("ScalingConfig and ProvisionedPollerConfig exclude each other.")
+    if source in KAFKA:
+        _check_registry(settings, _KAFKA_CONFIGS[source])
     return {name: value for name, value in settings.items() if name not in _UNSET_WHEN_EMPTY or value}
 
 
@@ -171,6 +176,16 @@ def _check_batch(source: Source, settings: Settings) -> None:
             )
     if size > limits.BATCH_SIZE_WITHOUT_WINDOW_MAX and not window:
         raise InvalidParameterValueException(_BATCHES_NEED_WINDOW)
+
+
+def _check_registry(settings: dict[str, Any], config: str) -> None:
+    """An empty configuration of a registry takes it away."""
+    kafka = settings[config]
+    registry = kafka.get(schema_registry.MEMBER)
+    if registry:
+        schema_registry.check(registry, provisioned=bool(settings.get("ProvisionedPollerConfig")))
+    else:
+        settings[config] = {name: value for name, value in kafka.items() if name != schema_registry.MEMBER}
 
 
 def _check_share_group(settings: Settings) -> None:
@@ -223,6 +238,9 @@ def _check_access(source: Source, settings: Settings) -> None:
     for kind, needed in _ACCESS_NEEDS.items():
         if kind in given and not given & needed:
             raise InvalidParameterValueException(f"{kind} needs {' or '.join(sorted(needed))}.")
+    beside = given & _NOT_WITH_A_TOKEN
+    if "IAM_OAUTHBEARER_AUTH" in given and beside:
+        raise InvalidParameterValueException(f"IAM_OAUTHBEARER_AUTH does not go with {', '.join(sorted(beside))}.")
     for entry in settings.get("SourceAccessConfigurations") or ():
         if not entry.get("Type") or (entry["Type"] in _WITHOUT_URI) == ("URI" in entry):
             raise InvalidParameterValueException(
@@ -242,6 +260,10 @@ _ACCESS_NEEDS = {
     "IAM_OAUTHBEARER_AUTH": {"OAUTHBEARER_AUDIENCE"},
 }
 """Of which other types a type needs one."""
+_NOT_WITH_A_TOKEN = frozenset(
+    ("OAUTHBEARER_AUTH", "OAUTHBEARER_SCOPE", "OAUTHBEARER_LOGICAL_CLUSTER", "OAUTHBEARER_IDENTITY_POOL")
+)
+"""What tells of another way to a token than by the function's role."""
 
 
 def _require_access(source: Source, settings: Settings) -> None:

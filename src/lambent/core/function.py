@@ -11,6 +11,8 @@ import msgspec
 from lambent.core.record import Record
 
 LATEST = "$LATEST"
+NO_SNAP_START = "None"
+"""ApplyOn of a function whose versions are not started from snapshots."""
 
 
 class State(StrEnum):
@@ -45,13 +47,28 @@ class FunctionName(Record, frozen=True, order=True, cache_hash=True):
     name: str
 
 
+class S3Object(Record, frozen=True):
+    bucket: str
+    key: str
+    version: str | None = None
+
+
+class Origin(Record, frozen=True):
+    """What the caller wishes of how a package is kept, which is told and not acted upon: encrypted with a key of its
+    own, in the object that it was read from."""
+
+    key_arn: str | None = None
+    referenced: S3Object | None = None
+
+
 class Package(Record, frozen=True):
     """A deployment package: `digest` is the SHA-256 of the zip archive in hexadecimal, `size` its bytes, `unzipped`
-    the bytes of what is in it."""
+    the bytes of what is in it. `origin` is None where the caller has no wishes."""
 
     digest: str
     size: int
     unzipped: int = 0
+    origin: Origin | None = None
 
 
 NO_PACKAGE = Package("", 0)
@@ -116,7 +133,7 @@ class Configuration(Record, frozen=True):
     variables: dict[str, str] | None = None
     tracing_mode: str = "PassThrough"
     logging: Logging = Logging(log_group="")
-    snap_start: str = "None"
+    snap_start: str = NO_SNAP_START
     layers: tuple[AttachedLayer, ...] = ()
     stored: dict[str, object] = msgspec.field(default_factory=dict)
     unreadable: UnreadableVariables | None = None

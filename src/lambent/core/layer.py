@@ -13,7 +13,7 @@ from lambent.core.function import Package
 from lambent.core.record import Record
 
 _ARN = re.compile(
-    r"arn:aws[a-zA-Z-]*:lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):layer:"
+    r"arn:(?P<partition>aws[a-zA-Z-]*):lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):layer:"
     r"(?P<name>[a-zA-Z0-9-_]+)(?P<version>:[0-9]+)?"
 )
 LARGEST_NUMBER = 2**63 - 1
@@ -48,18 +48,23 @@ def layer_arn(layer: LayerName, number: int | None = None) -> str:
 
 def read_layer_arn(text: str) -> LayerName | None:
     """The layer that an ARN without a version names, or None for any other text."""
-    match = _ARN.fullmatch(text)
+    match = _matched(text)
     return _name(match) if match is not None and match["version"] is None else None
 
 
 def read_layer_version_arn(text: str) -> tuple[LayerName, int] | None:
     """The layer and the number that a version's ARN names, or None for any other text."""
-    match = _ARN.fullmatch(text)
+    match = _matched(text)
     if match is None or match["version"] is None:
         return None
     # More digits than any number has: converting them is work, and an error from 4,300 on.
     digits = match["version"][1:].lstrip("0")
     return _name(match), LARGEST_NUMBER + 1 if len(digits) > _MOST_DIGITS else int(digits or "0")
+
+
+def _matched(text: str) -> re.Match[str] | None:
+    match = _ARN.fullmatch(text)
+    return match if match is not None and match["partition"] == partition_of(match["region"]) else None
 
 
 def _name(match: re.Match[str]) -> LayerName:

@@ -59,6 +59,8 @@ RECORD_AGE_S_MIN = 60
 SQS_POLLERS_MIN = 2
 POLLERS_MAX_DEFAULT = 200
 KAFKA_POLLERS_MAX = 2_000
+"""Of a mapping, and of all that are in one poller group."""
+POLLER_GROUP_MAPPINGS_MAX = 100
 BROKER_TIMEOUT_S_MAX = 840
 """Of a function that Kafka, a message broker or DocumentDB is mapped to. Source: developer guide, their pages."""
 
@@ -108,6 +110,17 @@ RUNTIMES_RUN = frozenset(
     )
 )  # fmt: skip
 """Those that Lambent runs on a machine that has the interpreter (`docs/compatibility.md`)."""
+
+SNAP_START_RUNTIMES = frozenset(
+    (
+        "java11", "java17", "java21", "java25",
+        "python3.12", "python3.13", "python3.14",
+        "dotnet8", "dotnet10",
+    )
+)  # fmt: skip
+"""Those that a version can be started of from a snapshot. Source: developer guide, "Improving startup performance with
+Lambda SnapStart", which takes container images as well and no /tmp that is larger than the following."""
+SNAP_START_EPHEMERAL_MIB_MAX = 512
 
 RESERVED_VARIABLES = frozenset(
     (

@@ -4,6 +4,7 @@ Decisions over plain data. The JSON is AWS's own, members in its order, without 
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,18 +18,20 @@ _ACCOUNT = re.compile(r"\d{12}")
 _ROOT = re.compile(r"arn:aws[a-zA-Z-]*:iam::(\d{12}):root")
 _PRINCIPAL_ARN = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::\d{12}:.+")
 _SERVICE = re.compile(r"[a-zA-Z0-9.-]+\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)")
-_NARROWING = frozenset(
-    (
-        "aws:principalaccount",
-        "aws:principalarn",
-        "aws:principalorgid",
-        "aws:sourceaccount",
-        "aws:sourcearn",
-        "aws:sourceorgid",
-        "lambda:eventsourcetoken",
-    )
-)
-"""Conditions under which a statement for everybody is one for somebody."""
+_NARROWING_ARNS = frozenset(("aws:principalarn", "aws:sourcearn"))
+_NARROWING = _NARROWING_ARNS | {
+    "aws:principalaccount",
+    "aws:principalorgid",
+    "aws:sourceaccount",
+    "aws:sourceorgid",
+    "lambda:eventsourcetoken",
+}
+"""Keys of conditions under which a statement for everybody is one for somebody, if their values are fixed."""
+_EQUALITIES = frozenset(("stringequals", "stringequalsignorecase", "stringlike", "arnequals", "arnlike"))
+"""Operators that hold for the values of a condition alone, and not where its key is absent."""
+_OPEN = re.compile(r"[*?]|\$\{")
+"""What makes a value one of many: a wildcard, or a variable. Source: S3 user guide, "The meaning of public", which
+tells it of the same setting."""
 
 
 class Policy(Record, frozen=True):
@@ -104,8 +107,27 @@ def is_public(statement: Mapping[str, Any]) -> bool:
     """The statement gives something to everybody, whoever and wherever they are."""
     if statement["Effect"] != "Allow" or "*" not in _texts_of(statement["Principal"]):
         return False
-    keys = {key.lower() for operator in (statement.get("Condition") or {}).values() for key in operator}
-    return not keys & _NARROWING
+    return not any(
+        operator.lower().removeprefix("foranyvalue:") in _EQUALITIES and _is_narrowing(key.lower(), values)
+        for operator, keys in (statement.get("Condition") or {}).items()
+        for key, values in keys.items()
+    )
+
+
+def _is_narrowing(key: str, values: object) -> bool:
+    """Every one of the values, of which any may be met, is of somebody."""
+    if key not in _NARROWING:
+        return False
+    texts = [str(value) for value in (values if isinstance(values, list) else [values])]
+    return bool(texts) and not any(_is_open(key, text) for text in texts)
+
+
+def _is_open(key: str, text: str) -> bool:
+    """An ARN may leave open what it is of, as long as it names the account that this belongs to."""
+    parts = text.split(":", 5)
+    if key in _NARROWING_ARNS and len(parts) == 6 and _ACCOUNT.fullmatch(parts[4]):
+        return False
+    return _OPEN.search(text) is not None
 
 
 def _texts_of(principal: object) -> Sequence[str]:
@@ -156,15 +178,17 @@ def _refuse_constant(name: str) -> None:
 def _check_statement(statement: object, resource: str) -> None:
     if not isinstance(statement, dict):
         raise Malformed("a statement is not an object")
-    unknown = statement.keys() - {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
+    # Whom a denial spares can be told; whom a permission is not for would be everybody else.
+    principal = "NotPrincipal" if statement.get("Effect") == "Deny" and "NotPrincipal" in statement else "Principal"
+    unknown = statement.keys() - {"Sid", "Effect", principal, "Action", "Resource", "Condition"}
     if unknown:
         raise Malformed(f"a statement has {', '.join(sorted(unknown))}")
     if not isinstance(statement.get("Sid", ""), str):
         raise Malformed("a Sid is not a string")
     if statement.get("Effect") not in ("Allow", "Deny"):
         raise Malformed("an Effect is neither Allow nor Deny")
-    if not _is_principal(statement.get("Principal")):
-        raise Malformed("a Principal is missing or malformed")
+    if not _is_principal(statement.get(principal)):
+        raise Malformed(f"a {principal} is missing or malformed")
     if not all(re.fullmatch(r"\*|lambda:[a-zA-Z*]+", action) for action in _list_of(statement, "Action")):
         raise Malformed("an Action is not one of Lambda's")
     if any(named != resource for named in _list_of(statement, "Resource")):
@@ -178,11 +202,15 @@ def _is_condition(condition: object) -> bool:
         isinstance(keys, dict)
         and bool(keys)
         and all(
-            all(isinstance(text, str) for text in value) if isinstance(value, list) else isinstance(value, str | bool)
-            for value in keys.values()
+            _is_value(value) for values in keys.values() for value in (values if isinstance(values, list) else [values])
         )
         for keys in condition.values()
     )
+
+
+def _is_value(value: object) -> bool:
+    """What a condition compares with: also numbers and truth values, which IAM takes as they are."""
+    return isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _list_of(statement: Mapping[str, Any], member: str) -> list[str]:

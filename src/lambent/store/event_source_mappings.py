@@ -56,6 +56,11 @@ def of_function(
     return [_decode(record) for (record,) in rows]
 
 
+def of_poller_group(connection: sqlite3.Connection, account: str, region: str, group: str) -> list[EventSourceMapping]:
+    rows = connection.execute(_SQL["of_poller_group"], {"account": account, "region": region, "group": group})
+    return [_decode(record) for (record,) in rows]
+
+
 def list_mappings(
     connection: sqlite3.Connection,
     account: str,

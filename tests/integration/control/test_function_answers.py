@@ -190,5 +190,8 @@ def test_a_list_of_every_version_has_qualified_arns(server: Any) -> None:
     assert shape(api.list_functions()) == {"Functions": [listed("listed", **members, FunctionArn=arn)]}
     of_edges = refusal(api.list_functions, MasterRegion="us-east-1")
     assert of_edges == invalid("With MasterRegion, FunctionVersion must be ALL.")
-    assert shape(api.list_functions(MasterRegion="us-east-1", FunctionVersion="ALL")) == every
+    assert shape(api.list_functions(MasterRegion="ALL", FunctionVersion="ALL")) == every
+    # No function here is a replica of one of that region, nor of its own.
+    for region in ("us-east-1", "eu-west-1"):
+        assert shape(api.list_functions(MasterRegion=region, FunctionVersion="ALL")) == {"Functions": []}
     api.delete_function(FunctionName="listed")

@@ -39,7 +39,6 @@ CREATION: dict[str, Any] = {
 }
 ACCESS_POINT = "arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-01234567890123456"
 IMAGE = "111122223333.dkr.ecr.us-east-1.amazonaws.com/a:1"
-SOURCE_KEY = "arn:aws:kms:us-east-1:111122223333:key/k"
 
 
 def without(member: str) -> dict[str, Any]:
@@ -211,10 +210,9 @@ CODE: list[tuple[dict[str, Any], Refusal]] = [
     ({"ZipFile": b"none"}, NO_ARCHIVE),
     ({"ZipFile": zipped()[:-30]}, NO_ARCHIVE),
     ({"ZipFile": b""}, invalid("Uploaded file must be a non-empty zip")),
-    ({"S3Bucket": "bucket", "S3Key": "key", "SourceKMSKeyArn": SOURCE_KEY}, not_yet("SourceKMSKeyArn")),
     (
-        {"S3Bucket": "bucket", "S3Key": "key", "S3ObjectStorageMode": "REFERENCE"},
-        not_yet("S3ObjectStorageMode REFERENCE"),
+        {"ZipFile": zipped(), "S3ObjectStorageMode": "REFERENCE"},
+        invalid("S3ObjectStorageMode REFERENCE needs S3Bucket and S3Key."),
     ),
 ]
 

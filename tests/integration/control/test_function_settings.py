@@ -18,8 +18,16 @@ from lambda_api import (
     unique,
 )
 
-RUNTIME = "arn:aws:lambda:us-east-1::runtime:" + "0a" * 32
-MANUAL = {"UpdateRuntimeOn": "Manual", "RuntimeVersionArn": RUNTIME}
+UNKNOWN = "arn:aws:lambda:us-east-1::runtime:" + "0a" * 32
+
+
+def runtime_of(api: Any, function: str) -> str:
+    shown = api.get_function_configuration(FunctionName=function)["RuntimeVersionConfig"]
+    return str(shown["RuntimeVersionArn"])
+
+
+def manual(api: Any, function: str) -> dict[str, str]:
+    return {"UpdateRuntimeOn": "Manual", "RuntimeVersionArn": runtime_of(api, function)}
 
 
 @pytest.fixture
@@ -63,9 +71,10 @@ def test_each_version_says_for_itself_when_its_runtime_is_renewed(api: Any, func
     default = api.get_runtime_management_config(FunctionName=function)
     assert shape(default) == {"UpdateRuntimeOn": "Auto", "FunctionArn": ARNS + function}
     revision = api.get_function_configuration(FunctionName=function)["RevisionId"]
-    put = api.put_runtime_management_config(FunctionName=function, **MANUAL)
+    pinned = manual(api, function)
+    put = api.put_runtime_management_config(FunctionName=function, **pinned)
     assert status(put) == 200
-    assert shape(put) == {**MANUAL, "FunctionArn": ARNS + function}
+    assert shape(put) == {**pinned, "FunctionArn": ARNS + function}
     assert shape(api.get_runtime_management_config(FunctionName=function)) == shape(put)
     assert api.get_function_configuration(FunctionName=function)["RevisionId"] != revision
     assert api.get_runtime_management_config(FunctionName=function, Qualifier="1")["UpdateRuntimeOn"] == "Auto"
@@ -74,16 +83,12 @@ def test_each_version_says_for_itself_when_its_runtime_is_renewed(api: Any, func
         FunctionName=function, Qualifier="1", UpdateRuntimeOn="FunctionUpdate"
     )
     assert shape(of_version) == {"UpdateRuntimeOn": "FunctionUpdate", "FunctionArn": f"{ARNS}{function}:1"}
-    for form, shown in ((f"{function}:live", "live"), (f"{ARNS}{function}:1", "1")):
-        assert shape(api.get_runtime_management_config(FunctionName=form)) == {
-            "UpdateRuntimeOn": "FunctionUpdate",
-            "FunctionArn": f"{ARNS}{function}:{shown}",
-        }
+    assert shape(api.get_runtime_management_config(FunctionName=f"{ARNS}{function}:1")) == shape(of_version)
     assert api.get_runtime_management_config(FunctionName=function, Qualifier="$LATEST")["UpdateRuntimeOn"] == "Manual"
 
 
 def test_a_new_version_begins_with_the_runtime_setting_of_latest(api: Any, function: str) -> None:
-    api.put_runtime_management_config(FunctionName=function, **MANUAL)
+    api.put_runtime_management_config(FunctionName=function, **manual(api, function))
     api.put_function_recursion_config(FunctionName=function, RecursiveLoop="Allow")
     # Neither is part of what a version would keep: nothing is there to publish.
     assert api.publish_version(FunctionName=function)["Version"] == "1"
@@ -96,7 +101,10 @@ def test_a_new_version_begins_with_the_runtime_setting_of_latest(api: Any, funct
 
 def test_a_runtime_setting_that_makes_no_sense_is_refused(api: Any, function: str) -> None:
     together = invalid("RuntimeVersionArn is required when UpdateRuntimeOn is Manual, and only allowed then.")
-    for members in ({"UpdateRuntimeOn": "Manual"}, {"UpdateRuntimeOn": "Auto", "RuntimeVersionArn": RUNTIME}):
+    for members in (
+        {"UpdateRuntimeOn": "Manual"},
+        {"UpdateRuntimeOn": "Auto", "RuntimeVersionArn": runtime_of(api, function)},
+    ):
         assert refusal(api.put_runtime_management_config, FunctionName=function, **members) == together
     for members, text in (
         ({"UpdateRuntimeOn": "Never"}, "Value 'Never' at 'updateRuntimeOn'"),
@@ -104,12 +112,32 @@ def test_a_runtime_setting_that_makes_no_sense_is_refused(api: Any, function: st
         ({"UpdateRuntimeOn": "Manual", "RuntimeVersionArn": "python3.11-of-last-may-please"}, "at 'runtimeVersionArn'"),
     ):
         broken_constraint(refusal(api.put_runtime_management_config, FunctionName=function, **members), text)
-    for name, qualifier in (("not-there", {}), (function, {"Qualifier": "9"}), (function, {"Qualifier": "other"})):
+    for name, qualifier in (("not-there", {}), (function, {"Qualifier": "9"}), (function, {"Qualifier": "9" * 30})):
         arn = ":".join([ARNS + name, *qualifier.values()])
         gone = not_found(f"Function not found: {arn}")
         assert refusal(api.get_runtime_management_config, FunctionName=name, **qualifier) == gone
-        assert refusal(api.put_runtime_management_config, FunctionName=name, **qualifier, **MANUAL) == gone
+        assert (
+            refusal(api.put_runtime_management_config, FunctionName=name, **qualifier, **manual(api, function)) == gone
+        )
     assert api.get_runtime_management_config(FunctionName=function)["UpdateRuntimeOn"] == "Auto"
+
+
+def test_an_alias_has_no_runtime_setting(api: Any, function: str) -> None:
+    not_a_version = invalid("The Qualifier must be $LATEST or the number of a published version.")
+    for names in ({"FunctionName": f"{function}:live"}, {"FunctionName": function, "Qualifier": "nowhere"}):
+        assert refusal(api.get_runtime_management_config, **names) == not_a_version
+        assert refusal(api.put_runtime_management_config, **names, UpdateRuntimeOn="FunctionUpdate") == not_a_version
+    assert api.get_runtime_management_config(FunctionName=function, Qualifier="1")["UpdateRuntimeOn"] == "Auto"
+
+
+def test_a_runtime_is_pinned_to_a_version_of_it(api: Any, function: str) -> None:
+    make_function(api, other := unique("node"), Runtime="nodejs22.x")
+    for arn in (UNKNOWN, runtime_of(api, other), runtime_of(api, function).replace("us-east-1", "us-east-2")):
+        assert refusal(
+            api.put_runtime_management_config, FunctionName=function, UpdateRuntimeOn="Manual", RuntimeVersionArn=arn
+        ) == invalid(f"The runtime version {arn} is none that the function can use.")
+    assert api.get_runtime_management_config(FunctionName=function)["UpdateRuntimeOn"] == "Auto"
+    api.delete_function(FunctionName=other)
 
 
 def test_both_settings_are_those_of_one_account_and_region_and_survive_kill_9(data_dir: Any, server: Any) -> None:
@@ -120,7 +148,7 @@ def test_both_settings_are_those_of_one_account_and_region_and_survive_kill_9(da
         for one in (api, *elsewhere):
             make_function(one, "f")
         api.put_function_recursion_config(FunctionName="f", RecursiveLoop="Allow")
-        put = shape(api.put_runtime_management_config(FunctionName="f", **MANUAL))
+        put = shape(api.put_runtime_management_config(FunctionName="f", **manual(api, "f")))
         for other in elsewhere:
             assert other.get_function_recursion_config(FunctionName="f")["RecursiveLoop"] == "Terminate"
             assert other.get_runtime_management_config(FunctionName="f")["UpdateRuntimeOn"] == "Auto"

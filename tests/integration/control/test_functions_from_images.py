@@ -151,10 +151,12 @@ LAYER = f"arn:aws:lambda:us-east-1:{ACCOUNT}:layer:l:1"
         ({"Code": {"ZipFile": zipped()}}, NO_URI.format("creating")),
         ({"Code": {"S3Bucket": "bucket", "S3Key": "key"}}, NO_URI.format("creating")),
         ({"Code": {"ImageUri": TAGGED, "ZipFile": zipped()}}, OTHERS),
+        ({"Code": {"ImageUri": TAGGED, "S3ObjectStorageMode": "REFERENCE"}}, OTHERS),
+        ({"Code": {"ImageUri": TAGGED, "SourceKMSKeyArn": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/k"}}, OTHERS),
         ({"Code": {"ImageUri": "app:1"}}, "Source image app:1 is not valid. Provide a valid source image."),
         (
-            {"SnapStart": {"ApplyOn": "PublishedVersions"}},
-            "SnapStart is not supported for a function with packageType Image.",
+            {"SnapStart": {"ApplyOn": "PublishedVersions"}, "EphemeralStorage": {"Size": 513}},
+            "Ephemeral storage larger than 512 MB is not supported for SnapStart enabled functions.",
         ),
         (
             {"CodeSigningConfigArn": f"arn:aws:lambda:us-east-1:{ACCOUNT}:code-signing-config:csc-0123456789abcdef0"},
@@ -167,6 +169,11 @@ LAYER = f"arn:aws:lambda:us-east-1:{ACCOUNT}:layer:l:1"
 def test_what_an_image_can_not_have_is_refused(api: Any, members: dict[str, Any], told: str) -> None:
     assert refusal(api.create_function, **creation("never", **members)) == invalid(told)
     assert refusal(api.get_function, FunctionName="never").status == 404
+
+
+def test_an_image_may_ask_for_snapshots(api: Any, name: str) -> None:
+    created = api.create_function(**creation(name, SnapStart={"ApplyOn": "PublishedVersions"}))
+    assert created["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}
 
 
 def test_a_function_stays_of_the_kind_that_it_was_created_as(api: Any, name: str) -> None:

@@ -26,12 +26,25 @@ def access(*kinds: str) -> dict[str, Any]:
     return {"SourceAccessConfigurations": [{"Type": kind, "URI": SECRET} for kind in kinds]}
 
 
+def by_role(*more: str) -> dict[str, Any]:
+    """By the token of the function's role, which is for somebody."""
+    entries = access("OAUTHBEARER_AUDIENCE", *more)["SourceAccessConfigurations"]
+    return {"SourceAccessConfigurations": [{"Type": "IAM_OAUTHBEARER_AUTH"}, *entries]}
+
+
 def filters(count: int, pattern: str = '{"body": ["x"]}') -> dict[str, Any]:
     return {"FilterCriteria": {"Filters": [{"Pattern": pattern}] * count}}
 
 
 def pollers(**members: int) -> dict[str, Any]:
     return {"ProvisionedPollerConfig": members}
+
+
+def registry(**members: Any) -> dict[str, Any]:
+    """Of Glue, for a cluster of MSK. What is None is left out."""
+    config = {"SchemaRegistryURI": GLUE, "EventRecordFormat": "JSON", **members}
+    given = {name: value for name, value in config.items() if value is not None}
+    return {"AmazonManagedKafkaEventSourceConfig": {"SchemaRegistryConfig": given}}
 
 
 def failures_to(destination: str) -> dict[str, Any]:
@@ -83,6 +96,7 @@ NO_QUEUE_MODE = "{} is not supported when ConsumptionMode is Queue."
 QUEUE_MODE = {"SelfManagedKafkaEventSourceConfig": {"ConsumptionMode": "Queue"}}
 NO_URI = "Each of SourceAccessConfigurations has a Type and a URI, IAM_AUTH and IAM_OAUTHBEARER_AUTH have no URI."
 TOPIC = "kafka://failed"
+NO_DESTINATION = "The Destination field is required for an OnFailure configuration."
 
 
 def can_not_take(destination: str) -> str:
@@ -99,6 +113,10 @@ EVENTS = {"MetricsConfig": {"Metrics": ["EventCount"]}}
 ERRORS = {"MetricsConfig": {"Metrics": ["ErrorCount"]}}
 REPORTS = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
 GROUPED = {"ProvisionedPollerConfig": {"PollerGroupName": "g"}}
+GLUE = arn("glue", "registry/r")
+CONFLUENT = "https://registry.example"
+WITH_PASSWORD = {"Type": "BASIC_AUTH", "URI": SECRET}
+ON_POLLERS = pollers(MinimumPollers=1)
 LESS = '{"data": [{"numeric": ["<", 1]}]}'
 THAN = '{"data": [{"numeric": ["<"]}]}'
 IN_AN_HOUR = int(time.time()) + 3600
@@ -128,6 +146,51 @@ AT_ANY_TIME: list[Case] = [
         pollers(MinimumPollers=4, MaximumPollers=4),
     ),
     (QUEUE, GROUPED, unsupported("PollerGroupName"), pollers(MinimumPollers=3)),
+    (
+        MSK,
+        registry(),
+        "SchemaRegistryConfig needs ProvisionedPollerConfig.",
+        {**registry(AccessConfigs=[], SchemaValidationConfigs=[{"Attribute": "KEY"}]), **pollers(MinimumPollers=1)},
+    ),
+    (
+        MSK,
+        {**registry(SchemaRegistryURI=None), **ON_POLLERS},
+        "SchemaRegistryConfig needs a SchemaRegistryURI.",
+        {**registry(SchemaRegistryURI=CONFLUENT, AccessConfigs=[WITH_PASSWORD]), **ON_POLLERS},
+    ),
+    (
+        MSK,
+        {**registry(SchemaRegistryURI=arn("kafka", "registry/r")), **ON_POLLERS},
+        f"{arn('kafka', 'registry/r')} is not the ARN of a Glue schema registry.",
+        {**registry(), **ON_POLLERS},
+    ),
+    (
+        MSK,
+        {**registry(SchemaRegistryURI="registry"), **ON_POLLERS},
+        "registry is neither the ARN nor the URL of a schema registry.",
+        {**registry(SchemaRegistryURI=CONFLUENT), **ON_POLLERS},
+    ),
+    (
+        MSK,
+        {**registry(AccessConfigs=[WITH_PASSWORD]), **ON_POLLERS},
+        "A Glue schema registry has no AccessConfigs: the role has access.",
+        {**registry(), **ON_POLLERS},
+    ),
+    (
+        MSK,
+        {**registry(SchemaRegistryURI=CONFLUENT, AccessConfigs=[{"Type": "BASIC_AUTH"}]), **ON_POLLERS},
+        "Each of AccessConfigs has a Type and a URI.",
+        {**registry(SchemaRegistryURI=CONFLUENT, AccessConfigs=[WITH_PASSWORD]), **ON_POLLERS},
+    ),
+    *(
+        (
+            MSK,
+            {**registry(SchemaValidationConfigs=wrong), **ON_POLLERS},
+            "Each of SchemaValidationConfigs has an Attribute, KEY or VALUE, once.",
+            {**registry(SchemaValidationConfigs=[{"Attribute": "KEY"}, {"Attribute": "VALUE"}]), **ON_POLLERS},
+        )
+        for wrong in ([{}], [{"Attribute": "KEY"}, {"Attribute": "KEY"}])
+    ),
     (QUEUE, filters(6), "FilterCriteria has 6 filters; 5 are allowed.", filters(5)),
     (QUEUE, filters(1, '{"body": "x"}'), BAD_PATTERN, filters(1, '{"body": [{"prefix": "x"}]}')),
     (STREAM, filters(1, "{"), BAD_PATTERN, filters(1, '{"data": {"a": [null]}}')),
@@ -154,6 +217,11 @@ AT_ANY_TIME: list[Case] = [
     (TABLE, {"MaximumRecordAgeInSeconds": 0}, YOUNG, {"MaximumRecordAgeInSeconds": -1}),
     (STREAM, failures_to(TOPIC), can_not_take(TOPIC), failures_to(arn("sns", "dead"))),
     (TABLE, failures_to(FUNCTION_ARN), can_not_take(FUNCTION_ARN), failures_to("arn:aws:s3:::dead")),
+    *(
+        (source, {"DestinationConfig": {"OnFailure": {}}}, NO_DESTINATION, failures_to(""))
+        for source in (STREAM, TABLE, MSK, KAFKA)
+    ),
+    (QUEUE, {"DestinationConfig": {"OnFailure": {}}}, unsupported("DestinationConfig"), {"DestinationConfig": {}}),
     (
         STREAM,
         {"DestinationConfig": {"OnSuccess": {"Destination": arn("sqs", "done")}}},
@@ -167,6 +235,12 @@ AT_ANY_TIME: list[Case] = [
         access("OAUTHBEARER_SCOPE"),
         "OAUTHBEARER_SCOPE needs OAUTHBEARER_AUTH.",
         access("OAUTHBEARER_SCOPE", "OAUTHBEARER_AUTH"),
+    ),
+    (
+        KAFKA,
+        by_role("OAUTHBEARER_AUTH", "OAUTHBEARER_SCOPE"),
+        "IAM_OAUTHBEARER_AUTH does not go with OAUTHBEARER_AUTH, OAUTHBEARER_SCOPE.",
+        by_role(),
     ),
     (KAFKA, access("IAM_AUTH"), NO_URI, {"SourceAccessConfigurations": [{"Type": "IAM_AUTH"}]}),
     (KAFKA, {"SourceAccessConfigurations": [{"Type": "BASIC_AUTH"}]}, NO_URI, access("BASIC_AUTH")),
@@ -266,7 +340,8 @@ def without_mappings(api: Any) -> Iterator[None]:
 
 
 def mappings(api: Any) -> list[dict[str, Any]]:
-    return list(api.list_event_source_mappings()["EventSourceMappings"])
+    pages = api.get_paginator("list_event_source_mappings").paginate()
+    return list(pages.build_full_result()["EventSourceMappings"])
 
 
 def settled(api: Any, uuid: str) -> dict[str, Any]:
@@ -403,6 +478,49 @@ def test_a_broker_waits_for_a_function_for_fourteen_minutes(api: Any, source: di
     assert mappings(api) == [before]
     # A version has the timeout with which it was published.
     created(api, source, {"FunctionName": f"{SLOW}:1"})
+
+
+def test_a_mapping_gives_its_registry_up_before_its_pollers(api: Any) -> None:
+    uuid = created(api, MSK, registry(), ON_POLLERS)["UUID"]
+    on_demand: dict[str, Any] = {"ProvisionedPollerConfig": {}}
+    assert refusal(api.update_event_source_mapping, UUID=uuid, **on_demand) == invalid(
+        "SchemaRegistryConfig needs ProvisionedPollerConfig."
+    )
+    without = {"AmazonManagedKafkaEventSourceConfig": {"SchemaRegistryConfig": {}}}
+    api.update_event_source_mapping(UUID=uuid, **without, **on_demand)
+    after = settled(api, uuid)
+    assert after["AmazonManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": uuid}
+    assert "ProvisionedPollerConfig" not in after
+
+
+def grouped(maximum: int, group: str = "shared") -> dict[str, Any]:
+    return {"ProvisionedPollerConfig": {"MaximumPollers": maximum, "PollerGroupName": group}}
+
+
+def too_many_pollers(count: int) -> Any:
+    return invalid(
+        f"The MaximumPollers of all event source mappings in the poller group shared would be {count}, which is more "
+        "than 2000."
+    )
+
+
+def test_a_poller_group_has_as_many_pollers_as_a_mapping_may_have(api: Any) -> None:
+    created(api, MSK, grouped(1500))
+    assert refusal(api.create_event_source_mapping, **asked(KAFKA, grouped(501))) == too_many_pollers(2001)
+    created(api, KAFKA, {"Topics": ["elsewhere"]}, grouped(2000, "other"))
+    uuid = created(api, KAFKA, grouped(500))["UUID"]
+    assert refusal(api.update_event_source_mapping, UUID=uuid, **grouped(501)) == too_many_pollers(2001)
+    api.update_event_source_mapping(UUID=uuid, **grouped(499))
+    settled(api, uuid)
+
+
+def test_a_poller_group_has_a_hundred_mappings_at_most(api: Any) -> None:
+    for number in range(100):
+        created(api, MSK, {"Topics": [f"topic{number}"]}, grouped(1))
+    full = invalid("The poller group shared can not have more than 100 event source mappings.")
+    assert refusal(api.create_event_source_mapping, **asked(KAFKA, grouped(1))) == full
+    uuid = created(api, KAFKA, grouped(1, "other"))["UUID"]
+    assert refusal(api.update_event_source_mapping, UUID=uuid, **grouped(1)) == full
 
 
 @pytest.mark.parametrize("source", [QUEUE, STREAM, TABLE], ids=name_of)

@@ -357,6 +357,32 @@ def test_a_document_may_be_as_short_as_it_can(api: Any, function: str) -> None:
     }
 
 
+def test_a_document_may_say_what_iam_lets_it_say(api: Any, function: str) -> None:
+    arn = ARNS + function
+    condition = {
+        "Bool": {"aws:SecureTransport": True, "aws:ViaAWSService": [False, "true"]},
+        "NumericLessThan": {"aws:MultiFactorAuthAge": 3600, "aws:EpochTime": [1.5, "2"]},
+    }
+    spared = {member: value for member, value in STATEMENT.items() if member != "Principal"}
+    statements = [
+        {**STATEMENT, "Resource": arn, "Condition": condition},
+        {**spared, "Sid": "two", "Effect": "Deny", "Resource": arn, "NotPrincipal": {"AWS": OTHER_ACCOUNT}},
+    ]
+    put = api.put_resource_policy(ResourceArn=arn, Policy=stating(*statements))
+    assert json.loads(put["Policy"])["Statement"] == statements
+    assert json.loads(api.get_policy(FunctionName=arn)["Policy"])["Statement"] == statements
+
+
+def test_a_condition_that_anybody_meets_makes_no_policy_less_public(api: Any, function: str) -> None:
+    arn = ARNS + function
+    everybody = {**STATEMENT, "Resource": arn, "Principal": "*"}
+    for operator, organisation in (("StringLike", "o-*"), ("StringNotEquals", "o-0123456789")):
+        text = stating({**everybody, "Condition": {operator: {"aws:PrincipalOrgID": organisation}}})
+        assert refusal(api.put_resource_policy, ResourceArn=arn, Policy=text).code == "PublicPolicyException"
+    of_one = {"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-0123456789"}}}
+    assert status(api.put_resource_policy(ResourceArn=arn, Policy=stating({**everybody, **of_one}))) == 200
+
+
 def test_a_policy_goes_with_what_it_is_for(api: Any) -> None:
     name = unique("going")
     make_function(api, name, versions=2)

@@ -67,12 +67,10 @@ def test_what_was_asked_for_is_what_is_shown() -> None:
     async def scenario(plane: Plane) -> None:
         shown = await plane.active(
             **asked,
-            SnapStart={"ApplyOn": "PublishedVersions"},
             VpcConfig={"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
             LoggingConfig={"LogFormat": "JSON", "LogGroup": "/mine"},
         )
         assert {member: shown[member] for member in asked} == asked
-        assert shown["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}
         assert shown["VpcConfig"] == {
             "SubnetIds": ["subnet-1"],
             "SecurityGroupIds": ["sg-1"],

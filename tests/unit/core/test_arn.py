@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambent.core.arn import function_arn, resolve_name
+from lambent.core.arn import function_arn, partition_of, resolve_name
 from lambent.core.errors import (
     AccessDeniedException,
     InvalidParameterValueException,
@@ -39,6 +39,13 @@ ECHO = FunctionName(ACCOUNT, REGION, "echo")
 )
 def test_every_form_names_the_function(text: str, qualifier: str | None, meant: str | None) -> None:
     assert resolve_name(text, qualifier, account=ACCOUNT, region=REGION) == (ECHO, meant)
+
+
+def test_every_region_is_in_the_partition_that_botocore_has_it_in() -> None:
+    partitions = botocore.session.get_session().get_data("partitions")["partitions"]
+    regions = {region: each["id"] for each in partitions for region in each["regions"] if "global" not in region}
+    assert {region: partition_of(region) for region in regions} == regions
+    assert set(regions.values()) >= {"aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-eusc"}
 
 
 def test_a_name_may_look_like_a_part_of_an_arn() -> None:

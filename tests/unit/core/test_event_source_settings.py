@@ -201,13 +201,13 @@ def test_a_record_may_be_of_any_age_or_of_a_minute_at_least() -> None:
         assert "at least 60" in refused(Source.DYNAMODB, MaximumRecordAgeInSeconds=age)
 
 
-def on_failure(destination: str | None) -> dict[str, Any]:
-    return {"DestinationConfig": {"OnFailure": {} if destination is None else {"Destination": destination}}}
+def on_failure(destination: str) -> dict[str, Any]:
+    return {"DestinationConfig": {"OnFailure": {"Destination": destination}}}
 
 
 def test_failed_records_go_where_records_can_go() -> None:
     topic = "arn:aws:sns:eu-west-1:123456789012:t"
-    for destination in (QUEUE, topic, "arn:aws:s3:::bucket", None):
+    for destination in (QUEUE, topic, "arn:aws:s3:::bucket"):
         members = on_failure(destination)
         assert made(Source.KINESIS, **members)["DestinationConfig"] == members["DestinationConfig"]
     assert made(Source.KINESIS, **on_failure("")) == made(Source.KINESIS)

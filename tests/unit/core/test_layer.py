@@ -21,7 +21,10 @@ def test_arns_are_read_as_they_are_written() -> None:
     assert read_layer_version_arn(f"{ARN}:0") == (LAYER, 0)
 
 
-@pytest.mark.parametrize("text", ["shared", f"{ARN}:", f"{ARN}:x", "arn:aws:lambda:::awslayer:Amazon", ARN + "\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["shared", f"{ARN}:", f"{ARN}:x", "arn:aws:lambda:::awslayer:Amazon", ARN + "\n", ARN.replace("-us-gov:", ":")],
+)
 def test_what_is_no_arn_of_a_layer_is_none(text: str) -> None:
     assert read_layer_arn(text) is None
     assert read_layer_version_arn(text) is None

@@ -89,7 +89,33 @@ def test_an_account_is_allowed_by_name_or_with_everybody(
         ({"Principal": "*", "Condition": {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}}}, True),
         ({"Principal": "*", "Condition": {"StringEquals": {"AWS:SourceAccount": "123456789012"}}}, False),
         ({"Principal": "*", "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-0123456789"}}}, False),
+        *(
+            ({"Principal": "*", "Condition": {operator: {key: values}}}, public)
+            for operator, key, values, public in (
+                # A value that stands for many, and a list that has one.
+                ("StringLike", "aws:PrincipalOrgID", "*", True),
+                ("StringLike", "aws:PrincipalOrgID", "o-?????", True),
+                ("StringLike", "aws:PrincipalOrgID", ["o-0123456789", "o-*"], True),
+                ("StringEquals", "aws:PrincipalAccount", "${aws:PrincipalAccount}", True),
+                ("StringEquals", "aws:PrincipalOrgID", [], True),
+                ("StringEquals", "aws:PrincipalOrgID", ["o-0123456789", "o-9876543210"], False),
+                ("StringEquals", "aws:SourceAccount", 123456789012, False),
+                # An ARN is of the account in it, or of what it names in full.
+                ("ArnLike", "aws:SourceArn", "arn:aws:s3:::*", True),
+                ("ArnLike", "aws:SourceArn", "arn:aws:sqs:*:*:q", True),
+                ("ArnLike", "aws:SourceArn", "arn:aws:s3:::bucket", False),
+                ("ArnLike", "aws:SourceArn", "arn:aws:sqs:*:123456789012:*", False),
+                ("ArnLike", "aws:PrincipalArn", "arn:aws:iam::*:role/r", True),
+                # Operators that everybody else passes.
+                ("StringNotEquals", "aws:PrincipalOrgID", "o-0123456789", True),
+                ("StringEqualsIfExists", "aws:PrincipalOrgID", "o-0123456789", True),
+                ("ForAllValues:StringEquals", "aws:PrincipalOrgID", "o-0123456789", True),
+                ("Null", "aws:PrincipalOrgID", "false", True),
+                ("ForAnyValue:StringEquals", "aws:PrincipalOrgID", "o-0123456789", False),
+            )
+        ),
         ({"Principal": "*", "Effect": "Deny"}, False),
+        ({"NotPrincipal": "*", "Effect": "Deny"}, False),
         ({"Principal": {"AWS": "123456789012"}}, False),
         ({}, False),
     ],
@@ -147,13 +173,23 @@ def test_what_is_no_policy_is_malformed(text: str, why: str) -> None:
         ({"Condition": []}, "Condition"),
         ({"Condition": {"Bool": "x"}}, "Condition"),
         ({"Condition": {"Bool": {}}}, "Condition"),
-        ({"Condition": {"NumericEquals": {"x": 10**30}}}, "Condition"),
+        ({"Condition": {"NumericEquals": {"x": None}}}, "Condition"),
+        ({"Condition": {"NumericEquals": {"x": {"y": 1}}}}, "Condition"),
+        ({"Condition": {"NumericEquals": {"x": [[1]]}}}, "Condition"),
+        ({"NotPrincipal": {"AWS": "123456789012"}}, "NotPrincipal"),
+        ({"Effect": "Deny", "NotPrincipal": {"AWS": "123456789012"}}, "Principal"),
         ({"NotAction": "x"}, "NotAction"),
     ],
 )
 def test_a_statement_that_is_not_for_the_resource_is_malformed(more: dict[str, Any], why: str) -> None:
     with pytest.raises(Malformed, match=why):
         read_document(json.dumps({"Statement": [{**ALLOWED, **more}]}), ARN, "r")
+
+
+def test_a_number_that_json_can_not_say_again_is_malformed() -> None:
+    text = json.dumps({"Statement": [{**ALLOWED, "Condition": {"NumericEquals": {"x": 1}}}]})
+    with pytest.raises(Malformed, match="Condition"):
+        read_document(text.replace('"x": 1', '"x": 1e999'), ARN, "r")
 
 
 def test_two_statements_of_one_sid_are_malformed() -> None:

@@ -20,6 +20,11 @@ SELECT record FROM event_source_mapping
 WHERE account = :account AND region = :region AND name = :name AND qualifier = :qualifier
 ORDER BY uuid;
 
+-- name: of_poller_group
+SELECT record FROM event_source_mapping
+WHERE account = :account AND region = :region
+    AND json_extract(CAST(record AS TEXT), '$.settings.ProvisionedPollerConfig.PollerGroupName') = :group;
+
 -- name: list
 SELECT record FROM event_source_mapping
 WHERE account = :account AND region = :region AND uuid > :after_uuid
