@@ -79,11 +79,11 @@ class Lives(RuleBasedStateMachine):
             self.feed(machine.SandboxFailed("no room"))
 
     @precondition(lambda self: self.alive)
-    @rule()
-    def the_last_process_ends(self) -> None:
+    @rule(undelivered=st.booleans())
+    def the_last_process_ends(self, undelivered: bool) -> None:
         self.alive = False
         if machine.allows(self.environment, machine.Exited):
-            self.feed(machine.Exited(FAILURE))
+            self.feed(machine.Exited(FAILURE, undelivered))
 
     @precondition(lambda self: self.alive and machine.allows(self.environment, machine.Next))
     @rule()

@@ -118,9 +118,11 @@ class Answered(Record, frozen=True):
 
 
 class Exited(Record, frozen=True):
-    """The last process of the program is gone."""
+    """The last process of the program is gone. `undelivered` tells that it was never handed the invocation in
+    flight, which a program that is started anew may have then."""
 
     failure: Failure
+    undelivered: bool = False
 
 
 class Deadline(Record, frozen=True):
@@ -325,6 +327,12 @@ def _drained(environment: Environment, event: Next, now: int) -> Step:
 
 
 def _invoke_exited(environment: Environment, event: Exited, now: int) -> Step:
+    if event.undelivered:
+        return replace(environment, phase=Phase.REINIT, asking=frozenset()), (StartProgram(),)
+    return _crashed(environment, event, now)
+
+
+def _crashed(environment: Environment, event: Exited, now: int) -> Step:
     crashed = _failed(environment, event.failure, Outcome.CRASH)
     after, commands = _settled(crashed, Phase.BROKEN, now)
     return after, (FailCaller(event.failure), *commands)
@@ -428,7 +436,7 @@ _TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
     (Phase.REINIT, SandboxFailed): _lost,
     (Phase.REINIT, Next): _reinitialised,
     (Phase.REINIT, InitFailed): _reinit_failed,
-    (Phase.REINIT, Exited): _invoke_exited,
+    (Phase.REINIT, Exited): _crashed,
     (Phase.REINIT, Deadline): _invoke_timed_out,
     (Phase.REINIT, Retired): _remember,
     (Phase.SHUTDOWN, Exited): _gone,

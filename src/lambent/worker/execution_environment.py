@@ -423,7 +423,8 @@ class ExecutionEnvironment:
     def _exited(self, ended: Exit) -> None:
         """The sandbox's word that the last process is gone."""
         self._close_program()
-        self._feed_if_allowed(machine.Exited(self._reported or failures.failure_of(ended)))
+        undelivered = self._invocation is not None and not self._delivered
+        self._feed_if_allowed(machine.Exited(self._reported or failures.failure_of(ended), undelivered))
 
     def _feed_if_allowed(self, event: machine.Event) -> None:
         if machine.allows(self._state, type(event)):

@@ -118,6 +118,17 @@ def test_a_crash_answers_with_the_failure_and_the_next_invocation_initialises_ag
     assert finish == Finish("r2", Outcome.SUCCESS, 204_000 - 101_000, None, None)
 
 
+def test_an_invocation_that_the_program_died_without_having_is_the_next_programs_under_the_same_timeout():
+    environment, commands = play(Exited(CRASH, undelivered=True), environment=invoking(), at=20_000)
+    assert (environment.phase, commands) == (Phase.REINIT, [StartProgram()])
+    assert environment.deadline_us == invoking().deadline_us
+    environment, commands = play(SandboxStarted(), Next(), environment=environment, at=30_000)
+    assert (environment.phase, commands) == (Phase.INVOKE, [Deliver()])
+    environment, commands = play(Exited(CRASH), environment=environment, at=40_000)
+    assert environment.phase is Phase.BROKEN
+    assert [type(command) for command in commands] == [FailCaller, Finish, BecomeAvailable]
+
+
 def test_an_initialisation_that_fails_twice_fails_the_invocation_with_the_runtimes_own_document():
     failure = Failure("Runtime.ImportModuleError", "", b'{"errorType":"Runtime.ImportModuleError"}')
     environment, commands = play(SandboxStarted(), InitFailed(failure), Exited(CRASH))

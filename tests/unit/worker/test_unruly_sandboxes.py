@@ -6,6 +6,7 @@ import os
 import socket
 
 from lambent.core.allowance import Allowance
+from lambent.core.credentials import Credentials
 from lambent.core.invocation import Invocation
 from lambent.testing.clock import ManualClock
 from lambent.worker import messages
@@ -24,7 +25,7 @@ SPEC = messages.EnvironmentSpec(
     ephemeral_mib=512,
     package="0" * 64,
     variables={},
-    credentials=messages.Credentials("id", "secret", "token"),
+    credentials=Credentials("id", "secret", "token"),
     log_group="/aws/lambda/f",
     log_stream="s",
 )
@@ -120,6 +121,30 @@ def test_an_event_is_not_given_to_a_runtime_that_hangs_up_but_to_its_next_reques
 
     assert asyncio.run(run()) is None
     assert back.delivered == ["r1"]
+
+
+def test_an_event_that_a_program_ended_without_having_goes_to_the_one_that_is_started_for_it():
+    sandbox, leaving, back = Unruly(), Connection(open_=False), Connection(open_=True)
+    told = []
+
+    async def run():
+        async with asyncio.TaskGroup() as tasks:
+            environment = ExecutionEnvironment("e1", SPEC, surroundings(sandbox, told.append, tasks))
+            environment.start()
+            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)  # its start
+            assert environment.asks_next(leaving) is None
+            environment.run(Invocation("r1", "arn", b"{}"))
+            os.close(sandbox.write)
+            sandbox.on_exit(Exit(code=1))
+            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)  # its start anew
+            refused = environment.asks_next(back)
+            with contextlib.suppress(SandboxError):
+                await environment.abandon()
+            return refused
+
+    assert asyncio.run(run()) is None
+    assert back.delivered == ["r1"]
+    assert not any(isinstance(event, messages.Answered) for event in told)
 
 
 def test_an_environment_whose_sandbox_refuses_to_go_is_gone_for_its_dispatcher_all_the_same():
