@@ -70,23 +70,15 @@ def _object(code: Mapping[str, Any]) -> S3Object:
     return S3Object(bucket, key, code.get("S3ObjectVersion"))
 
 
-async def keep(deps: Control, call: Call, source: Code) -> Package:
-    """The package in the store of packages, for the caller to protect with `arriving`; NO_PACKAGE of an image. Raises
-    what the store's `put` does, and AWS's errors for an object that can not be read."""
+async def receive(deps: Control, call: Call, source: Code, *, keep: bool = True) -> Package:
+    """The package, unpacked and in the store of packages, for the caller to protect with `arriving`; where it is not to
+    be kept, what it would be. NO_PACKAGE of an image. Raises what the store's `put` does, and AWS's errors for an
+    object that can not be read."""
     if isinstance(source, Image):
         return NO_PACKAGE
     if isinstance(source, bytes):
-        return await deps.packages.put(source)
-    return await deps.packages.fetch(_download(deps, call, source))
-
-
-async def check(deps: Control, call: Call, source: Code) -> Package:
-    """What `keep` would return or raise, with nothing kept."""
-    if isinstance(source, Image):
-        return NO_PACKAGE
-    if isinstance(source, bytes):
-        return await deps.packages.check(source)
-    return await deps.packages.fetch(_download(deps, call, source), keep=False)
+        return await deps.packages.put(source, keep=keep)
+    return await deps.packages.fetch(_download(deps, call, source), keep=keep)
 
 
 def _download(deps: Control, call: Call, source: S3Object) -> Callable[[BinaryIO], None]:
