@@ -94,7 +94,7 @@ def _contents(infos: list[zipfile.ZipInfo]) -> Contents:
         parts = _parts(name)
         kind = stat.S_IFMT(info.external_attr >> 16)
         is_directory = name.endswith("/") or kind == stat.S_IFDIR
-        if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
+        if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS or info.header_offset < 0:
             raise InvalidParameterValueException(COULD_NOT_UNZIP)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
             raise InvalidParameterValueException(COULD_NOT_UNZIP)

@@ -54,6 +54,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "data that end early": (cut(ONE, 9), COULD_NOT),
     "compressed data that end early": (cut(DEFLATED, 9), COULD_NOT),
     "an entry that is not where the directory says": (changed(ONE, 0, b"XX"), COULD_NOT),
+    "an entry before the beginning": (changed(ONE, ONE.index(END) + 16, b"\xff\x0f"), COULD_NOT),
     "more content than it declares": (changed(DEFLATED, DEFLATED.index(CENTRAL) + 24, b"\x0a\0\0\0"), COULD_NOT),
     "an encrypted entry": (changed(ONE, ONE.index(CENTRAL) + 8, b"\x01"), COULD_NOT),
     "a method that nobody has": (archive(method=zipfile.ZIP_LZMA), COULD_NOT),
