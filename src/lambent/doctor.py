@@ -1,7 +1,7 @@
 """`lambent doctor`: what this machine can and can not do for a server with these settings, and how to mend it.
 
-Owns the order and the form of the findings, and looks at the disk itself; the port, the runtimes and the sandbox are
-looked at by those who use them.
+Owns the order and the form of the findings, and looks at the disk itself; the port, the key file, S3, the runtimes and
+the sandbox are looked at by those who use them.
 """
 
 import json
@@ -13,8 +13,13 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from lambent.clock import SystemClock
+from lambent.control.bucket_reader import BucketReader, Unusable
+from lambent.control.code_buckets import ObjectStorage
 from lambent.server.listening import ListenError, listen
-from lambent.settings import Settings
+from lambent.settings import S3Settings, Settings
+from lambent.store.keyring import KeyFileError, read_key_file
+from lambent.store.metadata import key_file_of
 from lambent.worker.runtimes.catalog import Runtimes
 from lambent.worker.sandbox import drivers
 from lambent.worker.sandbox.probe import Finding as SandboxFinding
@@ -62,6 +67,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield look_at_port(settings.host, settings.port, without_authentication_allowed=allowed)
     yield look_at_disk("data directory", settings.data_dir, "--data-dir")
     yield look_at_disk("runtimes directory", settings.runtimes_dir, "--runtimes-dir")
+    yield look_at_key_file(settings.data_dir / "metadata.sqlite", settings.environment_key_file)
+    yield from look_at_s3(settings)
     yield from look_at_runtimes(settings)
     if settings.sandbox == "process":
         detail = "none: functions can do what the server can"
@@ -134,6 +141,64 @@ def look_at_disk(subject: str, directory: Path, flag: str) -> Finding:
     if free < _FREE_BYTES:
         return Finding(subject, Grade.LIMITED, detail, f"Make room, or choose another with {flag}.")
     return Finding(subject, Grade.GOOD, detail)
+
+
+def look_at_key_file(database: Path, named: Path | None) -> Finding:
+    """Whether the server can use its key file, and nobody else. Nothing is made."""
+    path = key_file_of(database, named)
+    subject = f"key file {path}"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return _missing_key_file(subject, path, database, named)
+    except OSError as error:
+        detail = f"it can not be looked at: {error.strerror}"
+        return Finding(subject, Grade.MISSING, detail, "Let the server's user read it.")
+    try:
+        read_key_file(path)
+    except KeyFileError as error:
+        return Finding(subject, Grade.MISSING, str(error), "Let the server's user read it, a key a line.")
+    if mode & 0o077:
+        detail = f"others than its owner are let at it (mode {mode & 0o777:04o})"
+        return Finding(subject, Grade.LIMITED, detail, f"chmod 600 {path}")
+    return Finding(subject, Grade.GOOD, "for its owner alone")
+
+
+def _missing_key_file(subject: str, path: Path, database: Path, named: Path | None) -> Finding:
+    if named is not None and not path.parent.is_dir():
+        detail = f"the directory {path.parent} is not there"
+        return Finding(
+            subject, Grade.MISSING, detail, "Make it or mount it, or choose another with --environment-key-file."
+        )
+    if database.exists():
+        detail = "not there: the next start makes a new key, and no variable under another can be read"
+        return Finding(
+            subject, Grade.LIMITED, detail, "Put it back, if it was lost or is on a disk that is not mounted."
+        )
+    return Finding(subject, Grade.GOOD, "is made at the first start")
+
+
+def look_at_s3(settings: Settings) -> Iterator[Finding]:
+    """The S3s that code is read from: whether each answers, and takes the credentials that the settings have for it."""
+    reader = BucketReader(SystemClock())
+    flags = "Start it, or mend --s3-endpoint and what is beside it (docs/settings.md)."
+    if settings.s3.s3_endpoint:
+        yield _look_at_one_s3(reader, f"S3 {settings.s3.s3_endpoint}", settings.s3, settings.region, flags)
+    for account, s3 in settings.accounts.items():
+        if s3.s3_endpoint:
+            subject = f"S3 {s3.s3_endpoint} of account {account}"
+            mend = f"Start it, or mend [accounts.{account}] in the settings file."
+            yield _look_at_one_s3(reader, subject, s3, settings.region, mend)
+
+
+def _look_at_one_s3(reader: BucketReader, subject: str, s3: S3Settings, region: str, mend: str) -> Finding:
+    where = ObjectStorage(s3.s3_endpoint, s3.s3_region, s3.s3_access_key_id, s3.s3_secret_access_key)
+    try:
+        reader.try_out(where, region)
+    except Unusable as error:
+        return Finding(subject, Grade.LIMITED, str(error), mend)
+    taken = "takes the credentials" if s3.s3_access_key_id else "requests are not signed"
+    return Finding(subject, Grade.GOOD, f"answers, {taken}")
 
 
 def _writable(directory: Path) -> bool:

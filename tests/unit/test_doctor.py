@@ -1,14 +1,16 @@
 """What `lambent doctor` finds, and how it tells it."""
 
 import json
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
 from lambent.__main__ import main
-from lambent.doctor import Finding, Grade, examine, judge, look_at_disk, look_at_port, report
+from lambent.doctor import Finding, Grade, examine, judge, look_at_disk, look_at_key_file, look_at_port, report
 from lambent.settings import Settings
+from lambent.store.keyring import read_key_file
 from lambent.worker.sandbox.probe import Finding as SandboxFinding
 
 
@@ -49,6 +51,63 @@ def test_a_place_that_is_no_directory_can_not_be_used(tmp_path: Path) -> None:
     found = look_at_disk("data directory", tmp_path / "file" / "data", "--data-dir")
     assert found.grade is Grade.MISSING
     assert "--data-dir" in found.mend
+
+
+def test_a_key_file_for_its_owner_alone_is_good_and_others_are_told_of(tmp_path: Path) -> None:
+    keys = tmp_path / "environment-keys"
+    read_key_file(keys)
+    assert look_at_key_file(tmp_path / "metadata.sqlite", None) == Finding(
+        f"key file {keys}", Grade.GOOD, "for its owner alone"
+    )
+    for mode in (0o640, 0o604, 0o620):
+        keys.chmod(mode)
+        found = look_at_key_file(tmp_path / "metadata.sqlite", None)
+        assert (found.grade, found.mend) == (Grade.LIMITED, f"chmod 600 {keys}")
+        assert f"mode {mode:04o}" in found.detail
+
+
+def test_a_key_file_that_is_yet_to_be_made_is_good_and_one_that_was_lost_is_not(tmp_path: Path) -> None:
+    database, named = tmp_path / "data" / "metadata.sqlite", tmp_path / "keys"
+    assert look_at_key_file(database, None).grade is Grade.GOOD
+    assert look_at_key_file(database, named).grade is Grade.GOOD
+    database.parent.mkdir()
+    database.touch()
+    for key_file in (None, named):
+        found = look_at_key_file(database, key_file)
+        assert found.grade is Grade.LIMITED
+        assert "not there" in found.detail
+        assert "Put it back" in found.mend
+    assert [*tmp_path.iterdir()] == [database.parent]
+    assert [*database.parent.iterdir()] == [database]
+
+
+def test_a_key_file_that_the_server_does_not_start_with_is_missing(tmp_path: Path) -> None:
+    database, keys = tmp_path / "metadata.sqlite", tmp_path / "keys"
+    found = look_at_key_file(database, tmp_path / "not-mounted" / "keys")
+    assert found.grade is Grade.MISSING
+    assert "--environment-key-file" in found.mend
+    keys.write_text("no key\n")
+    malformed = look_at_key_file(database, keys)
+    assert malformed.grade is Grade.MISSING
+    assert "line 1" in malformed.detail
+    # Unreadable, for root as well.
+    assert look_at_key_file(database, tmp_path).grade is Grade.MISSING
+    assert look_at_key_file(database, keys / "below-a-file").grade is Grade.MISSING
+
+
+def test_a_key_file_of_another_user_can_not_be_read(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root reads every file")
+    keys = tmp_path / "keys"
+    keys.touch(mode=0o000)
+    found = look_at_key_file(tmp_path / "metadata.sqlite", keys)
+    assert found.grade is Grade.MISSING
+    assert "Permission denied" in found.detail
+
+
+def test_the_report_has_the_key_file(tmp_path: Path) -> None:
+    settings = Settings(port=0, data_dir=tmp_path, environment_key_file=tmp_path / "keys")
+    assert f"key file {tmp_path}/keys" in [finding.subject for finding in examine(settings)]
 
 
 def test_what_the_server_does_not_run_without_is_missing_and_the_rest_limited() -> None:

@@ -10,6 +10,7 @@ from contextlib import closing
 from functools import lru_cache
 from typing import Any, BinaryIO
 
+import botocore.parsers
 import botocore.session
 import urllib3.exceptions
 from botocore import UNSIGNED
@@ -30,6 +31,17 @@ from lambent.core.limits import UNZIPPED_BYTES
 DEADLINE_S = 120
 CONNECT_S = 5
 SILENCE_S = 20
+_CREDENTIALS_REFUSED = frozenset(
+    (
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "AuthorizationHeaderMalformed",
+        "RequestTimeTooSkewed",
+        "AccountProblem",
+    )
+)
+"""S3's error codes for a request that is nobody's. AccessDenied is said to somebody. Source: Amazon S3 API reference,
+"Error responses"."""
 _CLIENTS = 32
 _CHUNK = 1 << 20
 
@@ -39,6 +51,10 @@ _NOTHING_OF_OURS: dict[str, tuple[None, list[str] | None, str | None, None]] = {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
+
+
+class Unusable(Exception):
+    """Nothing could be read from an S3. The message is for the person who named it in the settings."""
 
 
 class BucketReader:
@@ -55,8 +71,7 @@ class BucketReader:
         ends_us = self._clock.monotonic_us() + DEADLINE_S * 1_000_000
         version = {} if source.version is None else {"VersionId": source.version}
         try:
-            with self._lock:
-                client = self._clients(where, region)
+            client = self._client(where, region)
             answer = client.get_object(Bucket=source.bucket, Key=source.key, **version)
             with closing(answer["Body"]) as body:
                 self._copy(body, file, answer.get("ContentLength", 0), ends_us)
@@ -66,6 +81,26 @@ class BucketReader:
             raise InvalidParameterValueException(f"Error occurred while GetObject. {error}") from error
         except (BotoCoreError, urllib3.exceptions.HTTPError, TimeoutError) as error:
             raise ServiceException(f"S3 did not answer as it should, at {where.endpoint}: {error}") from error
+
+    def try_out(self, where: ObjectStorage, region: str) -> None:
+        """Raises Unusable where S3 does not answer, or does not take the credentials. What they may read is not known
+        without an object to read."""
+        try:
+            self._client(where, region).list_buckets()
+        except ClientError as error:
+            code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status >= 500 or code.isdigit():
+                raise Unusable(f"it does not answer as S3 does: HTTP {status}") from error
+            if where.access_key_id and code in _CREDENTIALS_REFUSED:
+                raise Unusable(f"it does not take the credentials: {code}") from error
+        except botocore.parsers.ResponseParserError as error:
+            raise Unusable("it does not answer as S3 does") from error
+        except (BotoCoreError, urllib3.exceptions.HTTPError) as error:
+            raise Unusable(f"it does not answer: {error}") from error
+
+    def _client(self, where: ObjectStorage, region: str) -> Any:
+        with self._lock:
+            return self._clients(where, region)
 
     def _copy(self, body: Any, file: BinaryIO, announced: int, ends_us: int) -> None:
         received = 0

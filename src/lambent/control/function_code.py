@@ -11,7 +11,7 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, named_unqualified, not_found
 from lambent.control.revision import check_can_change, check_revision, updated
 from lambent.control.shapes import function_configuration
-from lambent.control.source import check, code_given, image_of, keep
+from lambent.control.source import code_given, image_of, receive
 from lambent.control.versions import publish_unprepared
 from lambent.core.arn import function_arn
 from lambent.core.code_signing import check_deployment
@@ -22,7 +22,7 @@ from lambent.wire.call import Call
 
 
 async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
-    """Answers InProgress: what served goes on serving until the new package is prepared."""
+    """Answers InProgress: what served goes on serving until the new package, which can be unpacked, is prepared."""
     function = named_unqualified(call)
     params = call.params
     present = await find(deps, function, None)
@@ -46,14 +46,14 @@ async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
         check_deployment(code_signing.attached(connection, function), function_arn(function))
 
     if params.get("DryRun"):
-        package = await check(deps, call, code)
+        package = await receive(deps, call, code, keep=False)
         shown = with_code(conditions(present), package)
         check_size(package, shown.configuration)
         await deps.store.read(check_signature)
         return function_configuration(shown)
 
     with deps.packages.arriving():
-        package = await keep(deps, call, code)
+        package = await receive(deps, call, code)
 
         def transaction(connection: WritingConnection) -> FunctionVersion:
             before = conditions(functions.get(connection, function))

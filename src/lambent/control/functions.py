@@ -12,7 +12,7 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find, is_version_number, named, named_unqualified, not_found, version_meant
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import function_configuration, listed_configuration
-from lambent.control.source import code_given, image_of, keep, told_of_origin
+from lambent.control.source import code_given, image_of, receive, told_of_origin
 from lambent.control.versions import publish_unprepared
 from lambent.core.arn import function_arn
 from lambent.core.code_signing import check_deployment
@@ -26,7 +26,7 @@ from lambent.wire.call import Call, Reply
 
 
 async def create_function(deps: Control, call: Call) -> dict[str, Any]:
-    """Answers Pending: the package is kept and checked; whether the function can run shows in its State."""
+    """Answers Pending: the package is unpacked and kept; whether the function can run shows in its State."""
     function = named_unqualified(call)
     _check_name(function)
     params = {**call.params, "FunctionName": function.name}
@@ -34,7 +34,7 @@ async def create_function(deps: Control, call: Call) -> dict[str, Any]:
     tags = configuration.check_tags(params.get("Tags") or {})
     code = code_given(params["Code"], "creating", image=configuration.is_image(params))
     with deps.packages.arriving():
-        package = await keep(deps, call, code)
+        package = await receive(deps, call, code)
 
         def transaction(connection: WritingConnection) -> FunctionVersion:
             arn = params.get("CodeSigningConfigArn")

@@ -9,7 +9,7 @@ from lambent.control import code_links
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.control.shapes import code_sha256, last_modified
-from lambent.control.source import archive_given, keep, told_of_origin
+from lambent.control.source import archive_given, receive, told_of_origin
 from lambent.core.caller import Caller
 from lambent.core.errors import (
     AccessDeniedException,
@@ -37,8 +37,7 @@ async def publish_layer_version(deps: Control, call: Call) -> dict[str, Any]:
     runtimes, architectures = params.get("CompatibleRuntimes"), params.get("CompatibleArchitectures")
     archive = archive_given(params["Content"], "creating")
     with deps.packages.arriving():
-        package = await keep(deps, call, archive)
-        await deps.packages.unpack(package)  # a version is for ever: none of what no function could have
+        package = await receive(deps, call, archive)
 
         def transaction(connection: sqlite3.Connection) -> LayerVersion:
             version = LayerVersion(

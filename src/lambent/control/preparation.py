@@ -1,8 +1,9 @@
 """The work between an accepted change and a function that can run: `State` and `LastUpdateStatus` follow it.
 
-Whatever the store has as Pending or InProgress is prepared: its package unpacked, its runtime made ready; then its
-record is replaced, unless somebody changed it in the meantime. Work is taken from the store's own changes, and at
-start from what a killed server left, so that nothing stays in between for ever.
+Whatever the store has as Pending or InProgress is prepared: its layers merged, its runtime made ready; then its record
+is replaced, unless somebody changed it in the meantime. Its package was unpacked before it was accepted, and is once
+more where the machine was started since. Work is taken from the store's own changes, and at start from what a killed
+server left, so that nothing stays in between for ever.
 """
 
 import asyncio

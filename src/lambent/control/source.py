@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, BinaryIO
 
+from msgspec.structs import replace
+
 from lambent.control.dependencies import Control
 from lambent.core.errors import InvalidParameterValueException
 from lambent.core.function import NO_PACKAGE, Image, Origin, Package, S3Object
@@ -93,27 +95,17 @@ def _object(code: Mapping[str, Any]) -> S3Object:
     return S3Object(bucket, key, code.get("S3ObjectVersion"))
 
 
-async def keep(deps: Control, call: Call, source: Code) -> Package:
-    """The package in the store of packages, for the caller to protect with `arriving`; NO_PACKAGE of an image. Raises
-    what the store's `put` does, and AWS's errors for an object that can not be read."""
+async def receive(deps: Control, call: Call, source: Code, *, keep: bool = True) -> Package:
+    """The package, unpacked and in the store of packages, for the caller to protect with `arriving`; where it is not to
+    be kept, what it would be. NO_PACKAGE of an image. Raises what the store's `put` does, and AWS's errors for an
+    object that can not be read."""
     if isinstance(source, Image):
         return NO_PACKAGE
     if isinstance(source.source, bytes):
-        package = await deps.packages.put(source.source)
+        package = await deps.packages.put(source.source, keep=keep)
     else:
-        package = await deps.packages.fetch(_download(deps, call, source.source))
-    return Package(package.digest, package.size, package.unzipped, source.origin)
-
-
-async def check(deps: Control, call: Call, source: Code) -> Package:
-    """What `keep` would return or raise, with nothing kept."""
-    if isinstance(source, Image):
-        return NO_PACKAGE
-    if isinstance(source.source, bytes):
-        package = await deps.packages.check(source.source)
-    else:
-        package = await deps.packages.fetch(_download(deps, call, source.source), keep=False)
-    return Package(package.digest, package.size, package.unzipped, source.origin)
+        package = await deps.packages.fetch(_download(deps, call, source.source), keep=keep)
+    return replace(package, origin=source.origin)
 
 
 def _download(deps: Control, call: Call, source: S3Object) -> Callable[[BinaryIO], None]:

@@ -1,10 +1,12 @@
 """Deployment packages are zip archives from strangers: what is in one is checked before anything is written.
 
 `inspect` reads only the archive's directory and decides what each entry becomes; `extract` writes that, and nothing
-else, into an empty directory. All refusals are AWS's errors, for the caller who sent the archive.
+else, into an empty directory, and checks what the entries hold. All refusals are AWS's errors, for the caller who sent
+the archive.
 """
 
 import calendar
+import errno
 import os
 import stat
 import zipfile
@@ -22,7 +24,8 @@ EMPTY = "Uploaded file must be a non-empty zip"
 
 _CHUNK = 1 << 20
 _NAME_BYTES = 255
-_PATH_BYTES = 4_000
+_PATH_BYTES = 3_500
+"""The kernel takes 4,096 with the way to the tree, which is longer where a package stays than where it is unpacked."""
 _DEPTH = 100
 """Directories in directories. A tree is walked by calls in calls, and its depth is its sender's choice."""
 _LINKS_IN_A_ROW = 40
@@ -89,7 +92,7 @@ def _contents(infos: list[zipfile.ZipInfo]) -> Contents:
         parts = _parts(name)
         kind = stat.S_IFMT(info.external_attr >> 16)
         is_directory = name.endswith("/") or kind == stat.S_IFDIR
-        if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
+        if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS or info.header_offset < 0:
             raise InvalidParameterValueException(COULD_NOT_UNZIP)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
             raise InvalidParameterValueException(COULD_NOT_UNZIP)
@@ -135,19 +138,19 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def extract(file: BinaryIO, root: Path) -> None:
-    """Unpack into `root`, which is empty. Raises InvalidParameterValueException for an archive that does not hold
-    what its directory says, or has a link that leaves the tree; what was written until then stays.
+def extract(file: BinaryIO, contents: Contents, root: Path) -> None:
+    """Unpack the `contents` that `inspect` found into `root`, which is empty. Raises InvalidParameterValueException for
+    an archive that does not hold what its directory says, or has a link that leaves the tree or a path too long for
+    this place; what was written until then stays.
 
     Everything is readable by all; what the archive has as executable for anyone is so for all.
     """
-    contents = inspect(file)
     root.chmod(0o755)
-    for parts in contents.directories:
-        directory = root.joinpath(*parts)
-        directory.mkdir()
-        directory.chmod(0o755)
     try:
+        for parts in contents.directories:
+            directory = root.joinpath(*parts)
+            directory.mkdir()
+            directory.chmod(0o755)
         with zipfile.ZipFile(file) as archive:
             for entry in contents.entries:
                 if entry.is_link:
@@ -159,6 +162,11 @@ def extract(file: BinaryIO, root: Path) -> None:
                     _write(archive, entry, root.joinpath(*entry.parts))
     except _UNREADABLE as error:
         raise InvalidParameterValueException(COULD_NOT_UNZIP) from error
+    except OSError as error:
+        # The way to the root counts in what the kernel takes for a path, and only here it is known.
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidParameterValueException(COULD_NOT_UNZIP) from error
+        raise
     check_links([root.joinpath(*entry.parts) for entry in contents.entries if entry.is_link], root)
 
 

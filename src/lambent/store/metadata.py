@@ -67,13 +67,18 @@ class _Job:
     changes: list[Change] = field(default_factory=list)
 
 
+def key_file_of(database: Path, named: Path | None) -> Path:
+    """The key file that is named, or else the one beside the database."""
+    return database.with_name(KEY_FILE) if named is None else named
+
+
 class MetadataStore:
     """`path` is the database file; its directory is made if it is missing. `key_file` has the keys of what is sealed
     in it, by default `KEY_FILE` beside it. All methods belong to one event loop."""
 
     def __init__(self, path: Path, key_file: Path | None = None) -> None:
         self._path = path
-        self._key_file = path.with_name(KEY_FILE) if key_file is None else key_file
+        self._key_file = key_file_of(path, key_file)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[Change], None]] = []
         self._writer: threading.Thread | None = None

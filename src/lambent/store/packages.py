@@ -1,9 +1,10 @@
 """Deployment packages on disk, by content: `<directory>/<SHA-256>/package.zip`, and the tree unpacked from it. The tree
 of several layers together is kept in the same way, without an archive, by a digest of their digests.
 
-What `put` returned is durable. A tree can be made again from its archive, so it is not synced: instead it belongs to
-one boot of the machine, whose id is in its name, and a tree that a crash of the machine may have torn is not looked
-at again. Everything appears by a rename: there is no half-written package and no half-unpacked tree.
+A package is unpacked before it is kept: what can not be unpacked is refused, and nothing of it stays. What `put`
+returned is durable. A tree can be made again from its archive, so it is not synced: instead it belongs to one boot of
+the machine, whose id is in its name, and a tree that a crash of the machine may have torn is not looked at again.
+Everything appears by a rename, a new package with its tree: there is no half-written package and no half-unpacked tree.
 
 Reading, hashing, writing and unpacking happen in threads of their own.
 """
@@ -11,7 +12,6 @@ Reading, hashing, writing and unpacking happen in threads of their own.
 import asyncio
 import errno
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -32,7 +32,8 @@ from lambent.store.merging import merge
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ARCHIVE = "package.zip"
 _CHUNK = 1 << 20
-_THREADS = 2
+_RECEIVING_THREADS = 4
+_MAKING_THREADS = 2
 _FETCHING_THREADS = 4
 
 UNUSED_FOR_US = (TIMEOUT_S_MAX + 60) * 1_000_000
@@ -51,9 +52,10 @@ class PackageStore:
         self._incoming.mkdir(mode=0o700)
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._tree_name = f"tree.{boot}"
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="packages")
-        # Of their own: nobody's request waits for them, and a package may take long.
-        self._making = ThreadPoolExecutor(_THREADS, thread_name_prefix="package-unpacking")
+        self._receiving = ThreadPoolExecutor(_RECEIVING_THREADS, thread_name_prefix="package-receiving")
+        # Of their own, and fewer: a package may take long, and who sends one that is there does not wait for it. The
+        # others' threads wait for these, and never the other way round.
+        self._making = ThreadPoolExecutor(_MAKING_THREADS, thread_name_prefix="package-unpacking")
         # Of their own: they wait for other machines.
         self._fetching = ThreadPoolExecutor(_FETCHING_THREADS, thread_name_prefix="package-fetching")
         self._unpacking: dict[str, asyncio.Future[Path]] = {}
@@ -63,55 +65,53 @@ class PackageStore:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._fetching.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._receiving.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._making.shutdown, cancel_futures=True)
-        await asyncio.to_thread(self._threads.shutdown)
 
-    async def put(self, archive: bytes) -> Package:
-        """Keep a package, durably. Raises InvalidParameterValueException for what is no zip archive that can be
-        unpacked, and for one of 250 MB or more; RequestEntityTooLargeException for one of 50 MB or more.
+    async def put(self, archive: bytes, *, keep: bool = True) -> Package:
+        """Unpack a package and keep it, durably. Raises InvalidParameterValueException for what is no zip archive that
+        can be unpacked, and for one of 250 MB or more; RequestEntityTooLargeException for one of 50 MB or more. Then,
+        and where it is not to be kept, nothing of it stays.
 
         A package that no version refers to yet is the caller's to protect from `forget`, with `arriving`.
         """
         archives.check_size(archive)
-        package = await asyncio.get_running_loop().run_in_executor(self._threads, self._put, archive)
-        self._unused_since.pop(package.digest, None)
-        return package
-
-    async def check(self, archive: bytes) -> Package:
-        """What `put` would return or raise, with nothing kept."""
-        archives.check_size(archive)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _inspect, io.BytesIO(archive))
+        return await self._receive(self._receiving, lambda file: file.write(archive), keep)
 
     async def fetch(self, download: Callable[[BinaryIO], None], *, keep: bool = True) -> Package:
-        """As `put`, or `check` where it is not to be kept, of what `download` writes to the file that it is given. It
-        is called in a thread that may wait, bounds what it writes, and what it raises is raised here."""
-        running = asyncio.get_running_loop().run_in_executor(self._fetching, self._fetch, download, keep)
-        package = await running
+        """As `put`, of what `download` writes to the file that it is given. It is called in a thread that may wait,
+        bounds what it writes, and what it raises is raised here."""
+        return await self._receive(self._fetching, download, keep)
+
+    async def _receive(self, threads: ThreadPoolExecutor, write: Callable[[BinaryIO], object], keep: bool) -> Package:
+        package = await asyncio.get_running_loop().run_in_executor(threads, self._take_in, write, keep)
         self._unused_since.pop(package.digest, None)
         return package
 
-    def _fetch(self, download: Callable[[BinaryIO], None], keep: bool) -> Package:
+    def _take_in(self, write: Callable[[BinaryIO], object], keep: bool) -> Package:
         temporary = Path(tempfile.mkdtemp(dir=self._incoming))
         try:
             with open(temporary / _ARCHIVE, "w+b") as file:
-                download(file)
-                package = _inspect(file)
-                if keep:
-                    self._keep(temporary, file, package)
+                write(file)
+                package, contents = _inspect(file)
+                # It was unpacked since the machine was started: so it can be.
+                if not (self._archive(package.digest).exists() and self.tree(package).is_dir()):
+                    self._making.submit(self._unpack_new, temporary, file, contents).result()
+                    if keep:
+                        self._keep(temporary, file, package)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return package
 
-    def _put(self, archive: bytes) -> Package:
-        package = _inspect(io.BytesIO(archive))
-        if not self._archive(package.digest).exists():
-            temporary = Path(tempfile.mkdtemp(dir=self._incoming))
-            with open(temporary / _ARCHIVE, "wb") as file:
-                file.write(archive)
-                self._keep(temporary, file, package)
-        return package
+    def _unpack_new(self, temporary: Path, file: BinaryIO, contents: archives.Contents) -> None:
+        tree = temporary / self._tree_name
+        tree.mkdir()
+        archives.extract(file, contents, tree)
 
     def _keep(self, temporary: Path, file: BinaryIO, package: Package) -> None:
+        if self._archive(package.digest).exists():
+            self._place_tree(temporary / self._tree_name, self.tree(package))
+            return
         file.flush()
         os.fsync(file.fileno())
         temporary.chmod(0o755)
@@ -137,8 +137,8 @@ class PackageStore:
         return self._directory / digest / self._tree_name
 
     async def unpack(self, package: Package) -> Path:
-        """The package's tree, unpacked unless it is there. Raises InvalidParameterValueException for an archive that
-        turns out to be damaged or hostile: then nothing is kept of its tree."""
+        """The package's tree, which `put` made, or which is unpacked again. Raises InvalidParameterValueException for
+        an archive that was damaged since: then nothing is kept of its tree."""
         return await self._have(package.digest, lambda temporary: self._extract(package, temporary))
 
     async def merge(self, layers: Sequence[Package]) -> Path:
@@ -167,7 +167,7 @@ class PackageStore:
 
     def _extract(self, package: Package, temporary: Path) -> None:
         with open(self._archive(package.digest), "rb") as file:
-            archives.extract(file, temporary)
+            archives.extract(file, archives.inspect(file), temporary)
 
     def _make(self, tree: Path, make: Callable[[Path], None]) -> Path:
         if tree.is_dir():
@@ -176,14 +176,17 @@ class PackageStore:
         try:
             make(temporary)
             tree.parent.mkdir(exist_ok=True)
-            for stale in tree.parent.glob("tree.*"):
-                if stale != tree:
-                    shutil.rmtree(stale, ignore_errors=True)
-            _rename_unless_there(temporary, tree)
+            self._place_tree(temporary, tree)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         return tree
+
+    def _place_tree(self, made: Path, tree: Path) -> None:
+        for stale in tree.parent.glob("tree.*"):
+            if stale != tree:
+                shutil.rmtree(stale, ignore_errors=True)
+        _rename_unless_there(made, tree)
 
     def open_archive(self, digest: str) -> BinaryIO | None:
         """The archive's bytes, or None when no package has the digest."""
@@ -224,7 +227,7 @@ class PackageStore:
         return self._directory / digest / _ARCHIVE
 
 
-def _inspect(archive: BinaryIO) -> Package:
+def _inspect(archive: BinaryIO) -> tuple[Package, archives.Contents]:
     size = archive.seek(0, os.SEEK_END)
     if not size:
         raise InvalidParameterValueException(archives.EMPTY)
@@ -233,7 +236,7 @@ def _inspect(archive: BinaryIO) -> Package:
     digest = hashlib.sha256()
     while chunk := archive.read(_CHUNK):
         digest.update(chunk)
-    return Package(digest.hexdigest(), size, contents.size)
+    return Package(digest.hexdigest(), size, contents.size), contents
 
 
 def _rename_unless_there(temporary: Path, final: Path) -> None:

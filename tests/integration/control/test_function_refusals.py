@@ -3,9 +3,7 @@ server. What the model itself forbids is in test_model_walk."""
 
 import base64
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +25,7 @@ from lambda_api import (
     unique,
     zipped,
 )
+from layer_archives import archive
 from stored_state import StoredState, changes, stored_state
 
 FUNCTION = "refusing"
@@ -256,17 +255,21 @@ def test_tags_of_a_new_function_are_fifty_at_most_and_the_callers_own(api: Any, 
 
 # What is there already, or on its way ---------------------------------------------------------------------------------
 
-FILES = 4_000
-"""So many take the server a while to unpack: for that long the function is on its way."""
+FILES = 8_000
+"""So many in each of two layers take the server a while to merge: for that long the function is on its way."""
+EITHER = "def one(event, context): return 1\ndef two(event, context): return 2\n"
 
 
-def slow_archive(text: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("app.py", text)
-        for number in range(FILES):
-            archive.writestr(f"files/{number}", b"")
-    return buffer.getvalue()
+@pytest.fixture(scope="module")
+def slow_layers(api: Any) -> list[str]:
+    """The ARNs of two layers. One alone is not merged."""
+    return [
+        api.publish_layer_version(
+            LayerName=unique(name),
+            Content={"ZipFile": archive({f"{name}/{number}": b"" for number in range(FILES)})},
+        )["LayerVersionArn"]
+        for name in ("a", "b")
+    ]
 
 
 def test_a_name_is_given_once(api: Any, stored: StoredState) -> None:
@@ -285,10 +288,15 @@ def changing(api: Any, name: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     yield api.publish_version, {"FunctionName": name}
 
 
-def test_a_function_that_is_pending_can_not_be_changed_or_invoked(api: Any) -> None:
+def test_a_function_that_is_pending_can_not_be_changed_or_invoked(api: Any, slow_layers: list[str]) -> None:
     name = unique("pending")
     created = api.create_function(
-        **{**CREATION, "FunctionName": name, "Code": {"ZipFile": slow_archive("def handler(event, context): return 1")}}
+        **{
+            **CREATION,
+            "FunctionName": name,
+            "Code": {"ZipFile": zipped("def handler(event, context): return 1")},
+            "Layers": slow_layers,
+        }
     )
     pending = conflict(
         "The operation cannot be performed at this time. The function is currently in the following state: Pending"
@@ -303,10 +311,11 @@ def test_a_function_that_is_pending_can_not_be_changed_or_invoked(api: Any) -> N
     api.delete_function(FunctionName=name)
 
 
-def test_a_function_under_an_update_can_not_be_changed_and_runs_what_it_ran(api: Any) -> None:
+def test_a_function_under_an_update_can_not_be_changed_and_runs_what_it_ran(api: Any, slow_layers: list[str]) -> None:
     name = unique("updating")
-    arn = make_function(api, name, Code={"ZipFile": zipped("def handler(event, context): return 1")})
-    updated = api.update_function_code(FunctionName=name, ZipFile=slow_archive("def handler(event, context): return 2"))
+    arn = make_function(api, name, Code={"ZipFile": zipped(EITHER)}, Handler="app.one")
+    # In another order than any function has had: that is another tree.
+    updated = api.update_function_configuration(FunctionName=name, Handler="app.two", Layers=slow_layers[::-1])
     under_way = conflict(
         f"The operation cannot be performed at this time. An update is in progress for resource: {arn}"
     )

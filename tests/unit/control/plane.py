@@ -69,6 +69,7 @@ class Plane:
         self.runtimes = FakeRuntimes()
         self.store = MetadataStore(directory / "metadata.sqlite")
         self.packages = PackageStore(directory / "packages")
+        self._directory = directory / "packages"
         self.deps = Control(
             self.store, self.packages, self.clock, lambda: f"id-{next(ids)}", b"secret", 1000, NothingProvisioned()
         )
@@ -98,6 +99,10 @@ class Plane:
             while not condition():
                 self._heard.clear()
                 await self._heard.wait()
+
+    def kept(self) -> list[Path]:
+        """Of every package that is stored, the directory; and what is left of those that were under way."""
+        return [path for path in self._directory.iterdir() if path.name != "incoming" or any(path.iterdir())]
 
     def overlook(self) -> None:
         """Do not wait for the preparations that are under way now."""

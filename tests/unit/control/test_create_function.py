@@ -1,10 +1,15 @@
+import asyncio
 import base64
 import hashlib
+import io
 import re
+import shutil
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
-from plane import ACCOUNT, ARN, REGION, ROLE, Plane, creation, damaged, with_plane, zipped
+from plane import ACCOUNT, ARN, REGION, ROLE, Plane, creation, damaged, running, with_plane, zipped
 
 from lambent.core.errors import (
     CodeSigningConfigNotFoundException,
@@ -216,18 +221,70 @@ def test_the_environment_may_have_exactly_4096_bytes() -> None:
     with_plane(scenario)
 
 
-def test_a_package_that_turns_out_damaged_ends_in_failed() -> None:
+def test_a_package_that_can_not_be_unpacked_is_refused_and_nothing_of_it_is_kept() -> None:
     async def scenario(plane: Plane) -> None:
-        shown = await plane.active(Code={"ZipFile": damaged()})
+        with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
+            await plane.call("CreateFunction", **creation(Code={"ZipFile": damaged()}))
+        assert plane.changes == []
+        assert plane.kept() == []
+
+    with_plane(scenario)
+
+
+def test_a_package_that_is_damaged_on_the_disk_ends_in_failed_and_can_be_mended(disk: Path) -> None:
+    async def main() -> None:
+        async with running(disk, preparing=False) as plane:
+            await plane.call("CreateFunction", **creation())
+            (package,) = plane.kept()
+            # As after a start of the machine, which unpacks again what the disk has garbled since.
+            next(package.glob("tree.*")).rename(package / "tree.earlier-boot")
+            (package / "package.zip").write_bytes(damaged())
+        async with running(disk) as plane:
+            await plane.heard(lambda: len(plane.changes) == 1)
+            shown = await plane.call("GetFunctionConfiguration", FunctionName="echo")
+            assert (shown["State"], shown["StateReasonCode"]) == ("Failed", "InvalidZipFileException")
+            assert shown["StateReason"].startswith("Could not unzip")
+            assert shown["LastUpdateStatus"] == "Failed"
+            await plane.call("UpdateFunctionCode", FunctionName="echo", ZipFile=zipped(app="'another'"))
+            await plane.settled()
+            shown = await plane.call("GetFunctionConfiguration", FunctionName="echo")
+            assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "Successful")
+            assert "StateReason" not in shown
+
+    asyncio.run(main())
+
+
+def test_a_disk_that_fails_ends_in_failed_with_what_it_said(disk: Path) -> None:
+    async def main() -> None:
+        async with running(disk, preparing=False) as plane:
+            await plane.call("CreateFunction", **creation())
+            shutil.rmtree(plane.kept()[0])
+        async with running(disk) as plane:
+            await plane.heard(lambda: len(plane.changes) == 1)
+            shown = await plane.call("GetFunctionConfiguration", FunctionName="echo")
+            assert (shown["State"], shown["StateReasonCode"]) == ("Failed", "InternalError")
+            assert shown["StateReason"] == "The package could not be unpacked: No such file or directory"
+
+    asyncio.run(main())
+
+
+def test_layers_that_lead_out_of_the_tree_together_end_in_failed() -> None:
+    def linked(name: str, target: str) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o120777 << 16
+            archive.writestr(entry, target)
+        return buffer.getvalue()
+
+    async def scenario(plane: Plane) -> None:
+        # Each is in the tree for itself: what the second leads through is a directory there, and a link in the first.
+        layers = [
+            (await plane.call("PublishLayerVersion", LayerName=name, Content={"ZipFile": content}))["LayerVersionArn"]
+            for name, content in (("one", linked("a/b", "..")), ("two", linked("out", "a/b/../x")))
+        ]
+        shown = await plane.active(Layers=layers)
         assert (shown["State"], shown["StateReasonCode"]) == ("Failed", "InvalidZipFileException")
-        assert shown["StateReason"].startswith("Could not unzip")
-        assert shown["LastUpdateStatus"] == "Failed"
-        # It can be mended.
-        await plane.call("UpdateFunctionCode", FunctionName="echo", ZipFile=zipped())
-        await plane.settled()
-        shown = await plane.call("GetFunctionConfiguration", FunctionName="echo")
-        assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "Successful")
-        assert "StateReason" not in shown
 
     with_plane(scenario)
 

@@ -69,15 +69,34 @@ def test_what_ran_goes_on_running_until_an_update_is_prepared() -> None:
     with_plane(scenario)
 
 
+def test_code_that_can_not_be_unpacked_is_refused_and_changes_nothing() -> None:
+    async def scenario(plane: Plane) -> None:
+        before = await plane.active()
+        changes, kept = len(plane.changes), plane.kept()
+        for dry in (True, False):
+            with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
+                await plane.call("UpdateFunctionCode", FunctionName="echo", ZipFile=damaged(), DryRun=dry)
+        assert await plane.call("GetFunctionConfiguration", FunctionName="echo") == before
+        assert (len(plane.changes), plane.kept()) == (changes, kept)
+        # Also what is good leaves nothing where it is only tried.
+        await plane.call("UpdateFunctionCode", FunctionName="echo", ZipFile=zipped(app="'tried'"), DryRun=True)
+        assert (len(plane.changes), plane.kept()) == (changes, kept)
+
+    with_plane(scenario)
+
+
 def test_a_failed_update_keeps_what_ran_also_over_a_restart(disk: Path) -> None:
     async def main() -> None:
         async with running(disk) as plane:
             before = await plane.active()
-            await plane.call("UpdateFunctionCode", FunctionName="echo", ZipFile=damaged())
+            plane.runtimes.unavailable["java21"] = "no Java here"
+            await plane.call("UpdateFunctionConfiguration", FunctionName="echo", Runtime="java21")
+            await plane.settled()
+            await plane.call("UpdateFunctionCode", FunctionName="echo", ZipFile=zipped(app="'new'"))
             await plane.settled()
             shown = await plane.call("GetFunctionConfiguration", FunctionName="echo")
             assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "Failed")
-            assert shown["LastUpdateStatusReasonCode"] == "InvalidZipFileException"
+            assert shown["LastUpdateStatusReasonCode"] == "InvalidRuntime"
             assert shown["CodeSha256"] != before["CodeSha256"]
         async with running(disk) as plane:
             (entry,) = await plane.store.read(lambda connection: list(functions.load_all(connection)))

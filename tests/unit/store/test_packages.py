@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import resource
 import stat
 import tempfile
 import warnings
@@ -64,9 +65,11 @@ def test_a_package_is_kept_by_its_digest_and_unpacked_once(disk: Path) -> None:
         async with opened(disk) as store:
             package = await store.put(archive)
             assert (package.digest, package.size) == (hashlib.sha256(archive).hexdigest(), len(archive))
+            first = store.tree(package)
+            inode = first.stat().st_ino
+            assert await asyncio.gather(store.unpack(package), store.unpack(package)) == [first, first]
             assert await store.put(archive) == package
-            first, second = await asyncio.gather(store.unpack(package), store.unpack(package))
-            assert first == second == store.tree(package)
+            assert first.stat().st_ino == inode
             modes = {
                 str(path.relative_to(first)): stat.S_IMODE(path.lstat().st_mode)
                 for path in first.rglob("*")
@@ -83,8 +86,6 @@ def test_a_package_is_kept_by_its_digest_and_unpacked_once(disk: Path) -> None:
             assert stat.S_IMODE(first.stat().st_mode) == 0o755
             assert (first / "lib/current").read_bytes() == b"print()"
             assert (first / "app.py").stat().st_mtime == 1_706_933_106
-            inode = first.stat().st_ino
-            assert (await store.unpack(package)).stat().st_ino == inode
             assert left_over(disk) == []
             file = store.open_archive(package.digest)
             assert file is not None
@@ -175,7 +176,7 @@ def test_links_are_followed_as_far_as_the_kernel_does(disk: Path) -> None:
             assert (tree / "l0").read_bytes() == b"end"
             for hostile in (chain(1_500), [("one", b"two", LINK), ("two", b"one", LINK)]):
                 with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
-                    await store.unpack(await store.put(zipped(*hostile)))
+                    await store.put(zipped(*hostile))
             assert left_over(disk) == []
 
     asyncio.run(main())
@@ -188,7 +189,7 @@ def test_links_that_lead_through_thousands_of_names_end_soon(disk: Path) -> None
     async def main() -> None:
         async with opened(disk) as store:
             with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
-                await store.unpack(await store.put(zipped(*hostile)))
+                await store.put(zipped(*hostile))
 
     asyncio.run(main())
 
@@ -223,14 +224,20 @@ def test_a_damaged_archive_leaves_nothing_behind(disk: Path, change: tuple[bytes
 
     async def main() -> None:
         async with opened(disk) as store:
-            package = await store.put(archive)
-            for _ in range(2):
-                with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
-                    await store.unpack(package)
-            assert not store.tree(package).exists()
-            assert left_over(disk) == []
+            for keep in (True, True, False):
+                await assert_refused_and_nothing_kept(store, disk, archive, keep=keep)
 
     asyncio.run(main())
+
+
+async def assert_refused_and_nothing_kept(
+    store: PackageStore, disk: Path, archive: bytes, *, keep: bool = True
+) -> None:
+    for put in (store.put(archive, keep=keep), store.fetch(lambda file: file.write(archive), keep=keep)):
+        with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
+            await put
+        assert left_over(disk) == []
+        assert [path.name for path in disk.iterdir()] == ["incoming"]
 
 
 def test_an_entry_gives_no_more_than_it_declares(disk: Path) -> None:
@@ -240,9 +247,55 @@ def test_an_entry_gives_no_more_than_it_declares(disk: Path) -> None:
 
     async def main() -> None:
         async with opened(disk) as store:
-            package = await store.put(bytes(archive))
+            await assert_refused_and_nothing_kept(store, disk, bytes(archive))
+
+    asyncio.run(main())
+
+
+def test_a_path_that_is_too_long_for_this_place_is_refused(disk: Path) -> None:
+    archive = zipped(("/".join(["d" * 99] * 35), b"x", FILE))
+    far = disk.joinpath(*["f" * 100] * 6)
+
+    async def main() -> None:
+        async with opened(disk / "near") as store:
+            tree = store.tree(await store.put(archive))
+            assert sum(path.is_file() for path in tree.rglob("*")) == 1
+        async with opened(far) as store:
+            await assert_refused_and_nothing_kept(store, far, archive)
+
+    asyncio.run(main())
+
+
+def test_a_disk_that_takes_no_more_leaves_nothing_and_is_not_the_senders_fault(disk: Path) -> None:
+    archive = zipped(("big", bytes(2_000_000), FILE))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+            try:
+                with pytest.raises(OSError, match="too large"):
+                    await store.put(archive)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            assert [path.name for path in disk.iterdir()] == ["incoming"]
+            assert left_over(disk) == []
+            assert (store.tree(await store.put(archive)) / "big").stat().st_size == 2_000_000
+
+    asyncio.run(main())
+
+
+def test_an_archive_that_an_earlier_start_kept_is_unpacked_before_it_is_taken_again(disk: Path) -> None:
+    archive = zipped(("bad", b"x" * 50, FILE), method=zipfile.ZIP_STORED).replace(b"x" * 50, b"y" * 50)
+    kept = disk / hashlib.sha256(archive).hexdigest()
+    kept.mkdir()
+    (kept / "package.zip").write_bytes(archive)
+
+    async def main() -> None:
+        async with opened(disk) as store:
             with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
-                await store.unpack(package)
+                await store.put(archive)
+            assert [path.name for path in kept.iterdir()] == ["package.zip"]
 
     asyncio.run(main())
 
@@ -263,11 +316,7 @@ def test_an_entry_gives_no_more_than_it_declares(disk: Path) -> None:
 def test_links_that_leave_the_tree_are_refused(disk: Path, entries: list[Entry]) -> None:
     async def main() -> None:
         async with opened(disk) as store:
-            package = await store.put(zipped(*entries))
-            with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
-                await store.unpack(package)
-            assert not store.tree(package).exists()
-            assert left_over(disk) == []
+            await assert_refused_and_nothing_kept(store, disk, zipped(*entries))
 
     asyncio.run(main())
 
@@ -285,13 +334,17 @@ def test_links_inside_the_tree_are_kept_even_when_they_lead_nowhere(disk: Path) 
 
 
 def test_what_an_earlier_boot_unpacked_is_unpacked_again(disk: Path) -> None:
+    archive = zipped(("a", b"whole", FILE))
+
     async def main() -> None:
         async with opened(disk) as store:
-            package = await store.put(zipped(("a", b"whole", FILE)))
+            package = await store.put(archive)
             torn = disk / package.digest / "tree.earlier-boot"
-            torn.mkdir()
-            assert ((await store.unpack(package)) / "a").read_bytes() == b"whole"
-            assert not torn.exists()
+            for again in (store.unpack(package), store.put(archive)):
+                store.tree(package).rename(torn)
+                await again
+                assert (store.tree(package) / "a").read_bytes() == b"whole"
+                assert not torn.exists()
 
     asyncio.run(main())
 
@@ -406,7 +459,8 @@ def test_changed_bytes_give_a_refusal_or_a_tree_and_nothing_outside(data: st.Dat
         root = Path(directory, "root")
         root.mkdir()
         with contextlib.suppress(InvalidParameterValueException):
-            extract(io.BytesIO(archive), root)
+            file = io.BytesIO(archive)
+            extract(file, inspect(file), root)
         assert [path.name for path in Path(directory).iterdir()] == ["root"]
 
 
@@ -433,7 +487,9 @@ def test_a_fetched_package_is_the_one_that_would_have_been_sent(disk: Path) -> N
     async def main() -> None:
         async with opened(disk) as store:
             package = await store.fetch(download, keep=False)
-            assert store.open_archive(package.digest) is None
+            assert await store.put(archive, keep=False) == package
+            assert [path.name for path in disk.iterdir()] == ["incoming"]
+            assert left_over(disk) == []
             assert await store.fetch(download) == await store.fetch(download) == package
             kept = store.open_archive(package.digest)
             assert kept is not None
