@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -20,7 +21,6 @@ from lambda_api import ACCOUNT, OTHER_ACCOUNT, REGION, clients
 from lambda_constraints import sample
 from lambda_requests import World, make, requests
 from lambda_wire import AUTHORIZATION, Answered, Wired, connect, send, wired
-from msgspec.structs import replace
 from stored_state import StoredState, changes, stored_state
 
 MANY = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
