@@ -87,6 +87,8 @@ class ExecutionEnvironment:
         )
         self._queue: deque[machine.Event] = deque()
         self._stepping = False
+        self._available = False
+        """It takes an event, and the dispatcher is to be told."""
         self._invocation: Invocation | None = None
         self._delivered = False
         self._unwritten: tuple[machine.Finish, int] | None = None
@@ -183,7 +185,9 @@ class ExecutionEnvironment:
     # The machine --------------------------------------------------------------------------------------------------
 
     def _feed(self, event: machine.Event) -> None:
-        """Step the machine. An event that arrives while commands are performed waits for its turn."""
+        """Step the machine. An event that arrives while commands are performed waits for its turn. That the
+        environment takes an event is told last: the answer may be the event, which goes out at once then, before
+        whoever sent it goes on."""
         if self._stepping:
             self._queue.append(event)
             return
@@ -201,6 +205,9 @@ class ExecutionEnvironment:
                 event = self._queue.popleft()
         finally:
             self._stepping = False
+        if self._available:
+            self._available = False
+            self._around.emit(messages.Available(self.environment_id))
         if self._state.phase is not Phase.READY:
             if self._unwritten is not None:
                 self._keep_books()
@@ -257,7 +264,7 @@ class ExecutionEnvironment:
             case machine.Finish():
                 self._over(command)
             case machine.BecomeAvailable():
-                self._around.emit(messages.Available(self.environment_id))
+                self._available = True
             case machine.FailCaller(failure):
                 self._fail(failure)
             case machine.InitEnded(duration_us, outcome, error_type):
