@@ -33,14 +33,15 @@ def updated(deps: Control, before: FunctionVersion, after: FunctionVersion) -> F
     return replace(
         after,
         revision_id=deps.new_id(),
-        config_revision=before.config_revision if _is_same(before, after) else deps.new_id(),
+        config_revision=before.config_revision if is_same(before, after) else deps.new_id(),
         last_modified_ms=deps.clock.wall_ms(),
         state=lifecycle.state,
         last_update=lifecycle.last_update,
     )
 
 
-def _is_same(before: FunctionVersion, after: FunctionVersion) -> bool:
+def is_same(before: FunctionVersion, after: FunctionVersion) -> bool:
+    """Whether the two are equal in all that a version keeps."""
     return (
         before.configuration == after.configuration
         and before.package == after.package

@@ -9,7 +9,7 @@ from lambent.control.configuration import not_yet
 from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import named, named_unqualified, not_found
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
-from lambent.control.revision import check_can_change, check_revision
+from lambent.control.revision import check_can_change, check_revision, is_same
 from lambent.control.shapes import function_configuration, listed_configuration, shown_sha256
 from lambent.core.errors import InvalidParameterValueException
 from lambent.core.function import FunctionVersion
@@ -58,7 +58,12 @@ def publish_unprepared(deps: Control, connection: WritingConnection, latest: Fun
 
 def _unchanged(connection: WritingConnection, latest: FunctionVersion) -> FunctionVersion | None:
     last = functions.last_published(connection, latest.function)
-    return last if last is not None and last.published_from == latest.config_revision else None
+    return last if last is not None and (_is_of(last, latest) or is_same(last, latest)) else None
+
+
+def _is_of(version: FunctionVersion, latest: FunctionVersion) -> bool:
+    """Whether it was made of what `$LATEST` is; it may have got a description of its own then."""
+    return version.published_from == latest.config_revision
 
 
 def _publish(

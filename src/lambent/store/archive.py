@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from lambent.core.errors import InvalidParameterValueException, RequestEntityTooLargeException
 from lambent.core.limits import PACKAGE_ENTRIES, UNZIPPED_BYTES, ZIPPED_BYTES
@@ -33,6 +33,10 @@ _LINKS_IN_A_ROW = 40
 _LINK_STEPS = 300_000
 """Names that are looked at, for all links of a package together: a link may lead through thousands."""
 _ENCRYPTED = 0x1 | 0x40
+_DIRECTORY_BYTES = 64 * 1024**2
+"""Of the archive's directory: a kilobyte for each entry."""
+_DIRECTORY_ENTRY = b"PK\x01\x02"
+"""How each entry of it begins."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, OverflowError)
 """What zipfile raises for archives that are none: a name that is no text, an offset that is no number of bytes..."""
@@ -67,10 +71,28 @@ def check_size(archive: bytes) -> None:
         raise RequestEntityTooLargeException(f"Zipped size must be smaller than {ZIPPED_BYTES} bytes")
 
 
+class _Directory:
+    """An archive's file while zipfile reads its directory, which it takes in one piece and makes an object of each
+    entry: one of too many is refused before. As much memory and time as a stranger's entries would take, no one has."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("its directory is too large")
+        data = self._file.read(size)
+        if data.count(_DIRECTORY_ENTRY) > PACKAGE_ENTRIES:
+            raise zipfile.BadZipFile("its directory has too many entries")
+        return data
+
+
 def inspect(file: BinaryIO) -> Contents:
     """What the archive holds. Raises InvalidParameterValueException for one that can not be unpacked, or must not."""
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(cast("BinaryIO", _Directory(file))) as archive:
             infos = archive.infolist()
     except (*_UNREADABLE, OSError) as error:
         raise InvalidParameterValueException(COULD_NOT_UNZIP) from error

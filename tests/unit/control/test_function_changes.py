@@ -311,3 +311,19 @@ def test_a_state_that_can_not_be_written_is_written_when_it_can(caplog: pytest.L
         assert (await plane.call("GetFunctionConfiguration", FunctionName="echo"))["State"] == "Active"
 
     with_plane(scenario)
+
+
+def test_what_is_changed_and_changed_back_is_the_version_that_it_was() -> None:
+    async def scenario(plane: Plane) -> None:
+        await plane.active()
+        first = await plane.call("PublishVersion", FunctionName="echo")
+        for timeout in (60, 3):
+            await plane.call("UpdateFunctionConfiguration", FunctionName="echo", Timeout=timeout)
+            await plane.settled()
+        again = await plane.call("PublishVersion", FunctionName="echo")
+        assert (again["Version"], again["RevisionId"]) == ("1", first["RevisionId"])
+        await plane.call("UpdateFunctionConfiguration", FunctionName="echo", Timeout=61)
+        await plane.settled()
+        assert (await plane.call("PublishVersion", FunctionName="echo"))["Version"] == "2"
+
+    with_plane(scenario)

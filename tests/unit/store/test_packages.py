@@ -4,7 +4,9 @@ import hashlib
 import io
 import resource
 import stat
+import struct
 import tempfile
+import tracemalloc
 import warnings
 import zipfile
 from collections.abc import AsyncIterator
@@ -158,6 +160,31 @@ def test_encrypted_and_exotic_archives_are_refused() -> None:
 def test_too_many_entries_are_refused() -> None:
     many = zipped(*((str(number), b"", FILE) for number in range(65_536)), method=zipfile.ZIP_STORED)
     assert refused_at_once(many) == COULD_NOT_UNZIP
+
+
+def crowded(count: int) -> bytes:
+    """An archive whose directory has one entry so many times."""
+    one = zipped(("a", b"", FILE))
+    start, end = one.index(b"PK\x01\x02"), one.index(b"PK\x05\x06")
+    directory = one[start:end] * count
+    offset = len(one[:start])
+    far = b"PK\x06\x06" + struct.pack("<QHHLLQQQQ", 44, 45, 45, 0, 0, count, count, len(directory), offset)
+    locator = b"PK\x06\x07" + struct.pack("<LQL", 0, offset + len(directory), 1)
+    last = b"PK\x05\x06" + struct.pack("<HHHHLLH", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return one[:start] + directory + far + locator + last
+
+
+def test_a_crowd_of_entries_is_refused_before_an_object_is_made_of_each() -> None:
+    with zipfile.ZipFile(io.BytesIO(crowded(2_000))) as control:
+        assert len(control.infolist()) == 2_000
+    crowd = crowded(200_000)
+    tracemalloc.start()
+    try:
+        assert refused_at_once(crowd) == COULD_NOT_UNZIP
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * len(crowd)
 
 
 def test_too_many_directories_are_refused_though_the_entries_are_few() -> None:
