@@ -14,7 +14,11 @@ from typing import Any
 
 import boto3
 import botocore.config
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("lambent", deadline=None)  # a slow machine is no failure
+hypothesis.settings.load_profile("lambent")
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/function"

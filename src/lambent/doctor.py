@@ -115,7 +115,8 @@ def look_at_runtimes(settings: Settings) -> Iterator[Finding]:
     found = runtimes.found()
     for one in found:
         note = f" ({one.note})" if one.note else ""
-        yield Finding(one.name, Grade.LIMITED if one.note else Grade.GOOD, f"{one.version}, {one.path}{note}")
+        mend = "Install that version, and name it with --node." if one.note else ""
+        yield Finding(one.name, Grade.LIMITED if one.note else Grade.GOOD, f"{one.version}, {one.path}{note}", mend)
     for language, mend in _LANGUAGES.items():
         if not any(one.name.startswith(language) for one in found):
             yield Finding(language, Grade.LIMITED, "no interpreter was found: its functions do not run here", mend)
@@ -130,7 +131,8 @@ def look_at_runtimes(settings: Settings) -> Iterator[Finding]:
 
 def look_at_disk(subject: str, directory: Path, flag: str) -> Finding:
     """Whether a directory can be made or written, is on a disk, and has room."""
-    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    # For what is below a directory that may not be entered, `Path.exists` raises.
+    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if os.path.exists(path))  # noqa: PTH110
     subject = f"{subject} {directory}"
     if not existing.is_dir() or not _writable(existing):
         return Finding(subject, Grade.MISSING, f"{existing} can not be written", f"Choose another with {flag}.")

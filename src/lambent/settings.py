@@ -153,7 +153,7 @@ def _read_file(path: str | None) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             values = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"the settings file {path} can not be read: {error}") from error
     unknown = values.keys() - {setting.name for setting in fields(Settings)}
     if unknown:

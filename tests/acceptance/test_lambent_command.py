@@ -154,6 +154,17 @@ def test_an_error_of_the_function_has_an_exit_code_of_its_own(lambent: Lambent, 
     assert as_document.document["Payload"]["errorMessage"] == "no good"
 
 
+def test_an_answer_is_shown_whatever_it_is(lambent: Lambent, function: Path, environment: dict[str, str]) -> None:
+    (function / "app.py").write_text("def handler(event, context):\n    return bytes.fromhex(event)\n")
+    lambent("deploy", str(function))
+    for given, text in (("706c61696e", "plain"), ("fffe", "\ufffd\ufffd")):
+        told = lambent("invoke", function.name, "--data", f'"{given}"', "--json")
+        assert (told.code, told.document["Payload"]) == (ExitCode.OK, text), told.err
+        command = [sys.executable, "-m", "lambent", "invoke", function.name, "--data", f'"{given}"']
+        shown = subprocess.run(command, env=environment, capture_output=True, check=True)
+        assert shown.stdout == bytes.fromhex(given) + b"\n"
+
+
 def test_an_event_is_read_from_a_file_and_from_standard_input(lambent: Lambent, function: Path, tmp_path: Path) -> None:
     lambent("deploy", str(function))
     (tmp_path / "event.json").write_text('{"from": "file"}')

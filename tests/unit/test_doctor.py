@@ -53,6 +53,14 @@ def test_a_place_that_is_no_directory_can_not_be_used(tmp_path: Path) -> None:
     assert "--data-dir" in found.mend
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every directory")
+def test_a_place_that_may_not_be_entered_can_not_be_used(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    found = look_at_disk("data directory", closed / "data", "--data-dir")
+    assert (found.grade, found.detail) == (Grade.MISSING, f"{closed} can not be written")
+
+
 def test_a_key_file_for_its_owner_alone_is_good_and_others_are_told_of(tmp_path: Path) -> None:
     keys = tmp_path / "environment-keys"
     read_key_file(keys)

@@ -87,6 +87,12 @@ def test_a_value_that_can_not_be_used_is_refused_with_its_name(words: list[str],
         settings_of(*words)
 
 
+def test_a_settings_file_that_is_no_text_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_bytes(b"\xff\n")
+    with pytest.raises(SettingsError, match=r"settings\.toml can not be read"):
+        settings_of("--config", str(tmp_path / "settings.toml"))
+
+
 def test_a_wrong_word_in_the_environment_is_told_by_the_variable_it_is_in() -> None:
     with pytest.raises(SettingsError, match="LAMBENT_PORT must be a whole number"):
         settings_of(environment={"LAMBENT_PORT": "high"})

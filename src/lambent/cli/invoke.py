@@ -5,6 +5,7 @@ import base64
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from lambent.cli import output
 from lambent.cli.connection import Connection
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace, connection: Connection) -> int:
         LogType="Tail" if arguments.tail else "None",
         **chosen,
     )
-    payload = answer["Payload"].read().decode()
+    payload = answer["Payload"].read()
     function_error = answer.get("FunctionError")
     tail = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
     if arguments.json:
@@ -37,19 +38,28 @@ def run(arguments: argparse.Namespace, connection: Connection) -> int:
                 "StatusCode": answer["StatusCode"],
                 "ExecutedVersion": answer.get("ExecutedVersion"),
                 "FunctionError": function_error,
-                "Payload": json.loads(payload) if payload else None,
+                "Payload": _document(payload),
                 **({"Log": tail} if arguments.tail else {}),
             }
         )
     else:
         if tail:
             output.progress(tail.rstrip("\n"))
-        output.result(payload)
+        output.raw(payload)
     if function_error is None:
         return ExitCode.OK
     if not arguments.json:
         output.progress(f"lambent: {arguments.name} answered with an error ({function_error})")
     return ExitCode.FUNCTION_ERROR
+
+
+def _document(payload: bytes) -> Any:
+    """The answer in a document: what it is in JSON, or else, since a runtime may send anything, its text."""
+    text = payload.decode(errors="replace")
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return text
 
 
 def event_of(data: str) -> bytes:

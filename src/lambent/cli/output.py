@@ -13,6 +13,12 @@ def result(text: str) -> None:
     print(text, flush=True)
 
 
+def raw(data: bytes) -> None:
+    """Print a result that is not ours, whatever its bytes are."""
+    sys.stdout.buffer.write(data + b"\n")
+    sys.stdout.buffer.flush()
+
+
 def document(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print a result for scripts: one JSON document. What JSON has no form for is shown as text."""
     print(json.dumps(value, indent=2, default=str), flush=True)

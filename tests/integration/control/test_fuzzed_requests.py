@@ -23,7 +23,7 @@ from lambda_requests import World, make, requests
 from lambda_wire import AUTHORIZATION, Answered, Wired, connect, send, wired
 from stored_state import StoredState, changes, stored_state
 
-MANY = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+MANY = settings(database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 """Of a server on a machine that has other work too. In continuous integration the same examples come each time."""
 
 DEEP = 100_000

@@ -24,7 +24,7 @@ appends = st.lists(
 
 
 @given(appends=appends, limit=st.integers(1, 7), segment_bytes=st.sampled_from([1, 200, 10_000]), reopen=st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_every_way_through_the_pages_shows_each_event_once_and_in_order(
     appends: list[tuple[str, list[str], bool]], limit: int, segment_bytes: int, reopen: bool
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lambent.wire.eventstream import Byte, Decoder, FrameError, Header, Long, Message, Short, decode, encode
 
-PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+PATIENT = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 """For machines that have more to do than this."""
 
 NAMES = st.text(min_size=1, max_size=40)

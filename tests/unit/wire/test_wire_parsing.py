@@ -20,7 +20,7 @@ from lambent.wire.parse import parse
 from lambent.wire.routes import Routed, Router
 from lambent.wire.serialize import respond
 
-PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+PATIENT = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 """For machines that have more to do than this."""
 
 SESSION = botocore.session.get_session()

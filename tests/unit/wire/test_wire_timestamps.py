@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lambent.wire.timestamps import from_text, to_epoch, to_http_date, to_iso, to_text
 
-PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+PATIENT = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 """For machines that have more to do than this."""
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
