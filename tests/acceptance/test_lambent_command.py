@@ -1,5 +1,6 @@
 """The whole life of a function by the `lambent` command, against a running server."""
 
+import contextlib
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import threading
 import uuid
 import zipfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,3 +207,49 @@ def test_the_log_of_a_function_that_never_ran_is_empty_and_of_none_is_an_error(
     assert (silent.code, silent.out) == (ExitCode.OK, "")
     assert "Nothing was written" in silent.err
     assert lambent("logs", f"{function.name}-other").code == ExitCode.FAILED
+
+
+def test_what_can_not_be_deployed_is_told_in_a_sentence(lambent: Lambent, function: Path, tmp_path: Path) -> None:
+    (tmp_path / "null.py").write_text("x = '\0'\n")
+    (tmp_path / "letters").mkdir()
+    unnamed = (function / "app.py").rename(tmp_path / "letters" / "app.py").parent.rename(tmp_path / "\u65e5\u672c")
+    for path, told in (
+        (tmp_path / "null.py", "null.py: source code string cannot contain null bytes"),
+        (Path(os.devnull), "/dev/null is neither a file nor a folder"),
+        (unnamed, "Give it a --name."),
+    ):
+        refused = lambent("deploy", str(path))
+        assert refused.code == ExitCode.USAGE, refused.err
+        assert told in refused.err
+        assert "Traceback" not in refused.err
+
+
+def test_files_in_any_encoding_are_taken(lambent: Lambent, function: Path) -> None:
+    (function / ".python-version").write_bytes(f"{sys.version_info[0]}.{sys.version_info[1]}\n# \xff".encode("latin-1"))
+    (function / "requirements.txt").write_bytes(b"# \xff\n")
+    deployed = lambent("deploy", str(function), "--json")
+    assert deployed.code == ExitCode.OK, deployed.err
+    assert deployed.document["State"] == "Active"
+
+
+def test_an_event_that_is_nested_without_end_is_for_the_service_to_refuse(
+    lambent: Lambent, function: Path, tmp_path: Path
+) -> None:
+    lambent("deploy", str(function))
+    (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    refused = lambent("invoke", function.name, "--data", f"@{tmp_path / 'deep.json'}")
+    assert refused.code == ExitCode.FAILED
+    assert "InvalidRequestContentException" in refused.err
+
+
+def test_first_deployments_at_once_share_the_role(lambent: Lambent, function: Path, clean_server: Any) -> None:
+    roles = clean_server.client("iam", account="test")
+    with contextlib.suppress(roles.exceptions.NoSuchEntityException):
+        roles.delete_role(RoleName="lambent-function")
+    (function / "app.py").rename(function.parent / "app.py")
+    with ThreadPoolExecutor(4) as threads:
+        names = [f"{function.name}-{number}" for number in range(4)]
+        deployed = list(
+            threads.map(lambda name: lambent("deploy", str(function.parent / "app.py"), "--name", name), names)
+        )
+    assert [one.code for one in deployed] == [ExitCode.OK] * 4, [one.err for one in deployed]

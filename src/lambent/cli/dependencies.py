@@ -49,8 +49,9 @@ def pip_command(requirements: Path, runtime: str, target: Path) -> list[str]:
 def _asks_for_something(requirements: Path) -> bool:
     if not requirements.is_file():
         return False
-    lines = (line.strip() for line in requirements.read_text(encoding="utf-8").splitlines())
-    return any(line and not line.startswith("#") for line in lines)
+    # Its encoding is for pip to tell.
+    lines = (line.strip() for line in requirements.read_bytes().splitlines())
+    return any(line and not line.startswith(b"#") for line in lines)
 
 
 def _node_dependencies(source: Path) -> bool:

@@ -6,11 +6,13 @@ the same already is not touched: deploying twice changes nothing.
 
 import argparse
 import base64
+import contextlib
 import hashlib
 import json
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +55,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, connection: Connection) -> int:
     began = time.monotonic()
     wanted = configuration_of(arguments)
-    found = program.find(arguments.path, arguments.runtime, arguments.handler)
+    with _readable(arguments.path):
+        found = program.find(arguments.path, arguments.runtime, arguments.handler)
     name = arguments.name or found.name
+    if not name:
+        raise CommandError(
+            f"a function can not be named after {found.source.name}", exit_code=ExitCode.USAGE, hint="Give it a --name."
+        )
     output.progress(f"{name}: {found.runtime}, handler {found.handler}")
     client = connection.client("lambda")
     existing = _existing(client, name)
-    package = _package(found)
+    with _readable(arguments.path):
+        package = _package(found)
     wanted |= {"Runtime": found.runtime, "Handler": found.handler}
     if existing is None:
         wanted["Role"] = arguments.role or _default_role(connection)
@@ -79,6 +87,14 @@ def run(arguments: argparse.Namespace, connection: Connection) -> int:
     else:
         output.result(_sentence(configuration, action, time.monotonic() - began))
     return ExitCode.OK
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"{path} can not be read: {error}", exit_code=ExitCode.USAGE) from error
 
 
 def configuration_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -153,13 +169,21 @@ def _default_role(connection: Connection) -> str:
         if error.response["Error"]["Code"] != "NoSuchEntity":
             raise
         output.progress(f"creating the role {ROLE}")
-        answer = iam.create_role(
+        answer = _create_role(iam)
+    arn: str = answer["Role"]["Arn"]
+    return arn
+
+
+def _create_role(iam: Any) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = iam.create_role(
             RoleName=ROLE,
             AssumeRolePolicyDocument=json.dumps(_TRUST),
             Description="Role of the functions that `lambent deploy` makes",
         )
-    arn: str = answer["Role"]["Arn"]
-    return arn
+    except iam.exceptions.EntityAlreadyExistsException:  # another deployment was quicker
+        answer = iam.get_role(RoleName=ROLE)
+    return answer
 
 
 def _sentence(configuration: dict[str, Any], action: str, took_s: float) -> str:

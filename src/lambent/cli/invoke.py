@@ -75,6 +75,8 @@ def event_of(data: str) -> bytes:
         raise CommandError(f"the event can not be read: {error}", exit_code=ExitCode.USAGE) from error
     try:
         json.loads(event)
+    except RecursionError:
+        pass  # nested deeper than is read here: the service decides
     except ValueError as error:
         raise CommandError(
             f"the event is not JSON: {error}",

@@ -50,6 +50,8 @@ def find(path: Path, runtime: str | None = None, handler: str | None = None) -> 
     source = path.resolve()
     if not source.exists():
         raise CommandError(f"there is no {path}", exit_code=ExitCode.USAGE)
+    if not (source.is_file() or source.is_dir()):
+        raise CommandError(f"{path} is neither a file nor a folder", exit_code=ExitCode.USAGE)
     if source.is_file() and source.suffix == ".zip":
         if runtime is None or (handler is None and not runtime.startswith("provided")):
             raise CommandError(
@@ -120,7 +122,10 @@ def python_names(text: str, file_name: str) -> set[str]:
     try:
         tree = ast.parse(text, file_name)
     except SyntaxError as error:
-        raise CommandError(f"{file_name}, line {error.lineno}: {error.msg}", exit_code=ExitCode.USAGE) from error
+        place = file_name if error.lineno is None else f"{file_name}, line {error.lineno}"
+        raise CommandError(f"{place}: {error.msg}", exit_code=ExitCode.USAGE) from error
+    except (ValueError, RecursionError, MemoryError) as error:  # a NUL, or what is nested without end
+        raise CommandError(f"{file_name}: {error}", exit_code=ExitCode.USAGE) from error
     return set(_defined(tree))
 
 
@@ -162,8 +167,8 @@ def _version(kind: str, folder: Path) -> str:
         wanted = re.match(r"[\^~=v ]*(\d+)", str(engines.get("node", ""))) if isinstance(engines, dict) else None
         return f"nodejs{wanted[1]}.x" if wanted else NODE_RUNTIME
     pinned = folder / ".python-version"
-    wanted = re.match(r"\s*(3\.\d+)", pinned.read_text()) if pinned.is_file() else None
-    return f"python{wanted[1]}" if wanted else f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    pin = re.match(rb"\s*(3\.\d+)", pinned.read_bytes()) if pinned.is_file() else None
+    return f"python{pin[1].decode()}" if pin else f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def package_json(folder: Path) -> dict[str, object]:
