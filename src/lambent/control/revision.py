@@ -44,7 +44,7 @@ def is_same(before: FunctionVersion, after: FunctionVersion) -> bool:
     """Whether the two are equal in all that a version keeps."""
     return (
         before.configuration == after.configuration
-        and before.package == after.package
+        and (before.package.digest, before.package.origin) == (after.package.digest, after.package.origin)
         and before.image == after.image
         and before.architectures == after.architectures
     )

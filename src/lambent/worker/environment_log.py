@@ -1,5 +1,6 @@
 """The log of one environment: the platform's lines and the function's own, in the order in which they came."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -29,6 +30,12 @@ class EnvironmentLog:
         self._lines: list[tuple[int, str]] = []
         self._tail: deque[str] = deque()
         self._tail_bytes = 0
+
+    def begin(self, wall_ms: int, request_id: str) -> None:
+        """The invocation begins, with its START: the first line of the tail."""
+        self._tail.clear()
+        self._tail_bytes = 0
+        self.add(wall_ms, self.platform.start(wall_ms, request_id))
 
     def add(self, wall_ms: int, lines: Sequence[str]) -> None:
         """Lines of the invocation in flight, or of none."""
@@ -61,7 +68,10 @@ class EnvironmentLog:
             self._emit(messages.LogLines(spec.account, spec.region, spec.log_group, spec.log_stream, lines))
 
 
+_RUNTIME = re.compile(r"([a-z]+?)(al\d+|\d[\w.]*?)(?:\.x)?")
+
+
 def _runtime_version(runtime: str) -> str:
-    """`python3.13` as the log tells it: `python:3.13`."""
-    name = runtime.rstrip("0123456789.x")
-    return f"{name}:{runtime[len(name) :].removesuffix('.x')}" if name != runtime else runtime
+    """`python3.13` as the log tells it: `python:3.13`; and `provided.al2023`: `provided:al2023`."""
+    named = _RUNTIME.fullmatch(runtime.replace("provided.", "provided"))
+    return f"{named[1]}:{named[2]}" if named else runtime

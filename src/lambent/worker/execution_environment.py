@@ -300,8 +300,9 @@ class ExecutionEnvironment:
     def _log_start(self, wall_ms: int, invocation: Invocation) -> None:
         self._delivered = True
         if self._unwritten is not None:
-            self._keep_books()
-        self._log.add(wall_ms, self._log.platform.start(wall_ms, invocation.request_id))
+            self._write_down()
+        self._log.begin(wall_ms, invocation.request_id)
+        self._log.send()
 
     def _thaw(self) -> None:
         if self._frozen and self._sandbox is not None:
@@ -344,9 +345,13 @@ class ExecutionEnvironment:
         self._invocation = None
 
     def _keep_books(self, *, with_tail: bool = False) -> None:
-        """Write down the invocation that is over, if that is still to be done."""
-        if self._unwritten is None:
-            return
+        """Write down the invocation that is over, if that is still to be done, and send the log."""
+        if self._unwritten is not None:
+            self._write_down(with_tail=with_tail)
+            self._log.send()
+
+    def _write_down(self, *, with_tail: bool = False) -> None:
+        assert self._unwritten is not None, "nothing is to be written down"
         (finish, wall_ms), self._unwritten = self._unwritten, None
         spec = self._spec
         memory_mib = 0 if self._sandbox is None else self._sandbox.memory_peak_mib()
@@ -362,7 +367,6 @@ class ExecutionEnvironment:
             report = replace(report, tail=log.take_tail())
         else:
             log.add_past(wall_ms, lines)
-        log.send()
         self._around.emit(messages.Finished(self.environment_id, finish.request_id, report))
 
     def _init_ended(self, duration_us: int, outcome: Outcome, error_type: str | None) -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from live_functions import Functions, assert_nothing_left, open_descriptors
+from live_functions import Functions, assert_nothing_left, eventually, open_descriptors
 
 INSTANCE = """
 import threading, time, uuid
@@ -67,6 +67,21 @@ def test_what_is_written_without_a_newline_stays_with_its_invocation(functions: 
     for who in ("ada", "bob"):
         lines = function.invoke({"who": who}).lines
         assert [line for line in lines if not line.startswith(("START ", "END ", "REPORT "))] == [who]
+
+
+def test_the_log_tells_that_a_silent_invocation_has_begun(server: Any, functions: Functions) -> None:
+    function = functions.create(INSTANCE)
+    logs = server.client("logs")
+
+    def last_words() -> list[str]:
+        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{function.name}")["events"]
+        return [event["message"].split()[0] for event in found][-1:]
+
+    function.invoke({})
+    with ThreadPoolExecutor(1) as caller:
+        running = caller.submit(function.invoke, {"sleep": 3})
+        eventually(lambda: last_words() == ["START"])
+        assert not running.done()
 
 
 def test_an_update_replaces_the_environments(server: Any, functions: Functions) -> None:

@@ -163,6 +163,7 @@ def test_a_process_that_ends_is_told_as_it_ended_and_is_started_anew(
     again = faulty.invoke({})
     assert again.error is None
     assert_framed(again)
+    assert again.lines[0].startswith("START"), "the tail begins with the invocation, not with its initialisation"
     assert "Init Duration" not in again.report, "the start inside an invocation is part of its duration"
 
 
