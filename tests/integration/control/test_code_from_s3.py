@@ -6,9 +6,11 @@ import http.server
 import json
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ from lambda_api import (
 )
 from layer_archives import archive
 from s3_server import S3Server, free_port, s3_server
+
+from lambent.control.bucket_reader import SILENCE_S
 
 UNSIGNED = "777788889999"
 SILENT = "222233334444"
@@ -68,6 +72,9 @@ class TroublesomeS3(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"not all of it")
             return
+        if "slow" in self.path:
+            self._answer_slowly()
+            return
         if "honest" in self.path:
             self.send_header("Content-Length", str(LARGE))
         self.send_header("Connection", "close")
@@ -88,6 +95,22 @@ class TroublesomeS3(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(package)))
         self.end_headers()
         self.wfile.write(package)
+
+    def _answer_slowly(self) -> None:
+        """A byte now and then, or none, until the reader has gone."""
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        self.connection.settimeout(0.2)
+        while True:
+            self.asked.set()
+            try:
+                if not self.connection.recv(1):
+                    return
+            except TimeoutError:
+                if "bytes" in self.path:
+                    self.wfile.write(b"x")
+            except OSError:
+                return
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -317,6 +340,30 @@ def test_an_archive_that_comes_when_an_image_has_taken_the_name_is_refused(lambe
         assert refused.result(60) == invalid("Please provide ImageUri when updating a function with packageType Image.")
     shown = api.get_function(FunctionName=name)
     assert (shown["Code"]["ImageUri"], shown["Configuration"]["CodeSize"]) == (image["ImageUri"], 0)
+
+
+@pytest.mark.parametrize("key", ["slow-bytes", "slow-silence"])
+def test_a_server_that_leaves_does_not_wait_for_an_object(
+    data_dir: Path, server: Any, troublesome: str, key: str
+) -> None:
+    config = data_dir.parent / "lambent.toml"
+    config.write_text(f'[accounts.{TROUBLED}]\ns3_endpoint = "{troublesome}"\n')
+    leaving = type(server)(data_dir, ("--config", str(config), "--shutdown-grace-s", "1")).start()
+    TroublesomeS3.asked.clear()
+    creation = partial(
+        clients(leaving, account=TROUBLED).create_function,
+        FunctionName="x",
+        Code={"S3Bucket": "bucket", "S3Key": key},
+        **fixed(TROUBLED),
+    )
+    with ThreadPoolExecutor(1) as caller:
+        unanswered = caller.submit(creation)
+        assert TroublesomeS3.asked.wait(60)
+        began = time.monotonic()
+        assert leaving.stop() == 0
+        assert time.monotonic() - began < SILENCE_S / 2
+        assert unanswered.exception(60) is not None
+    assert list((data_dir / "packages").iterdir()) == []
 
 
 def test_an_object_is_checked_as_an_archive_that_was_sent_is(api: Any, s3: S3Server, bucket: str) -> None:

@@ -280,7 +280,7 @@ def slow_layers(api: Any) -> list[str]:
     ids=["another account's", "another partition's"],
 )
 def test_a_function_has_a_role_of_its_own_account_and_partition(api: Any, stored: StoredState, role: str) -> None:
-    denied = Refusal(403, "AccessDeniedException", "Cross-account pass role is not allowed.", "User")
+    denied = Refusal(403, "AccessDeniedException", "Cross-account pass role is not allowed.", None)
     before = stored.at_rest()
     assert refusal(api.create_function, **{**CREATION, "Role": role}) == denied
     assert refusal(api.update_function_configuration, FunctionName=FUNCTION, Role=role) == denied
