@@ -115,10 +115,12 @@ class BucketReader:
                     body.set_socket_timeout(min(SILENCE_S, left_s))
                 chunk = stream.read1(_CHUNK)
                 if not chunk:
-                    return
+                    break
                 received += len(chunk)
                 _check_size(received)
                 file.write(chunk)
+        if received < announced:
+            raise urllib3.exceptions.IncompleteRead(received, announced - received)
 
     def _make_client(self, where: ObjectStorage, region: str) -> Any:
         return self._session.create_client(
