@@ -43,7 +43,7 @@ _CREDENTIALS_REFUSED = frozenset(
 """S3's error codes for a request that is nobody's. AccessDenied is said to somebody. Source: Amazon S3 API reference,
 "Error responses"."""
 _CLIENTS = 32
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 
 # What a session would take from the server's own AWS configuration: name in it, variable, default, conversion.
 _NOTHING_OF_OURS: dict[str, tuple[None, list[str] | None, str | None, None]] = {
@@ -73,8 +73,8 @@ class BucketReader:
         try:
             client = self._client(where, region)
             answer = client.get_object(Bucket=source.bucket, Key=source.key, **version)
-            with closing(answer["Body"]) as body:
-                self._copy(body, file, answer.get("ContentLength", 0), ends_us)
+            with closing(answer["Body"]):
+                self._copy(answer["Body"], file, answer.get("ContentLength", 0), ends_us)
         except ClientError as error:
             raise _refused(error, source) from error
         except ParamValidationError as error:
@@ -105,12 +105,22 @@ class BucketReader:
     def _copy(self, body: Any, file: BinaryIO, announced: int, ends_us: int) -> None:
         received = 0
         _check_size(announced)
-        while chunk := body.read(_CHUNK):
-            received += len(chunk)
-            _check_size(received)
-            if self._clock.monotonic_us() > ends_us:
-                raise TimeoutError(f"the object did not arrive within {DEADLINE_S} seconds")
-            file.write(chunk)
+        # The stream of urllib3 below gives what is there; the body itself waits until a chunk is full.
+        with body as stream:
+            while True:
+                left_s = (ends_us - self._clock.monotonic_us()) / 1_000_000
+                if left_s <= 0:
+                    raise TimeoutError(f"the object did not arrive within {DEADLINE_S} seconds")
+                if not stream.closed:
+                    body.set_socket_timeout(min(SILENCE_S, left_s))
+                chunk = stream.read1(_CHUNK)
+                if not chunk:
+                    break
+                received += len(chunk)
+                _check_size(received)
+                file.write(chunk)
+        if received < announced:
+            raise urllib3.exceptions.IncompleteRead(received, announced - received)
 
     def _make_client(self, where: ObjectStorage, region: str) -> Any:
         return self._session.create_client(

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from lambent.control import image_config
 from lambent.control.words import check_words
 from lambent.core.errors import (
+    AccessDeniedException,
     InvalidParameterValueException,
     NotImplementedException,
     ValidationException,
@@ -31,6 +32,7 @@ from lambent.core.limits import (
     TAGS_PER_RESOURCE,
     TIMEOUT_S_MAX,
 )
+from lambent.wire.call import Call
 
 Params = Mapping[str, Any]
 
@@ -44,6 +46,13 @@ NOT_YET = (
     "AcceleratorConfig",
 )
 """Members that a function could not do without if it asks for them: refused while they are not built."""
+
+
+def check_role(call: Call) -> None:
+    """Raises AccessDeniedException for a role that is not of the caller's account, or not of the partition here."""
+    role: str | None = call.params.get("Role")
+    if role is not None and not role.startswith(f"arn:{call.partition}:iam::{call.caller.account}:"):
+        raise AccessDeniedException("Cross-account pass role is not allowed.")
 
 
 def create(params: Params) -> Configuration:

@@ -57,6 +57,8 @@ async def update_function_code(deps: Control, call: Call) -> dict[str, Any]:
 
         def transaction(connection: WritingConnection) -> FunctionVersion:
             before = conditions(functions.get(connection, function))
+            # While the package came, another function may have taken the name, for which the code is of a wrong kind.
+            code_given(params, "updating", image=before.image is not None)
             check_size(package, before.configuration)
             check_signature(connection)
             latest = updated(deps, before, with_code(before, package))

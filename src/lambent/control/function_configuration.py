@@ -25,6 +25,7 @@ async def get_function_configuration(deps: Control, call: Call) -> dict[str, Any
 async def update_function_configuration(deps: Control, call: Call) -> dict[str, Any]:
     """Answers InProgress: what served goes on serving until the new configuration is prepared."""
     function = named_unqualified(call)
+    configuration.check_role(call)
     params = call.params
 
     def transaction(connection: WritingConnection) -> FunctionVersion:

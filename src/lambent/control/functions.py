@@ -29,6 +29,7 @@ async def create_function(deps: Control, call: Call) -> dict[str, Any]:
     """Answers Pending: the package is unpacked and kept; whether the function can run shows in its State."""
     function = named_unqualified(call)
     _check_name(function)
+    configuration.check_role(call)
     params = {**call.params, "FunctionName": function.name}
     wanted = configuration.create(params)
     tags = configuration.check_tags(params.get("Tags") or {})

@@ -181,7 +181,8 @@ def extract(file: BinaryIO, contents: Contents, root: Path) -> None:
                         raise InvalidParameterValueException(COULD_NOT_UNZIP)
                     root.joinpath(*entry.parts).symlink_to(os.fsdecode(target))
                 else:
-                    _write(archive, entry, root.joinpath(*entry.parts))
+                    # A Path for each file takes longer than its bytes.
+                    _write(archive, entry, "/".join((str(root), *entry.parts)))
     except _UNREADABLE as error:
         raise InvalidParameterValueException(COULD_NOT_UNZIP) from error
     except OSError as error:
@@ -192,19 +193,26 @@ def extract(file: BinaryIO, contents: Contents, root: Path) -> None:
     check_links([root.joinpath(*entry.parts) for entry in contents.entries if entry.is_link], root)
 
 
-def _write(archive: zipfile.ZipFile, entry: Entry, path: Path) -> None:
+def _write(archive: zipfile.ZipFile, entry: Entry, path: str) -> None:
     # zipfile gives no more bytes than the directory says, and checks them; so the total holds.
     with archive.open(entry.info) as source:
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with open(target, "wb") as written:
+        with open(target, "wb", buffering=0) as written:
             while chunk := source.read(_CHUNK):
-                written.write(chunk)
+                remaining = memoryview(chunk)
+                while remaining:
+                    remaining = remaining[written.write(remaining) :]
             os.fchmod(target, 0o755 if entry.executable else 0o644)
-    # Bytecode in a package names the time of its source: an other time would have Python compile again.
-    year, month, *rest = entry.info.date_time
+            os.utime(target, _modified(entry.info))
+
+
+def _modified(info: zipfile.ZipInfo) -> tuple[int, int]:
+    """When the file was accessed and modified, in seconds. Bytecode in a package names the time of its source: an other
+    time would have Python compile again."""
+    year, month, *rest = info.date_time
     # Archives that are made to be the same each time often have a date of nothing but zeros.
     modified = calendar.timegm((year, min(max(month, 1), 12), *rest, 0, 0, 0))
-    os.utime(path, (modified, modified))
+    return modified, modified
 
 
 def check_links(links: Sequence[Path], root: Path) -> None:

@@ -6,7 +6,8 @@ returned is durable. A tree can be made again from its archive, so it is not syn
 the machine, whose id is in its name, and a tree that a crash of the machine may have torn is not looked at again.
 Everything appears by a rename, a new package with its tree: there is no half-written package and no half-unpacked tree.
 
-Reading, hashing, writing and unpacking happen in threads of their own.
+Reading, hashing, writing and unpacking happen in threads of their own. Small packages are unpacked in others than large
+ones, and no thread waits for another: whoever sends large ones, who sends a small one has it unpacked.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -27,14 +28,22 @@ from lambent.core.function import Package
 from lambent.core.layer import merged_digest
 from lambent.core.limits import TIMEOUT_S_MAX
 from lambent.store import archive as archives
+from lambent.store.abandonable import AbandonableThreads
 from lambent.store.merging import merge
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ARCHIVE = "package.zip"
 _CHUNK = 1 << 20
 _RECEIVING_THREADS = 4
+_UNPACKING_THREADS = 2
 _MAKING_THREADS = 2
 _FETCHING_THREADS = 4
+_SMALL_ENTRIES = 2_000
+_SMALL_BYTES = 32 * 1024**2
+"""A package of no more is small. The machine makes a few thousand files in a second."""
+
+_TakenIn = tuple[Package, "Future[None] | None"]
+_Submit = Callable[[Callable[[], _TakenIn]], "Future[_TakenIn]"]
 
 UNUSED_FOR_US = (TIMEOUT_S_MAX + 60) * 1_000_000
 """An environment outlives its version by the invocation that it is busy with, at most."""
@@ -53,20 +62,23 @@ class PackageStore:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._tree_name = f"tree.{boot}"
         self._receiving = ThreadPoolExecutor(_RECEIVING_THREADS, thread_name_prefix="package-receiving")
-        # Of their own, and fewer: a package may take long, and who sends one that is there does not wait for it. The
-        # others' threads wait for these, and never the other way round.
-        self._making = ThreadPoolExecutor(_MAKING_THREADS, thread_name_prefix="package-unpacking")
-        # Of their own: they wait for other machines.
-        self._fetching = ThreadPoolExecutor(_FETCHING_THREADS, thread_name_prefix="package-fetching")
+        # A large package may take a minute, and an account may send many.
+        self._unpacking_small = ThreadPoolExecutor(_UNPACKING_THREADS, thread_name_prefix="small-package-unpacking")
+        self._unpacking_large = ThreadPoolExecutor(_UNPACKING_THREADS, thread_name_prefix="large-package-unpacking")
+        # Trees of several layers, and those that were made before the machine was started.
+        self._making = ThreadPoolExecutor(_MAKING_THREADS, thread_name_prefix="tree-making")
+        self._fetching = AbandonableThreads(_FETCHING_THREADS, "package-fetching")
         self._unpacking: dict[str, asyncio.Future[Path]] = {}
         self._arriving = 0
         self._arrivals = 0
         self._unused_since: dict[str, int] = {}
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._fetching.shutdown, cancel_futures=True)
-        await asyncio.to_thread(self._receiving.shutdown, cancel_futures=True)
-        await asyncio.to_thread(self._making.shutdown, cancel_futures=True)
+        """What is being unpacked is awaited; a package that is being fetched is not, and not kept when it comes."""
+        self._fetching.close()
+        for threads in (self._receiving, self._unpacking_small, self._unpacking_large, self._making):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        await asyncio.to_thread(shutil.rmtree, self._incoming, ignore_errors=True)
 
     async def put(self, archive: bytes, *, keep: bool = True) -> Package:
         """Unpack a package and keep it, durably. Raises InvalidParameterValueException for what is no zip archive that
@@ -76,43 +88,56 @@ class PackageStore:
         A package that no version refers to yet is the caller's to protect from `forget`, with `arriving`.
         """
         archives.check_size(archive)
-        return await self._receive(self._receiving, lambda file: file.write(archive), keep)
+        return await self._receive(self._receiving.submit, lambda file: file.write(archive), keep)
 
     async def fetch(self, download: Callable[[BinaryIO], None], *, keep: bool = True) -> Package:
         """As `put`, of what `download` writes to the file that it is given. It is called in a thread that may wait,
         bounds what it writes, and what it raises is raised here."""
-        return await self._receive(self._fetching, download, keep)
+        return await self._receive(self._fetching.submit, download, keep)
 
-    async def _receive(self, threads: ThreadPoolExecutor, write: Callable[[BinaryIO], object], keep: bool) -> Package:
-        package = await asyncio.get_running_loop().run_in_executor(threads, self._take_in, write, keep)
+    async def _receive(self, submit: _Submit, write: Callable[[BinaryIO], object], keep: bool) -> Package:
+        package, unpacking = await asyncio.wrap_future(submit(lambda: self._take_in(write, keep)))
+        if unpacking is not None:
+            # Who gives up waiting before it has begun is not served.
+            await asyncio.wrap_future(unpacking)
         self._unused_since.pop(package.digest, None)
         return package
 
-    def _take_in(self, write: Callable[[BinaryIO], object], keep: bool) -> Package:
+    def _take_in(self, write: Callable[[BinaryIO], object], keep: bool) -> _TakenIn:
+        """The package, and the unpacking of it, which is on its way; None of one that is there."""
         temporary = Path(tempfile.mkdtemp(dir=self._incoming))
+        unpacking = None
         try:
             with open(temporary / _ARCHIVE, "w+b") as file:
                 write(file)
                 package, contents = _inspect(file)
-                # It was unpacked since the machine was started: so it can be.
-                if not (self._archive(package.digest).exists() and self.tree(package).is_dir()):
-                    self._making.submit(self._unpack_new, temporary, file, contents).result()
-                    if keep:
-                        self._keep(temporary, file, package)
+            # It was unpacked since the machine was started: so it can be.
+            if not (self._archive(package.digest).exists() and self.tree(package).is_dir()):
+                threads = self._unpacking_small if _is_small(contents) else self._unpacking_large
+                # After `close` this raises: so what was abandoned is not kept.
+                unpacking = threads.submit(self._unpack_new, temporary, package, contents, keep)
+        finally:
+            if unpacking is None:
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                unpacking.add_done_callback(lambda done: _remove_if_cancelled(temporary, done))
+        return package, unpacking
+
+    def _unpack_new(self, temporary: Path, package: Package, contents: archives.Contents, keep: bool) -> None:
+        try:
+            tree = temporary / self._tree_name
+            tree.mkdir()
+            with open(temporary / _ARCHIVE, "rb") as file:
+                archives.extract(file, contents, tree)
+                if keep:
+                    self._keep(temporary, file, package)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return package
-
-    def _unpack_new(self, temporary: Path, file: BinaryIO, contents: archives.Contents) -> None:
-        tree = temporary / self._tree_name
-        tree.mkdir()
-        archives.extract(file, contents, tree)
 
     def _keep(self, temporary: Path, file: BinaryIO, package: Package) -> None:
         if self._archive(package.digest).exists():
             self._place_tree(temporary / self._tree_name, self.tree(package))
             return
-        file.flush()
         os.fsync(file.fileno())
         temporary.chmod(0o755)
         _sync_directory(temporary)
@@ -225,6 +250,15 @@ class PackageStore:
 
     def _archive(self, digest: str) -> Path:
         return self._directory / digest / _ARCHIVE
+
+
+def _remove_if_cancelled(temporary: Path, unpacking: Future[None]) -> None:
+    if unpacking.cancelled():
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_small(contents: archives.Contents) -> bool:
+    return len(contents.directories) + len(contents.entries) <= _SMALL_ENTRIES and contents.size <= _SMALL_BYTES
 
 
 def _inspect(archive: BinaryIO) -> tuple[Package, archives.Contents]:

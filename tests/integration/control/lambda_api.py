@@ -14,10 +14,16 @@ import pytest
 ACCOUNT = "111122223333"
 OTHER_ACCOUNT = "444455556666"
 REGION = "us-east-1"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/runner"
 ARNS = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
 CODE = "def handler(event, context):\n    return [context.function_version, context.invoked_function_arn]\n"
 TELLS_LATEST = "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API "
+
+
+def role_of(account: str) -> str:
+    return f"arn:aws:iam::{account}:role/runner"
+
+
+ROLE = role_of(ACCOUNT)
 
 
 def unique(what: str) -> str:
@@ -39,13 +45,18 @@ def clients(server: Any, **where: Any) -> Any:
     return server.client("lambda", parameter_validation=False, **where)
 
 
+def account_of(api: Any) -> str:
+    """The account that a client asks for."""
+    return str(api._request_signer._credentials.access_key)
+
+
 def make_function(api: Any, name: str, versions: int = 0, **members: Any) -> str:
     """An active function with so many published versions. Returns its ARN."""
     created = api.create_function(
         **{
             "FunctionName": name,
             "Runtime": "python3.11",
-            "Role": ROLE,
+            "Role": role_of(account_of(api)),
             "Handler": "app.handler",
             "Code": {"ZipFile": zipped()},
             **members,

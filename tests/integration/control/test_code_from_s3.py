@@ -6,22 +6,26 @@ import http.server
 import json
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import botocore.exceptions
 import pytest
 from lambda_api import (
     ACCOUNT,
     ARNS,
     OTHER_ACCOUNT,
-    ROLE,
     Refusal,
     clients,
     invalid,
     make_function,
     refusal,
+    role_of,
     settle,
     status,
     unique,
@@ -30,20 +34,35 @@ from lambda_api import (
 from layer_archives import archive
 from s3_server import S3Server, free_port, s3_server
 
+from lambent.control.bucket_reader import SILENCE_S
+
 UNSIGNED = "777788889999"
 SILENT = "222233334444"
+TROUBLED = "111111111111"
 TWO = "def handler(event, context):\n    return 2\n"
 ONE = "def handler(event, context):\n    return 1\n"
 LARGE = 262_144_000
-FIXED = {"Runtime": "python3.11", "Role": ROLE, "Handler": "app.handler"}
+
+
+def fixed(account: str) -> dict[str, str]:
+    """The other members of a creation."""
+    return {"Runtime": "python3.11", "Role": role_of(account), "Handler": "app.handler"}
+
+
+FIXED = fixed(ACCOUNT)
 
 
 class TroublesomeS3(http.server.BaseHTTPRequestHandler):
     """An S3 that is not well, or whose objects are larger than a function may be, whether it says so before or not."""
 
     served = 0
+    asked = threading.Event()
+    released = threading.Event()
 
     def do_GET(self) -> None:
+        if "held" in self.path:
+            self._answer_when_released()
+            return
         if "unwell" in self.path:
             self.send_error(503)
             return
@@ -52,6 +71,9 @@ class TroublesomeS3(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", "100")
             self.end_headers()
             self.wfile.write(b"not all of it")
+            return
+        if "slow" in self.path:
+            self._answer_slowly()
             return
         if "honest" in self.path:
             self.send_header("Content-Length", str(LARGE))
@@ -64,6 +86,31 @@ class TroublesomeS3(http.server.BaseHTTPRequestHandler):
                 type(self).served += len(chunk)
         except OSError:
             pass  # the reader has had enough
+
+    def _answer_when_released(self) -> None:
+        package = zipped()
+        self.asked.set()
+        assert self.released.wait(60)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(package)))
+        self.end_headers()
+        self.wfile.write(package)
+
+    def _answer_slowly(self) -> None:
+        """A byte now and then, or none, until the reader has gone."""
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        self.connection.settimeout(0.2)
+        while True:
+            self.asked.set()
+            try:
+                if not self.connection.recv(1):
+                    return
+            except TimeoutError:
+                if "bytes" in self.path:
+                    self.wfile.write(b"x")
+            except OSError:
+                return
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -96,7 +143,7 @@ def lambent(server: Any, s3: S3Server, troublesome: str, tmp_path_factory: pytes
         f'[accounts.{ACCOUNT}]\ns3_endpoint = "{s3.url}"\n{keys}'
         f'[accounts.{UNSIGNED}]\ns3_endpoint = "{s3.url}"\n'
         f'[accounts.{SILENT}]\ns3_endpoint = "http://127.0.0.1:{free_port()}"\n{keys}'
-        f'[accounts.{"1" * 12}]\ns3_endpoint = "{troublesome}"\n{keys}'
+        f'[accounts.{TROUBLED}]\ns3_endpoint = "{troublesome}"\n{keys}'
     )
     # Whatever of AWS the server's own environment has is not for its customers.
     ambient = {"AWS_PROFILE": "not-there", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
@@ -233,14 +280,14 @@ def test_an_object_that_the_accounts_credentials_may_not_read_is_denied(
     put(s3, bucket, zipped(), "private.zip")
     code = {"S3Bucket": bucket, "S3Key": "private.zip"}
     unsigned = clients(lambent, account=UNSIGNED)
-    denied = refusal(unsigned.create_function, FunctionName="x", Code=code, **FIXED)
+    denied = refusal(unsigned.create_function, FunctionName="x", Code=code, **fixed(UNSIGNED))
     assert (denied.status, denied.code) == (403, "AccessDeniedException")
     assert denied.message.startswith(
         "Your access has been denied by S3, please make sure your request credentials have permission to GetObject for "
         f"{bucket}/private.zip. S3 Error Code: "
     )
     s3.client().put_object_acl(Bucket=bucket, Key="private.zip", ACL="public-read")
-    assert status(unsigned.create_function(FunctionName="x", Code=code, **FIXED)) == 201
+    assert status(unsigned.create_function(FunctionName="x", Code=code, **fixed(UNSIGNED))) == 201
 
 
 def test_an_account_without_s3_and_one_whose_s3_is_silent_are_told_so(lambent: Any) -> None:
@@ -250,9 +297,9 @@ def test_an_account_without_s3_and_one_whose_s3_is_silent_are_told_so(lambent: A
         f"Code can not be read from S3: the setting s3_endpoint names none for account {OTHER_ACCOUNT}. "
         "See docs/settings.md."
     )
-    assert refusal(without.create_function, FunctionName="x", Code=code, **FIXED) == told
+    assert refusal(without.create_function, FunctionName="x", Code=code, **fixed(OTHER_ACCOUNT)) == told
     assert refusal(without.publish_layer_version, LayerName="x", Content=code) == told
-    silent = refusal(clients(lambent, account=SILENT).create_function, FunctionName="x", Code=code, **FIXED)
+    silent = refusal(clients(lambent, account=SILENT).create_function, FunctionName="x", Code=code, **fixed(SILENT))
     assert (silent.status, silent.code, silent.fault) == (500, "ServiceException", "Service")
     assert silent.message.startswith("S3 did not answer as it should, at http://127.0.0.1:")
 
@@ -260,9 +307,9 @@ def test_an_account_without_s3_and_one_whose_s3_is_silent_are_told_so(lambent: A
 @pytest.mark.parametrize("key", ["honest", "endless"])
 def test_an_object_larger_than_a_function_may_be_is_not_read_to_its_end(lambent: Any, key: str) -> None:
     TroublesomeS3.served = 0
-    greedy = clients(lambent, account="1" * 12)
+    greedy = clients(lambent, account=TROUBLED)
     code = {"S3Bucket": "bucket", "S3Key": key}
-    refused = refusal(greedy.create_function, FunctionName="x", Code=code, **FIXED)
+    refused = refusal(greedy.create_function, FunctionName="x", Code=code, **fixed(TROUBLED))
     assert refused == invalid(f"Unzipped size must be smaller than {LARGE} bytes")
     assert TroublesomeS3.served < 1.2 * LARGE
     packages: Path = lambent.data_dir / "packages"
@@ -272,9 +319,51 @@ def test_an_object_larger_than_a_function_may_be_is_not_read_to_its_end(lambent:
 @pytest.mark.parametrize("key", ["unwell", "broken"])
 def test_an_s3_that_fails_is_not_the_callers_fault_and_leaves_nothing(lambent: Any, key: str) -> None:
     code = {"S3Bucket": "bucket", "S3Key": key}
-    failed = refusal(clients(lambent, account="1" * 12).create_function, FunctionName="x", Code=code, **FIXED)
+    failed = refusal(clients(lambent, account=TROUBLED).create_function, FunctionName="x", Code=code, **fixed(TROUBLED))
     assert (failed.status, failed.code, failed.fault) == (500, "ServiceException", "Service")
     assert list((lambent.data_dir / "packages" / "incoming").iterdir()) == []
+
+
+def test_an_archive_that_comes_when_an_image_has_taken_the_name_is_refused(lambent: Any) -> None:
+    api, name = clients(lambent, account=TROUBLED), unique("swapped")
+    make_function(api, name)
+    held = {"FunctionName": name, "S3Bucket": "bucket", "S3Key": "held"}
+    with ThreadPoolExecutor(1) as caller:
+        refused = caller.submit(refusal, api.update_function_code, **held)
+        assert TroublesomeS3.asked.wait(60)
+        api.delete_function(FunctionName=name)
+        image = {"ImageUri": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/app:v1"}
+        api.create_function(FunctionName=name, Role=role_of(TROUBLED), PackageType="Image", Code=image)
+        with pytest.raises(botocore.exceptions.WaiterError, match="terminal failure"):
+            settle(api, name)
+        TroublesomeS3.released.set()
+        assert refused.result(60) == invalid("Please provide ImageUri when updating a function with packageType Image.")
+    shown = api.get_function(FunctionName=name)
+    assert (shown["Code"]["ImageUri"], shown["Configuration"]["CodeSize"]) == (image["ImageUri"], 0)
+
+
+@pytest.mark.parametrize("key", ["slow-bytes", "slow-silence"])
+def test_a_server_that_leaves_does_not_wait_for_an_object(
+    data_dir: Path, server: Any, troublesome: str, key: str
+) -> None:
+    config = data_dir.parent / "lambent.toml"
+    config.write_text(f'[accounts.{TROUBLED}]\ns3_endpoint = "{troublesome}"\n')
+    leaving = type(server)(data_dir, ("--config", str(config), "--shutdown-grace-s", "1")).start()
+    TroublesomeS3.asked.clear()
+    creation = partial(
+        clients(leaving, account=TROUBLED).create_function,
+        FunctionName="x",
+        Code={"S3Bucket": "bucket", "S3Key": key},
+        **fixed(TROUBLED),
+    )
+    with ThreadPoolExecutor(1) as caller:
+        unanswered = caller.submit(creation)
+        assert TroublesomeS3.asked.wait(60)
+        began = time.monotonic()
+        assert leaving.stop() == 0
+        assert time.monotonic() - began < SILENCE_S / 2
+        assert unanswered.exception(60) is not None
+    assert list((data_dir / "packages").iterdir()) == []
 
 
 def test_an_object_is_checked_as_an_archive_that_was_sent_is(api: Any, s3: S3Server, bucket: str) -> None:

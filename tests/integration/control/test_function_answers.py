@@ -5,7 +5,20 @@ from typing import Any
 
 import pytest
 from answer_forms import ACTIVE, CODE_LINK, PENDING, UPDATING, code, configuration, listed
-from lambda_api import ARNS, ROLE, clients, invalid, make_function, refusal, settle, shape, status, unique, zipped
+from lambda_api import (
+    ARNS,
+    ROLE,
+    clients,
+    invalid,
+    make_function,
+    refusal,
+    role_of,
+    settle,
+    shape,
+    status,
+    unique,
+    zipped,
+)
 
 
 @pytest.fixture
@@ -180,7 +193,7 @@ def test_a_list_of_every_version_has_qualified_arns(server: Any) -> None:
     api = clients(server, account="333344445555")
     arn = make_function(api, "listed", versions=1)
     every = shape(api.list_functions(FunctionVersion="ALL"))
-    members = {"Description": "version 1"}
+    members = {"Description": "version 1", "Role": role_of("333344445555")}
     assert every == {
         "Functions": [
             listed("listed", **members, FunctionArn=f"{arn}:$LATEST"),

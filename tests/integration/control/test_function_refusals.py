@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from lambda_api import (
+    ACCOUNT,
     ARNS,
+    OTHER_ACCOUNT,
     ROLE,
     Refusal,
     clients,
@@ -270,6 +272,19 @@ def slow_layers(api: Any) -> list[str]:
         )["LayerVersionArn"]
         for name in ("a", "b")
     ]
+
+
+@pytest.mark.parametrize(
+    "role",
+    [ROLE.replace(ACCOUNT, OTHER_ACCOUNT), ROLE.replace("arn:aws:", "arn:aws-cn:")],
+    ids=["another account's", "another partition's"],
+)
+def test_a_function_has_a_role_of_its_own_account_and_partition(api: Any, stored: StoredState, role: str) -> None:
+    denied = Refusal(403, "AccessDeniedException", "Cross-account pass role is not allowed.", None)
+    before = stored.at_rest()
+    assert refusal(api.create_function, **{**CREATION, "Role": role}) == denied
+    assert refusal(api.update_function_configuration, FunctionName=FUNCTION, Role=role) == denied
+    assert changes(before, stored.rows()) == {}
 
 
 def test_a_name_is_given_once(api: Any, stored: StoredState) -> None:

@@ -11,6 +11,7 @@ from lambda_api import (
     ARNS,
     OTHER_ACCOUNT,
     Refusal,
+    account_of,
     broken_constraint,
     clients,
     conflict,
@@ -136,7 +137,7 @@ def test_the_function_is_told_of_it_in_its_log(own: Any, server: Any, name: str)
     ready(own, name, "1", 1)
     tail = own.invoke(FunctionName=name, Qualifier="1", LogType="Tail")
     assert tail["StatusCode"] == 200
-    logs = server.client("logs", account=own._request_signer._credentials.access_key)
+    logs = server.client("logs", account=account_of(own))
     deadline = time.monotonic() + WITHIN_S
     while True:
         events = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]

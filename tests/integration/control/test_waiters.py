@@ -12,7 +12,7 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
-from lambda_api import ROLE, clients, make_function, settle, unique, zipped
+from lambda_api import clients, make_function, role_of, settle, unique, zipped
 
 ACCOUNT = "777788889999"
 QUICK = {"Delay": 0.02, "MaxAttempts": 1500}
@@ -41,7 +41,7 @@ def created(api: Any, name: str, **members: Any) -> None:
     api.create_function(
         FunctionName=name,
         Runtime="python3.11",
-        Role=ROLE,
+        Role=role_of(ACCOUNT),
         Handler="app.handler",
         Code={"ZipFile": code("first")},
         **members,
@@ -180,7 +180,7 @@ def test_every_waiter_ends_after_every_change(
 
 @pytest.mark.parametrize("waiter", [*ACTIVE, *UPDATED])
 def test_a_waiter_tells_of_what_can_not_be_run(own: Any, name: str, waiter: str) -> None:
-    own.create_function(FunctionName=name, Role=ROLE, PackageType="Image", Code={"ImageUri": IMAGE})
+    own.create_function(FunctionName=name, Role=role_of(ACCOUNT), PackageType="Image", Code={"ImageUri": IMAGE})
     with pytest.raises(botocore.exceptions.WaiterError, match="terminal failure state"):
         own.get_waiter(waiter).wait(FunctionName=name, WaiterConfig=QUICK)
 

@@ -105,7 +105,9 @@ def test_a_name_is_taken_only_once_in_an_account() -> None:
         await plane.active()
         with pytest.raises(ResourceConflictException, match=r"^Function already exist: echo$"):
             await plane.call("CreateFunction", **creation())
-        other = await plane.reply("CreateFunction", account="999999999999", **creation())
+        other = await plane.reply(
+            "CreateFunction", account="999999999999", **creation(Role="arn:aws:iam::999999999999:role/runner")
+        )
         assert other["FunctionArn"] == f"arn:aws:lambda:{REGION}:999999999999:function:echo"  # type: ignore[index]
 
     with_plane(scenario)

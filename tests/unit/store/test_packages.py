@@ -6,6 +6,7 @@ import resource
 import stat
 import struct
 import tempfile
+import threading
 import tracemalloc
 import warnings
 import zipfile
@@ -549,5 +550,48 @@ def test_a_download_that_fails_or_brings_no_archive_leaves_nothing_behind(disk: 
                 await store.fetch(lambda _file: None)
             assert left_over(disk) == []
             assert [path.name for path in disk.iterdir()] == ["incoming"]
+
+    asyncio.run(main())
+
+
+def test_a_small_package_does_not_wait_for_large_ones(disk: Path) -> None:
+    def large(which: int) -> bytes:
+        return zipped(*((f"{which}/{number}", b"", FILE) for number in range(4_000)), method=zipfile.ZIP_STORED)
+
+    async def main() -> None:
+        archives = [large(which) for which in range(6)]
+        async with opened(disk) as store, asyncio.TaskGroup() as tasks:
+            under_way = [tasks.create_task(store.put(archive)) for archive in archives]
+            await asyncio.sleep(0)
+            small = await store.put(zipped(("app.py", b"print()", FILE)))
+            assert (store.tree(small) / "app.py").is_file()
+            assert not any(task.done() for task in under_way)
+
+    asyncio.run(main())
+
+
+def test_a_store_that_closes_does_not_wait_for_a_download_and_keeps_nothing_of_it(disk: Path) -> None:
+    archive = zipped(("app.py", b"print()", FILE))
+    begun, resumed = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def download(file: BinaryIO) -> None:
+        threads.append(threading.current_thread())
+        file.write(archive[:10])
+        begun.set()
+        resumed.wait(60)
+        file.write(archive[10:])
+
+    async def main() -> None:
+        async with opened(disk) as store:
+            fetching = asyncio.create_task(store.fetch(download))
+            waiting = [asyncio.create_task(store.fetch(lambda _file: None)) for _ in range(4)]
+            await asyncio.to_thread(begun.wait, 60)
+        fetching.cancel()
+        await asyncio.gather(fetching, *waiting, return_exceptions=True)
+        resumed.set()
+        await asyncio.to_thread(threads[0].join, 60)
+        assert not threads[0].is_alive()
+        assert list(disk.iterdir()) == []
 
     asyncio.run(main())
