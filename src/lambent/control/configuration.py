@@ -36,7 +36,6 @@ Params = Mapping[str, Any]
 
 NOT_YET = (
     "PublishTo",
-    "TenancyConfig",
     "CapacityProviderConfig",
     "DurableConfig",
     "RuntimeConfig",
@@ -58,6 +57,7 @@ def create(params: Params) -> Configuration:
         runtime="",
         handler="",
         logging=Logging(log_group=f"/aws/lambda/{name}"),
+        tenant_isolation_mode=(params.get("TenancyConfig") or {}).get("TenantIsolationMode"),
     )
     return change(blank, params, image=image)
 
@@ -162,6 +162,8 @@ def _check_snap_start(configuration: Configuration, *, image: bool) -> None:
         )
     if "FileSystemConfigs" in configuration.stored:
         raise InvalidParameterValueException("File systems are not supported for SnapStart enabled functions.")
+    if configuration.tenant_isolation_mode is not None:
+        raise InvalidParameterValueException("Tenant isolation is not supported for SnapStart enabled functions.")
 
 
 def _variables(before: dict[str, str] | None, environment: Params | None) -> dict[str, str] | None:
