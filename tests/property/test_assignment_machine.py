@@ -3,9 +3,11 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from lambent.core.assignment import DRAINING_GRACE_US, Assignment, StartOne, Use, Wait
+from lambent.core.assignment import DRAINING_GRACE_US, Assignment, StartOne, Use, Wait, tenant_pool
 
-POOLS = st.sampled_from(["a", "b"])
+VERSION_OF = {"a": "a", "b": "b", tenant_pool("a", "x"): "a", tenant_pool("a", "y"): "a"}
+"""The versions' own pools, and those of tenants of one of them."""
+POOLS = st.sampled_from(sorted(VERSION_OF))
 
 
 class Traffic(RuleBasedStateMachine):
@@ -138,11 +140,11 @@ class Traffic(RuleBasedStateMachine):
                 decision = self.assignment.recheck(pool, self.new_id, self.now)
                 self.follow(pool, decision)
 
-    @rule(pool=POOLS)
-    def a_pool_is_superseded(self, pool: str) -> None:
-        retired = self.assignment.supersede(pool)
-        assert {e for e in self.idle | self.ahead if self.pool_of[e] == pool} == set(retired)
-        own = {e for e in self.provisioned if self.pool_of[e] == pool}
+    @rule(version=st.sampled_from(["a", "b"]))
+    def a_version_is_superseded(self, version: str) -> None:
+        retired = self.assignment.supersede(version)
+        assert {e for e in self.idle | self.ahead if VERSION_OF[self.pool_of[e]] == version} == set(retired)
+        own = {e for e in self.provisioned if VERSION_OF[self.pool_of[e]] == version}
         self.provisioned -= own
         self.surplus |= own
         self.end(retired)
@@ -176,7 +178,7 @@ class Traffic(RuleBasedStateMachine):
 
     @invariant()
     def whoever_waits_waits_for_something(self) -> None:
-        for pool in ("a", "b"):
+        for pool in VERSION_OF:
             waiting = sum(1 for of in self.waiting.values() if of == pool)
             starting = sum(1 for e in self.starting if self.pool_of[e] == pool)
             rechecks = sum(1 for _, of in self.rechecks if of == pool)

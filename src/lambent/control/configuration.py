@@ -5,8 +5,8 @@ acted upon, stored and returned, or refused: `docs/compatibility.md` has a row f
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -37,9 +37,7 @@ from lambent.wire.call import Call
 Params = Mapping[str, Any]
 
 NOT_YET = (
-    "FileSystemConfigs",
     "PublishTo",
-    "TenancyConfig",
     "CapacityProviderConfig",
     "DurableConfig",
     "RuntimeConfig",
@@ -68,6 +66,7 @@ def create(params: Params) -> Configuration:
         runtime="",
         handler="",
         logging=Logging(log_group=f"/aws/lambda/{name}"),
+        tenant_isolation_mode=(params.get("TenancyConfig") or {}).get("TenantIsolationMode"),
     )
     return change(blank, params, image=image)
 
@@ -170,6 +169,10 @@ def _check_snap_start(configuration: Configuration, *, image: bool) -> None:
             f"Ephemeral storage larger than {SNAP_START_EPHEMERAL_MIB_MAX} MB is not supported for SnapStart enabled "
             "functions."
         )
+    if "FileSystemConfigs" in configuration.stored:
+        raise InvalidParameterValueException("File systems are not supported for SnapStart enabled functions.")
+    if configuration.tenant_isolation_mode is not None:
+        raise InvalidParameterValueException("Tenant isolation is not supported for SnapStart enabled functions.")
 
 
 def _variables(before: dict[str, str] | None, environment: Params | None) -> dict[str, str] | None:
@@ -219,6 +222,7 @@ def _stored(before: dict[str, object], params: Params) -> dict[str, object]:
     vpc = params.get("VpcConfig")
     if vpc is not None:
         _store_vpc(stored, vpc)
+    _store_file_systems(stored, params.get("FileSystemConfigs"))
     queue = params.get("DeadLetterConfig")
     if queue is not None:
         target = queue.get("TargetArn")
@@ -247,6 +251,24 @@ def _store_vpc(stored: dict[str, object], vpc: Params) -> None:
         "VpcId": "",
         "Ipv6AllowedForDualStack": bool(subnets and vpc.get("Ipv6AllowedForDualStack")),
     }
+
+
+def _store_file_systems(stored: dict[str, object], given: Sequence[Params] | None) -> None:
+    """An access point is reached through a VPC: neither is it named without one, nor is the VPC left while it is."""
+    if given is not None:
+        _set_or_clear(stored, "FileSystemConfigs", [dict(file_system) for file_system in given])
+    file_systems = cast("list[Params]", stored.get("FileSystemConfigs", []))
+    vpc = cast("Params", stored.get("VpcConfig", {}))
+    if not file_systems or vpc.get("SubnetIds"):
+        return
+    access_point = file_systems[0]["Arn"]
+    if given:
+        raise InvalidParameterValueException(
+            f"Function must be configured to execute in a VPC to reference access point {access_point}."
+        )
+    raise InvalidParameterValueException(
+        f"Function VPC configuration cannot be removed with access point {access_point} referenced."
+    )
 
 
 def _set_or_clear(stored: dict[str, object], member: str, value: object) -> None:

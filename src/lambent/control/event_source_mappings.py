@@ -148,10 +148,16 @@ def _function_given(call: Call) -> tuple[FunctionName, str | None]:
 
 
 def _check_function(connection: sqlite3.Connection, mapping: EventSourceMapping) -> None:
-    """Raises where the mapping's function is not there, may run for too long, or has a mapping for the same already."""
+    """Raises where the mapping's function is not there, may not be mapped, may run for too long, or has a mapping for
+    the same already."""
     target = find_in(connection, mapping.function, mapping.qualifier)
     if target is None:
         raise InvalidParameterValueException("Function does not exist")
+    if target.configuration.tenant_isolation_mode is not None:
+        # Developer guide, "Tenant isolation": a poller has no tenant's id to give.
+        raise InvalidParameterValueException(
+            "Event source mappings are not supported for functions with tenant isolation."
+        )
     timeout_s = target.configuration.timeout_s
     if mapping.source in _BROKERS and timeout_s > limits.BROKER_TIMEOUT_S_MAX:
         raise InvalidParameterValueException(

@@ -11,8 +11,8 @@ from lambent.control.dependencies import Control, ControlOperation
 from lambent.control.lookup import find_in, named
 from lambent.control.paging import make_marker, page_size, read_marker, split_page, with_next_marker
 from lambent.core.arn import function_arn
-from lambent.core.errors import ResourceConflictException, ResourceNotFoundException
-from lambent.core.function import FunctionName
+from lambent.core.errors import InvalidParameterValueException, ResourceConflictException, ResourceNotFoundException
+from lambent.core.function import FunctionName, FunctionVersion
 from lambent.core.function_url import Cors, FunctionUrl, address
 from lambent.store import function_urls
 from lambent.store.metadata import WritingConnection
@@ -35,7 +35,10 @@ async def create_function_url_config(deps: Control, call: Call) -> dict[str, Any
     )
 
     def transaction(connection: WritingConnection) -> None:
-        _require_qualified(connection, function, alias)
+        target = _require_qualified(connection, function, alias)
+        if target.configuration.tenant_isolation_mode is not None:
+            # Developer guide, "Tenant isolation": a request to a URL has no place for the tenant's id.
+            raise InvalidParameterValueException("Function URLs are not supported for functions with tenant isolation.")
         try:
             function_urls.insert(connection, url)
         except function_urls.AlreadyExists as error:
@@ -104,9 +107,11 @@ async def list_function_url_configs(deps: Control, call: Call) -> dict[str, Any]
     return with_next_marker({"FunctionUrlConfigs": [_shape(url) for url in page]}, marker)
 
 
-def _require_qualified(connection: sqlite3.Connection, function: FunctionName, alias: str | None) -> None:
-    if find_in(connection, function, alias) is None:
+def _require_qualified(connection: sqlite3.Connection, function: FunctionName, alias: str | None) -> FunctionVersion:
+    target = find_in(connection, function, alias)
+    if target is None:
         raise ResourceNotFoundException("Function does not exist")
+    return target
 
 
 def _without_url() -> ResourceNotFoundException:

@@ -27,6 +27,7 @@ from lambent.wire.call import Call
 
 _UNPUBLISHED = "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
 _FROM_SNAPSHOTS = "Provisioned Concurrency Configs cannot be applied to SnapStart enabled function versions."
+_BY_TENANT = "Provisioned Concurrency Configs cannot be applied to functions with tenant isolation."
 _ALREADY_PROVISIONED = "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version"
 
 
@@ -132,11 +133,14 @@ def _check_versions(connection: sqlite3.Connection, function: FunctionName, qual
 
 
 def _check_start(connection: sqlite3.Connection, function: FunctionName, version: str) -> None:
-    """What starts from a snapshot is not started ahead. Source: developer guide, "Lambda SnapStart"."""
+    """What starts from a snapshot is not started ahead, nor what has to know its tenant first. Source: developer guide,
+    "Lambda SnapStart", "Tenant isolation"."""
     record = functions.get(connection, function, version)
     assert record is not None, "looked for in the same transaction"
     if record.configuration.snap_start != NO_SNAP_START:
         raise InvalidParameterValueException(_FROM_SNAPSHOTS)
+    if record.configuration.tenant_isolation_mode is not None:
+        raise InvalidParameterValueException(_BY_TENANT)
 
 
 def _named(

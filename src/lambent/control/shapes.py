@@ -48,6 +48,8 @@ def listed_configuration(version: FunctionVersion, qualifier: str | None = None)
     }
     if configuration.layers:
         shape["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.package.size} for layer in configuration.layers]
+    if configuration.tenant_isolation_mode is not None:
+        shape["TenancyConfig"] = {"TenantIsolationMode": configuration.tenant_isolation_mode}
     if configuration.unreadable is not None:
         # API reference, EnvironmentResponse: Error stands for variables that could not be decrypted.
         error = {"ErrorCode": KMSNotFoundException.code, "Message": configuration.unreadable.message}

@@ -1,7 +1,8 @@
 """The assignment service: which execution environment serves an invocation.
 
-Environments of one version of a function, in one revision of its configuration, are a *pool*. All mutable state is
-here; every method is synchronous, decides, and returns what the caller must do.
+Environments of one version of a function, in one revision of its configuration, are a *pool*; where a function keeps
+its tenants apart, each tenant of the version has a pool of its own. An environment never leaves its pool. All mutable
+state is here; every method is synchronous, decides, and returns what the caller must do.
 
 The policy: an idle environment, the one used last first (the rest grow idle and go; and its memory is warm); else
 wait, and start one environment for each invocation that waits beyond what is about to become available. An
@@ -20,6 +21,14 @@ from lambent.core.record import Record
 
 DRAINING_GRACE_US = 100_000
 """About what a cold start takes: waiting longer than that would be worse than starting one."""
+
+_OF_TENANT = "#"
+"""In no name, version or revision, so that the first one in a pool's id ends the version's part of it."""
+
+
+def tenant_pool(pool_id: str, tenant_id: str) -> str:
+    """The pool of one tenant, where `pool_id` is the version's."""
+    return f"{pool_id}{_OF_TENANT}{tenant_id}"
 
 
 @dataclass(slots=True)
@@ -76,13 +85,15 @@ class Assignment:
 
     def __init__(self) -> None:
         self._pools: dict[str, _Pool] = {}
+        self._tenants: dict[str, set[str]] = {}
+        """The pools of tenants, by their version's."""
         self._pool_of: dict[str, str] = {}
 
     def arrive(self, pool_id: str, request_id: str, new_environment_id: Callable[[], str], now: int) -> Decision:
         """An invocation needs an environment of the pool. `new_environment_id` makes the id for StartOne."""
         pool = self._pools.get(pool_id)
         if pool is None:
-            pool = self._pools[pool_id] = _Pool()
+            pool = self._open(pool_id)
         if pool.idle_provisioned:
             environment_id = pool.idle_provisioned.pop()
             pool.busy.add(environment_id)
@@ -94,6 +105,22 @@ class Assignment:
             return Use(environment_id)
         pool.waiting.append(request_id)
         return self._supply(pool_id, pool, new_environment_id, now)
+
+    def _open(self, pool_id: str) -> _Pool:
+        pool = self._pools[pool_id] = _Pool()
+        version_pool_id, of_tenant, _ = pool_id.partition(_OF_TENANT)
+        if of_tenant:
+            self._tenants.setdefault(version_pool_id, set()).add(pool_id)
+        return pool
+
+    def _close(self, pool_id: str) -> None:
+        del self._pools[pool_id]
+        version_pool_id, of_tenant, _ = pool_id.partition(_OF_TENANT)
+        if of_tenant:
+            tenants = self._tenants[version_pool_id]
+            tenants.remove(pool_id)
+            if not tenants:
+                del self._tenants[version_pool_id]
 
     def recheck(self, pool_id: str, new_environment_id: Callable[[], str], now: int) -> Decision:
         """The grace of an answered environment may be over: Wait, or StartOne; after that, ask once more."""
@@ -122,7 +149,7 @@ class Assignment:
         """An environment of provisioned concurrency, with this id, is being started."""
         pool = self._pools.get(pool_id)
         if pool is None:
-            pool = self._pools[pool_id] = _Pool()
+            pool = self._open(pool_id)
         pool.ahead.add(environment_id)
         pool.provisioned.add(environment_id)
         self._pool_of[environment_id] = pool_id
@@ -192,15 +219,21 @@ class Assignment:
         if never_available and len(pool.waiting) > len(pool.starting):
             stranded = pool.waiting.popleft()
         if pool.is_empty():
-            del self._pools[pool_id]
+            self._close(pool_id)
         return stranded
 
     def supersede(self, pool_id: str) -> list[str]:
-        """No new invocation will come for the pool. Takes out what nobody has, to be retired; the busy ones
-        go by `expired` once they are idle, and an invocation that still waits is served first."""
-        pool = self._pools.get(pool_id)
-        if pool is None:
-            return []
+        """No new invocation will come for the version's pool, nor for those of its tenants. Takes out what nobody has,
+        to be retired; the busy ones go by `expired` once they are idle, and an invocation that still waits is served
+        first."""
+        not_needed: list[str] = []
+        for each in (pool_id, *sorted(self._tenants.get(pool_id, ()))):
+            pool = self._pools.get(each)
+            if pool is not None:
+                not_needed += self._supersede(pool)
+        return not_needed
+
+    def _supersede(self, pool: _Pool) -> list[str]:
         pool.superseded = True
         not_needed = [environment_id for environment_id in list(pool.provisioned) if self.unprovision(environment_id)]
         return not_needed + self._take_idle(pool, list(pool.idle))

@@ -120,7 +120,8 @@ class Configuration(Record, frozen=True):
 
     `variables` is None where the caller never supplied an Environment, and where there is `unreadable`. `stored` holds
     members that are kept and returned but not acted upon yet, by their names on the wire and in their form there
-    (`docs/compatibility.md`).
+    (`docs/compatibility.md`). `tenant_isolation_mode` alone stays as it was at creation: PER_TENANT, or None where all
+    who invoke the function share its environments.
     """
 
     role: str
@@ -137,6 +138,7 @@ class Configuration(Record, frozen=True):
     layers: tuple[AttachedLayer, ...] = ()
     stored: dict[str, object] = msgspec.field(default_factory=dict)
     unreadable: UnreadableVariables | None = None
+    tenant_isolation_mode: str | None = None
 
 
 class RuntimeManagement(Record, frozen=True):

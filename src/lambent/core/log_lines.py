@@ -37,6 +37,7 @@ class LogLines(Record, frozen=True):
     initialization_type: str
     json_format: bool = False
     level: str = "INFO"
+    tenant_id: str | None = None
 
     def init_start(self, wall_ms: int) -> list[str]:
         if not self.json_format:
@@ -74,7 +75,7 @@ class LogLines(Record, frozen=True):
     def start(self, wall_ms: int, request_id: str) -> list[str]:
         if not self.json_format:
             return [f"START RequestId: {request_id} Version: {self.version}"]
-        record = {"requestId": request_id, "version": self.version}
+        record = {"requestId": request_id, "version": self.version, **self._tenant()}
         return self._record("INFO", wall_ms, "platform.start", record)
 
     def end(self, wall_ms: int, request_id: str, report: Report, billed_ms: int) -> list[str]:
@@ -114,10 +115,13 @@ class LogLines(Record, frozen=True):
                 done_level,
                 wall_ms,
                 "platform.runtimeDone",
-                {**done, "metrics": {"durationMs": metrics["durationMs"]}},
+                {**done, "metrics": {"durationMs": metrics["durationMs"]}, **self._tenant()},
             ),
             *self._record(level, wall_ms, "platform.report", {**done, "metrics": metrics}),
         ]
+
+    def _tenant(self) -> dict[str, object]:
+        return {} if self.tenant_id is None else {"tenantId": self.tenant_id}
 
     def _record(self, level: str, wall_ms: int, kind: str, record: Mapping[str, object]) -> list[str]:
         if _LEVELS[level] < _LEVELS.get(self.level, 1):

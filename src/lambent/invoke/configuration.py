@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from lambent.core.alias import Alias
 from lambent.core.arn import function_arn
+from lambent.core.assignment import tenant_pool
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
 from lambent.core.provisioned_concurrency import shares
 from lambent.core.record import Record
@@ -32,6 +33,11 @@ class Serving(Record, frozen=True):
     pool_id: str
     arn: str
     """Unqualified."""
+    tenant_id: str | None = None
+    """Whose environments serve, where the function keeps its tenants apart."""
+
+    def for_tenant(self, tenant_id: str) -> "Serving":
+        return Serving(self.version, tenant_pool(self.pool_id, tenant_id), self.arn, tenant_id)
 
 
 class Snapshot(Record, frozen=True):

@@ -19,7 +19,7 @@ from lambent.core.arn import runtime_version_arn
 from lambent.core.assignment import Assignment, StartOne, Use, Wait
 from lambent.core.credentials import Credentials
 from lambent.core.errors import ServiceException, TooManyRequestsException
-from lambent.core.function import FunctionName, FunctionVersion
+from lambent.core.function import FunctionName
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.provisioned_concurrency import Goals, Progress
 from lambent.core.record import Record
@@ -212,11 +212,12 @@ class Dispatcher:
             version.function.account, version.configuration.role, _session_name(version.function.name)
         )
         self._keys[environment_id] = credentials.access_key_id
-        self.send(Start(environment_id, self._spec(version, environment_id, credentials, initialization_type)))
+        self.send(Start(environment_id, self._spec(serving, environment_id, credentials, initialization_type)))
 
     def _spec(
-        self, version: FunctionVersion, environment_id: str, credentials: Credentials, initialization_type: str
+        self, serving: Serving, environment_id: str, credentials: Credentials, initialization_type: str
     ) -> EnvironmentSpec:
+        version = serving.version
         configuration = version.configuration
         function = version.function
         return EnvironmentSpec(
@@ -240,6 +241,7 @@ class Dispatcher:
             initialization_type=initialization_type,
             runtime_version_arn=runtime_version_arn(function.region, configuration.runtime),
             layers=tuple(layer.package.digest for layer in configuration.layers),
+            tenant_id=serving.tenant_id,
         )
 
     def _run(self, entry: _InFlight, environment_id: str) -> None:

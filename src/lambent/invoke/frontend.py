@@ -16,6 +16,7 @@ from lambent.clock import Clock
 from lambent.core.alias import choose_version
 from lambent.core.arn import function_arn, resolve_name
 from lambent.core.errors import (
+    InvalidParameterValueException,
     InvalidRequestContentException,
     KMSNotFoundException,
     NotImplementedException,
@@ -64,6 +65,8 @@ def invoke(frontend: Frontend, call: Call, tell: Tell) -> None:
             "Asynchronous invocations (InvocationType Event) are not built yet: see docs/compatibility.md."
         )
     _check_payload(payload, kind)
+    if serving.version.configuration.tenant_isolation_mode is not None or "TenantId" in params:
+        serving = _of_tenant(serving, params.get("TenantId"))
     encoded = params.get("ClientContext")
     client_context = decode_client_context(encoded) if encoded else None
     if kind == "DryRun":
@@ -130,6 +133,21 @@ def _resolve(frontend: Frontend, call: Call) -> tuple[Serving, str]:
     if configuration.unreadable is not None:
         raise KMSNotFoundException(configuration.unreadable.message)
     return serving, serving.arn if qualifier is None else f"{serving.arn}:{qualifier}"
+
+
+def _of_tenant(serving: Serving, tenant_id: str | None) -> Serving:
+    """Source: developer guide, "Troubleshooting Lambda tenant isolation"."""
+    if serving.version.configuration.tenant_isolation_mode is None:
+        raise InvalidParameterValueException(
+            "The invoked function is not enabled with tenancy configuration. "
+            "Remove the tenant ID from your request and try again."
+        )
+    if tenant_id is None:
+        raise InvalidParameterValueException(
+            "The invoked function is enabled with tenancy configuration. "
+            "Add a valid tenant ID in your request and try again."
+        )
+    return serving.for_tenant(tenant_id)
 
 
 def _check_payload(payload: bytes, kind: str) -> None:

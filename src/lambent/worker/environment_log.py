@@ -22,6 +22,7 @@ class EnvironmentLog:
             initialization_type=spec.initialization_type,
             json_format=spec.log_format != "Text",
             level=spec.system_log_level or "INFO",
+            tenant_id=spec.tenant_id,
         )
         self.keeps_tail = False
         """Somebody wants the end of the log of the invocation in flight."""

@@ -291,7 +291,7 @@ class ExecutionEnvironment:
         assert self._state.deadline_us is not None, "an invocation has a deadline"
         deadline_ms = wall_ms + (self._state.deadline_us - clock.monotonic_us()) // 1000
         connection, self._waiting = self._waiting, None
-        delivered = connection.deliver(invocation, deadline_ms)
+        delivered = connection.deliver(invocation, deadline_ms, self._spec.tenant_id)
         if self._frozen:
             self._thaw()  # also where the runtime was hanging up: it may ask again
         if delivered:

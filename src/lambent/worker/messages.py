@@ -33,7 +33,8 @@ class EnvironmentSpec(Record, frozen=True):
 
     `package` is the hexadecimal SHA-256 of the deployment package; the worker's code cache has it or fetches it.
     `layers` are those of the layers' packages, in the order in which they are laid over each other.
-    `variables` are the customer's own. `log_group` and `log_stream` are CloudWatch Logs names.
+    `variables` are the customer's own. `tenant_id` is set where the environment is one tenant's, for life. `log_group`
+    and `log_stream` are CloudWatch Logs names.
     """
 
     account: str
@@ -56,6 +57,7 @@ class EnvironmentSpec(Record, frozen=True):
     initialization_type: str = ON_DEMAND
     runtime_version_arn: str = ""
     layers: tuple[str, ...] = ()
+    tenant_id: str | None = None
 
 
 class Hello(Record, frozen=True):

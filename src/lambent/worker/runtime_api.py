@@ -74,7 +74,7 @@ def normalised_error_type(given: str | None) -> str:
     return "Function.Unknown" if given and given.startswith("Function.") else "Runtime.Unknown"
 
 
-def next_event(invocation: Invocation, deadline_ms: int) -> list[bytes]:
+def next_event(invocation: Invocation, deadline_ms: int, tenant_id: str | None) -> list[bytes]:
     """The HTTP answer to `next`, in pieces to write."""
     head = (
         f"HTTP/1.1 200 OK\r\nContent-Type: {invocation.content_type}\r\n"
@@ -86,6 +86,8 @@ def next_event(invocation: Invocation, deadline_ms: int) -> list[bytes]:
         head += f"Lambda-Runtime-Trace-Id: {invocation.trace_id}\r\n"
     if invocation.client_context is not None:
         head += f"Lambda-Runtime-Client-Context: {invocation.client_context}\r\n"
+    if tenant_id is not None:
+        head += f"Lambda-Runtime-Aws-Tenant-Id: {tenant_id}\r\n"
     head += f"Content-Length: {len(invocation.payload)}\r\n\r\n"
     return [head.encode("latin-1", "replace"), invocation.payload]
 
@@ -297,12 +299,12 @@ class RuntimeConnection(asyncio.Protocol):
             self._transport.close()
             self._transport = None
 
-    def deliver(self, invocation: Invocation, deadline_ms: int) -> bool:
+    def deliver(self, invocation: Invocation, deadline_ms: int, tenant_id: str | None) -> bool:
         """Answer a pending `next`. False when the runtime has hung up."""
         if self._transport is None or self._transport.is_closing():
             return False
         self._awaits_event = False
-        pieces = next_event(invocation, deadline_ms)
+        pieces = next_event(invocation, deadline_ms, tenant_id)
         said = self._requests.connection
         if said:
             pieces[0] = _saying(said, pieces[0])

@@ -174,7 +174,7 @@ CONFIGURATION: list[tuple[dict[str, Any], Refusal]] = [
     ),
     (
         {"FileSystemConfigs": [{"Arn": ACCESS_POINT, "LocalMountPath": "/mnt/a"}]},
-        not_yet("FileSystemConfigs"),
+        invalid(f"Function must be configured to execute in a VPC to reference access point {ACCESS_POINT}."),
     ),
     (
         {"DurableConfig": {"RetentionPeriodInDays": 1, "ExecutionTimeout": 60}},

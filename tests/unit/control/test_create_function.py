@@ -148,7 +148,7 @@ REFUSED: list[tuple[dict[str, Any], type[ModelledError], str]] = [
         "Please don't provide Handler",
     ),
     ({"Code": {"ImageUri": "i"}}, InvalidParameterValueException, "Please don't provide ImageUri when creating"),
-    ({"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}, NotImplementedException, "TenancyConfig"),
+    ({"RuntimeConfig": {"a": "b"}}, NotImplementedException, "RuntimeConfig"),
     ({"CodeSigningConfigArn": "arn:csc"}, CodeSigningConfigNotFoundException, "not deleted: arn:csc."),
     ({"Runtime": None}, InvalidParameterValueException, "Runtime and Handler are mandatory parameters"),
     (

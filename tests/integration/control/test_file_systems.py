@@ -1,0 +1,74 @@
+"""The setting FileSystemConfigs as boto3 makes it, against a running server."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from lambda_api import invalid, make_function, reconfigure, refusal, unique
+
+POINTS = "arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-"
+ONE = {"Arn": f"{POINTS}01234567890123456", "LocalMountPath": "/mnt/one"}
+OTHER = {"Arn": f"{POINTS}abcdef01234567890", "LocalMountPath": "/mnt/other"}
+NETWORK = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+NO_NETWORK: dict[str, list[str]] = {"SubnetIds": [], "SecurityGroupIds": []}
+
+
+@pytest.fixture
+def function(api: Any) -> Iterator[str]:
+    make_function(api, name := unique("mounting"), VpcConfig=NETWORK, FileSystemConfigs=[ONE])
+    yield name
+    api.delete_function(FunctionName=name)
+
+
+def shown(api: Any, name: str) -> Any:
+    """By every operation that tells of the configuration, in the same way."""
+    listed = api.get_paginator("list_functions").paginate().build_full_result()
+    every = [
+        api.get_function_configuration(FunctionName=name),
+        api.get_function(FunctionName=name)["Configuration"],
+        *(each for each in listed["Functions"] if each["FunctionName"] == name),
+        *(
+            each
+            for each in api.list_versions_by_function(FunctionName=name)["Versions"]
+            if each["Version"] == "$LATEST"
+        ),
+    ]
+    found = [answer.get("FileSystemConfigs") for answer in every]
+    assert len(found) == 4
+    assert found == found[:1] * 4
+    return found[0]
+
+
+def test_a_file_system_is_kept_until_another_or_none_is_named(api: Any, function: str) -> None:
+    assert shown(api, function) == [ONE]
+    reconfigure(api, function, Description="changed")
+    assert shown(api, function) == [ONE]
+    assert api.publish_version(FunctionName=function)["FileSystemConfigs"] == [ONE]
+    reconfigure(api, function, FileSystemConfigs=[OTHER])
+    assert shown(api, function) == [OTHER]
+    reconfigure(api, function, FileSystemConfigs=[])
+    assert shown(api, function) is None
+    version = api.get_function_configuration(FunctionName=function, Qualifier="1")
+    assert version["FileSystemConfigs"] == [ONE]
+
+
+def test_a_file_system_is_reached_through_a_vpc(api: Any, function: str) -> None:
+    leave = refusal(api.update_function_configuration, FunctionName=function, VpcConfig=NO_NETWORK)
+    assert leave == invalid(f"Function VPC configuration cannot be removed with access point {ONE['Arn']} referenced.")
+    assert api.get_function_configuration(FunctionName=function)["VpcConfig"]["SubnetIds"] == ["subnet-1"]
+    reconfigure(api, function, VpcConfig=NO_NETWORK, FileSystemConfigs=[])
+    mount = refusal(api.update_function_configuration, FunctionName=function, FileSystemConfigs=[OTHER])
+    assert mount == invalid(
+        f"Function must be configured to execute in a VPC to reference access point {OTHER['Arn']}."
+    )
+    reconfigure(api, function, VpcConfig=NETWORK, FileSystemConfigs=[OTHER])
+    assert shown(api, function) == [OTHER]
+
+
+def test_a_file_system_is_not_in_a_snapshot(api: Any, function: str) -> None:
+    together = invalid("File systems are not supported for SnapStart enabled functions.")
+    snapped = {"Runtime": "python3.12", "SnapStart": {"ApplyOn": "PublishedVersions"}}
+    assert refusal(api.update_function_configuration, FunctionName=function, **snapped) == together
+    assert shown(api, function) == [ONE]
+    answer = api.update_function_configuration(FunctionName=function, FileSystemConfigs=[], **snapped)
+    assert answer["SnapStart"]["ApplyOn"] == "PublishedVersions"
