@@ -299,7 +299,7 @@ class RuntimeConnection(asyncio.Protocol):
             self._transport.close()
             self._transport = None
 
-    def deliver(self, invocation: Invocation, deadline_ms: int, tenant_id: str | None) -> bool:
+    def deliver(self, invocation: Invocation, deadline_ms: int, tenant_id: str | None = None) -> bool:
         """Answer a pending `next`. False when the runtime has hung up."""
         if self._transport is None or self._transport.is_closing():
             return False

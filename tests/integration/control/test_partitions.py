@@ -44,7 +44,7 @@ def function(api: Any) -> Iterator[str]:
 def test_what_is_made_in_a_region_has_arns_of_its_partition(server: Any, region: str, partition: str) -> None:
     api = clients(server, region=region)
     arn = f"arn:{partition}:lambda:{region}:{ACCOUNT}:function:f"
-    assert make_function(api, "f") == arn
+    assert make_function(api, "f", Role=f"arn:{partition}:iam::{ACCOUNT}:role/runner") == arn
     runtime = api.get_function_configuration(FunctionName=arn)["RuntimeVersionConfig"]["RuntimeVersionArn"]
     assert runtime.startswith(f"arn:{partition}:lambda:{region}::runtime:")
     permission = {"FunctionName": arn, "StatementId": "s", "Action": "lambda:InvokeFunction", "Principal": ACCOUNT}

@@ -24,15 +24,18 @@ def handler(event, context):
     return {"instance": INSTANCE, "tag": TAG, "tenant": context.tenant_id, "memory": seen,
             "files": [path.read_text() for path in pathlib.Path("/tmp").iterdir()]}
 """
-TELLING = """#!/bin/sh
-API="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
-while true; do
-  HEADERS=$(mktemp)
-  curl -sS -o /dev/null -D "$HEADERS" "$API/next"
-  ID=$(sed -n 's/^Lambda-Runtime-Aws-Request-Id: *//Ip' "$HEADERS" | tr -d '\\r')
-  TENANT=$(sed -n 's/^Lambda-Runtime-Aws-Tenant-Id: *//Ip' "$HEADERS" | tr -d '\\r')
-  curl -sS -o /dev/null "$API/$ID/response" -d "\\"$TENANT\\""
-done
+TELLING = """#!/usr/bin/env python3
+import http.client, json, os
+
+api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+invocation = "/2018-06-01/runtime/invocation/"
+while True:
+    api.request("GET", invocation + "next")
+    event = api.getresponse()
+    event.read()
+    tenant = event.headers.get("Lambda-Runtime-Aws-Tenant-Id", "")
+    api.request("POST", invocation + event.headers["Lambda-Runtime-Aws-Request-Id"] + "/response", json.dumps(tenant))
+    api.getresponse().read()
 """
 
 

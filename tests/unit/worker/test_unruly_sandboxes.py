@@ -78,7 +78,7 @@ class Connection:
         self.open = open_
         self.delivered: list[str] = []
 
-    def deliver(self, invocation, deadline_ms):
+    def deliver(self, invocation, deadline_ms, tenant_id):
         if self.open:
             self.delivered.append(invocation.request_id)
         return self.open
