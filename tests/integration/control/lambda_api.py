@@ -80,6 +80,25 @@ def settle(api: Any, name: str) -> None:
     api.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=quick)
 
 
+def told_everywhere(api: Any, name: str, member: str) -> Any:
+    """A member of the configuration, which every operation that tells of it must tell alike."""
+    listed = api.get_paginator("list_functions").paginate().build_full_result()
+    every = [
+        api.get_function_configuration(FunctionName=name),
+        api.get_function(FunctionName=name)["Configuration"],
+        *(each for each in listed["Functions"] if each["FunctionName"] == name),
+        *(
+            each
+            for each in api.list_versions_by_function(FunctionName=name)["Versions"]
+            if each["Version"] == "$LATEST"
+        ),
+    ]
+    found = [answer.get(member) for answer in every]
+    assert len(found) == 4
+    assert found == found[:1] * 4
+    return found[0]
+
+
 def shape(answer: dict[str, Any]) -> dict[str, Any]:
     """All that the answer's body has."""
     return {member: value for member, value in answer.items() if member != "ResponseMetadata"}

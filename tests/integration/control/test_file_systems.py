@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lambda_api import invalid, make_function, reconfigure, refusal, unique
+from lambda_api import invalid, make_function, reconfigure, refusal, told_everywhere, unique
 
 POINTS = "arn:aws:elasticfilesystem:us-east-1:111122223333:access-point/fsap-"
 ONE = {"Arn": f"{POINTS}01234567890123456", "LocalMountPath": "/mnt/one"}
@@ -20,34 +20,15 @@ def function(api: Any) -> Iterator[str]:
     api.delete_function(FunctionName=name)
 
 
-def shown(api: Any, name: str) -> Any:
-    """By every operation that tells of the configuration, in the same way."""
-    listed = api.get_paginator("list_functions").paginate().build_full_result()
-    every = [
-        api.get_function_configuration(FunctionName=name),
-        api.get_function(FunctionName=name)["Configuration"],
-        *(each for each in listed["Functions"] if each["FunctionName"] == name),
-        *(
-            each
-            for each in api.list_versions_by_function(FunctionName=name)["Versions"]
-            if each["Version"] == "$LATEST"
-        ),
-    ]
-    found = [answer.get("FileSystemConfigs") for answer in every]
-    assert len(found) == 4
-    assert found == found[:1] * 4
-    return found[0]
-
-
 def test_a_file_system_is_kept_until_another_or_none_is_named(api: Any, function: str) -> None:
-    assert shown(api, function) == [ONE]
+    assert told_everywhere(api, function, "FileSystemConfigs") == [ONE]
     reconfigure(api, function, Description="changed")
-    assert shown(api, function) == [ONE]
+    assert told_everywhere(api, function, "FileSystemConfigs") == [ONE]
     assert api.publish_version(FunctionName=function)["FileSystemConfigs"] == [ONE]
     reconfigure(api, function, FileSystemConfigs=[OTHER])
-    assert shown(api, function) == [OTHER]
+    assert told_everywhere(api, function, "FileSystemConfigs") == [OTHER]
     reconfigure(api, function, FileSystemConfigs=[])
-    assert shown(api, function) is None
+    assert told_everywhere(api, function, "FileSystemConfigs") is None
     version = api.get_function_configuration(FunctionName=function, Qualifier="1")
     assert version["FileSystemConfigs"] == [ONE]
 
@@ -62,13 +43,13 @@ def test_a_file_system_is_reached_through_a_vpc(api: Any, function: str) -> None
         f"Function must be configured to execute in a VPC to reference access point {OTHER['Arn']}."
     )
     reconfigure(api, function, VpcConfig=NETWORK, FileSystemConfigs=[OTHER])
-    assert shown(api, function) == [OTHER]
+    assert told_everywhere(api, function, "FileSystemConfigs") == [OTHER]
 
 
 def test_a_file_system_is_not_in_a_snapshot(api: Any, function: str) -> None:
     together = invalid("File systems are not supported for SnapStart enabled functions.")
     snapped = {"Runtime": "python3.12", "SnapStart": {"ApplyOn": "PublishedVersions"}}
     assert refusal(api.update_function_configuration, FunctionName=function, **snapped) == together
-    assert shown(api, function) == [ONE]
+    assert told_everywhere(api, function, "FileSystemConfigs") == [ONE]
     answer = api.update_function_configuration(FunctionName=function, FileSystemConfigs=[], **snapped)
     assert answer["SnapStart"]["ApplyOn"] == "PublishedVersions"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lambda_api import broken_constraint, invalid, make_function, reconfigure, refusal, settle, unique
+from lambda_api import broken_constraint, invalid, make_function, reconfigure, refusal, settle, told_everywhere, unique
 from live_functions import eventually
 
 APART = {"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}
@@ -23,36 +23,17 @@ def apart(api: Any) -> Iterator[str]:
     api.delete_function(FunctionName=name)
 
 
-def shown(api: Any, name: str) -> Any:
-    """By every operation that tells of the configuration, in the same way."""
-    listed = api.get_paginator("list_functions").paginate().build_full_result()
-    every = [
-        api.get_function_configuration(FunctionName=name),
-        api.get_function(FunctionName=name)["Configuration"],
-        *(each for each in listed["Functions"] if each["FunctionName"] == name),
-        *(
-            each
-            for each in api.list_versions_by_function(FunctionName=name)["Versions"]
-            if each["Version"] == "$LATEST"
-        ),
-    ]
-    found = [answer.get("TenancyConfig") for answer in every]
-    assert len(found) == 4
-    assert found == found[:1] * 4
-    return found[0]
-
-
 def test_it_is_told_and_stays(api: Any, apart: str) -> None:
-    assert shown(api, apart) == APART["TenancyConfig"]
+    assert told_everywhere(api, apart, "TenancyConfig") == APART["TenancyConfig"]
     reconfigure(api, apart, Description="changed", MemorySize=256)
     assert api.publish_version(FunctionName=apart)["TenancyConfig"] == APART["TenancyConfig"]
     settle(api, apart)
-    assert shown(api, apart) == APART["TenancyConfig"]
+    assert told_everywhere(api, apart, "TenancyConfig") == APART["TenancyConfig"]
 
 
 def test_a_function_that_was_made_without_has_none(api: Any) -> None:
     make_function(api, name := unique("shared"))
-    assert shown(api, name) is None
+    assert told_everywhere(api, name, "TenancyConfig") is None
     api.delete_function(FunctionName=name)
 
 
