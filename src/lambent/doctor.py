@@ -132,7 +132,7 @@ def look_at_runtimes(settings: Settings) -> Iterator[Finding]:
 def look_at_disk(subject: str, directory: Path, flag: str) -> Finding:
     """Whether a directory can be made or written, is on a disk, and has room."""
     # For what is below a directory that may not be entered, `Path.exists` raises.
-    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if os.path.exists(path))  # noqa: PTH110
+    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if os.access(path, os.F_OK))
     subject = f"{subject} {directory}"
     if not existing.is_dir() or not _writable(existing):
         return Finding(subject, Grade.MISSING, f"{existing} can not be written", f"Choose another with {flag}.")

@@ -5,30 +5,14 @@ import contextlib
 import os
 import socket
 
+from environment_specs import SPEC
+
 from lambent.core.allowance import Allowance
-from lambent.core.credentials import Credentials
 from lambent.core.invocation import Invocation
 from lambent.testing.clock import ManualClock
 from lambent.worker import messages
 from lambent.worker.execution_environment import ExecutionEnvironment, Surroundings
 from lambent.worker.sandbox.driver import Addresses, Exit, Program, Running, SandboxError
-
-SPEC = messages.EnvironmentSpec(
-    account="111122223333",
-    region="us-east-1",
-    function_name="f",
-    version="$LATEST",
-    runtime="python3.13",
-    handler="app.handler",
-    memory_mib=128,
-    timeout_ms=3000,
-    ephemeral_mib=512,
-    package="0" * 64,
-    variables={},
-    credentials=Credentials("id", "secret", "token"),
-    log_group="/aws/lambda/f",
-    log_stream="s",
-)
 
 
 def listener() -> socket.socket:
