@@ -305,6 +305,7 @@ def _agent(
         emit=emit,
         front_door=front_door,
         parallel_starts=settings.parallel_starts,
+        fork=settings.fork_functions,
         billing_step_ms=settings.billing_step_ms,
     )
 

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from lambent.clock import Clock
 from lambent.core.allowance import Allowance
 from lambent.core.environment import Failure
@@ -41,6 +43,7 @@ class Agent:
         front_door: EndpointFactory,
         parallel_starts: int,
         billing_step_ms: int,
+        fork: bool,
     ) -> None:
         self._driver = driver
         self._runtimes = runtimes
@@ -51,6 +54,7 @@ class Agent:
         self._front_door = front_door
         self._parallel_starts = parallel_starts
         self._billing_step_ms = billing_step_ms
+        self._fork = fork
         self._environments: dict[str, ExecutionEnvironment] = {}
         self._around: Surroundings | None = None
 
@@ -107,13 +111,15 @@ class Agent:
             raise SandboxError(str(error)) from error
         except InvalidEntrypoint as error:
             raise LaunchError(Failure("Runtime.InvalidEntrypoint", str(error))) from error
+        template = launch.template if self._fork else replace(launch.template, command=())
         sandbox = await self._driver.create(
             SandboxSpec(
                 sandbox_id=environment_id,
-                mounts=(Mount(code, "/var/task"), *([Mount(layers, "/opt")] if layers else ()), *launch.mounts),
-                links=launch.links,
+                template=template,
+                mounts=(Mount(code, "/var/task"), *([Mount(layers, "/opt")] if layers else ())),
                 memory_mib=spec.memory_mib,
                 ephemeral_mib=spec.ephemeral_mib,
             )
         )
-        return sandbox, Program(launch.command, compose(spec, launch, sandbox.addresses))
+        forked = self._fork and self._driver.forks and launch.forks(spec.variables)
+        return sandbox, Program(() if forked else launch.command, compose(spec, launch, sandbox.addresses))

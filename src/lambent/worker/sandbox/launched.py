@@ -11,7 +11,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lambent.worker.sandbox.driver import Addresses, Exit, Program, Running, SandboxError, SandboxSpec
+import msgspec
+
+from lambent.core.limits import EPHEMERAL_MIB_DEFAULT, MEMORY_MIB_MAX
+from lambent.worker.sandbox.driver import (
+    FILE_DESCRIPTORS,
+    PROCESSES,
+    Addresses,
+    Exit,
+    Program,
+    Running,
+    SandboxError,
+    SandboxSpec,
+    Template,
+)
 from lambent.worker.sandbox.freezing import FileFreezer, Freezer, descendants
 from lambent.worker.sandbox.link import Link
 
@@ -79,8 +92,8 @@ class LaunchedSandbox:
         on_exit, self._on_exit = self._on_exit, None
         process, self._process = self._process, 0
         if process and not self._link.alive:
-            # The launcher died under it. bubblewrap's processes ask the kernel to die with their parent, but one that
-            # had not come to asking when its parent died lives on.
+            # The launcher died under it. Its children ask the kernel to die with it, but one that had not come to
+            # asking when its parent died lives on.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
         if self._gone is not None:
@@ -169,11 +182,15 @@ class LaunchedDriver(ABC):
     """A driver whose sandboxes live in a launcher; see `driver.Driver`. A launcher that dies is replaced."""
 
     name = ""
+    forks = False
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._link: Link | None = None
         self._opening: asyncio.Task[list[str]] | None = None
+        self._booted: dict[bytes, list[str]] = {}
+        """The sandboxes that are booted ahead, by the key of their template."""
+        self._made = 0
         self.found: dict[str, str] = {}
         """What the launcher uses for memory, pids, freezer, tmp: in words, empty where it has none."""
 
@@ -199,6 +216,7 @@ class LaunchedDriver(ABC):
 
     async def _start_launcher(self) -> list[str]:
         old, self._link = self._link, None
+        self._booted.clear()
         if old is not None:
             await old.close()
         link = Link()
@@ -220,21 +238,73 @@ class LaunchedDriver(ABC):
         assert self._link is not None
         return self._link
 
+    async def boot(self, template: Template) -> bool:
+        link = await self._living_link()
+        self._made += 1
+        name = f"booted-{self._made}"
+        spec = SandboxSpec(name, template, (), memory_mib=MEMORY_MIB_MAX, ephemeral_mib=EPHEMERAL_MIB_DEFAULT)
+        link.watch(name, lambda _: self._lose(template, name))
+        try:
+            await link.ask("boot", **_fields(spec))
+        except BaseException:
+            link.unwatch(name)
+            raise
+        self._booted.setdefault(template_key(template), []).append(name)
+        return True
+
+    def booted(self, template: Template) -> int:
+        return len(self._booted.get(template_key(template), ()))
+
+    def _lose(self, template: Template, name: str) -> None:
+        """One that was booted ahead has ended before anybody took it."""
+        names = self._booted.get(template_key(template), [])
+        if name in names:
+            names.remove(name)
+            if self._link is not None:
+                self._link.post("destroy", id=name)
+
     async def create(self, spec: SandboxSpec) -> LaunchedSandbox:
         link = await self._living_link()
-        reply, _ = await link.ask(
-            "create",
-            id=spec.sandbox_id,
-            mounts=[(str(mount.source), mount.target) for mount in spec.mounts],
-            links=[(link.path, link.target) for link in spec.links],
-            memory_mib=spec.memory_mib,
-            ephemeral_mib=spec.ephemeral_mib,
-            processes=spec.processes,
-            file_descriptors=spec.file_descriptors,
-        )
+        names = self._booted.get(template_key(spec.template), [])
+        booted = ""
+        if names and (spec.processes, spec.file_descriptors) == (PROCESSES, FILE_DESCRIPTORS):
+            booted = names.pop()
+            link.unwatch(booted)
+        try:
+            reply, _ = await link.ask("create", booted=booted, **_fields(spec))
+        except BaseException:
+            if booted:
+                link.post("destroy", id=booted)
+            raise
         return self.sandbox(link, spec, reply)
 
     async def close(self) -> None:
         link, self._link = self._link, None
+        self._booted.clear()
         if link is not None:
             await link.close()
+
+
+def template_key(template: Template) -> bytes:
+    """Equal for templates that are equal."""
+    return msgspec.json.encode(template, order="deterministic", enc_hook=str)
+
+
+def _fields(spec: SandboxSpec) -> dict[str, Any]:
+    """The request for a sandbox, as the launcher reads it."""
+    template = spec.template
+    return {
+        "id": spec.sandbox_id,
+        "template": {
+            "root": str(template.root or ""),
+            "mounts": [(str(mount.source), mount.target) for mount in template.mounts],
+            "links": [(link.path, link.target) for link in template.links],
+            "command": template.command,
+            "variables": dict(template.variables),
+        },
+        "mounts": [(str(mount.source), mount.target) for mount in spec.mounts],
+        "memory_mib": spec.memory_mib,
+        "ephemeral_mib": spec.ephemeral_mib,
+        "processes": spec.processes,
+        "file_descriptors": spec.file_descriptors,
+    }
