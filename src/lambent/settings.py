@@ -69,6 +69,8 @@ class Settings:
     fork_functions: bool = _setting(
         True, "fork a function's process from one that has its interpreter and client loaded, where the runtime can"
     )
+    preboot_minimum: int = _setting(1, "sandboxes kept booted ahead for each runtime in use; 0 for none without demand")
+    preboot_memory_mib: int = _setting(64, "memory that all sandboxes booted ahead may take; 0 for none at all")
     sandbox_uid_base: int = _setting(200_000, "first of the user ids given to environments, when started as root")
     sandbox_uid_count: int = _setting(10_000, "how many user ids there are")
     worker_socket: Path | None = _setting(

@@ -96,6 +96,13 @@ class Running(Record, frozen=True):
     output: int
 
 
+class Booted(Record, frozen=True):
+    """A sandbox that waits to be told whose it is. `memory_bytes` is what it takes, shared memory counted in parts."""
+
+    name: str
+    memory_bytes: int
+
+
 class Sandbox(Protocol):
     """One sandbox. It may start a program several times, one after another (the reset of an environment):
     `/tmp` lives as long as the sandbox, processes and namespaces as long as the program."""
@@ -130,14 +137,14 @@ class Driver(Protocol):
         """Start the driver, and remove what a dead server with this data directory left behind. Returns the
         protections that can not be had on this machine, one sentence each, with the reason."""
 
-    async def boot(self, template: Template) -> bool:
-        """Boot a sandbox ahead of need: a later `create` with this template takes it, and is faster. False where the
-        driver can not. Raises SandboxError."""
+    async def boot(self, template: Template, on_lost: Callable[[str], None]) -> Booted:
+        """Boot a sandbox ahead of need, for `create` or `discard`. `on_lost` is called with its name if it ends before
+        that. Raises SandboxError. Not to be called where `forks` is false."""
 
-    def booted(self, template: Template) -> int:
-        """How many there are that nobody has taken."""
+    async def discard(self, booted: Booted) -> None: ...
 
-    async def create(self, spec: SandboxSpec) -> Sandbox: ...
+    async def create(self, spec: SandboxSpec, booted: Booted | None = None) -> Sandbox:
+        """Make a sandbox, or make it of the one that was booted with its template, which is faster."""
 
     async def close(self) -> None:
         """Destroy every sandbox and end the driver's helper processes."""

@@ -15,9 +15,8 @@ import msgspec
 
 from lambent.core.limits import EPHEMERAL_MIB_DEFAULT, MEMORY_MIB_MAX
 from lambent.worker.sandbox.driver import (
-    FILE_DESCRIPTORS,
-    PROCESSES,
     Addresses,
+    Booted,
     Exit,
     Program,
     Running,
@@ -188,8 +187,6 @@ class LaunchedDriver(ABC):
         self._data_dir = data_dir
         self._link: Link | None = None
         self._opening: asyncio.Task[list[str]] | None = None
-        self._booted: dict[bytes, list[str]] = {}
-        """The sandboxes that are booted ahead, by the key of their template."""
         self._made = 0
         self.found: dict[str, str] = {}
         """What the launcher uses for memory, pids, freezer, tmp: in words, empty where it has none."""
@@ -216,7 +213,6 @@ class LaunchedDriver(ABC):
 
     async def _start_launcher(self) -> list[str]:
         old, self._link = self._link, None
-        self._booted.clear()
         if old is not None:
             await old.close()
         link = Link()
@@ -238,56 +234,46 @@ class LaunchedDriver(ABC):
         assert self._link is not None
         return self._link
 
-    async def boot(self, template: Template) -> bool:
+    async def boot(self, template: Template, on_lost: Callable[[str], None]) -> Booted:
         link = await self._living_link()
         self._made += 1
         name = f"booted-{self._made}"
         spec = SandboxSpec(name, template, (), memory_mib=MEMORY_MIB_MAX, ephemeral_mib=EPHEMERAL_MIB_DEFAULT)
-        link.watch(name, lambda _: self._lose(template, name))
+        link.watch(name, lambda _: on_lost(name))
         try:
-            await link.ask("boot", **_fields(spec))
+            reply, _ = await link.ask("boot", **_fields(spec))
         except BaseException:
             link.unwatch(name)
+            link.post("destroy", id=name)
             raise
-        self._booted.setdefault(template_key(template), []).append(name)
-        return True
+        return Booted(name, reply["memory_bytes"])
 
-    def booted(self, template: Template) -> int:
-        return len(self._booted.get(template_key(template), ()))
+    async def discard(self, booted: Booted) -> None:
+        if self._link is not None and self._link.alive:
+            self._link.unwatch(booted.name)
+            await self._link.ask("destroy", id=booted.name)
 
-    def _lose(self, template: Template, name: str) -> None:
-        """One that was booted ahead has ended before anybody took it."""
-        names = self._booted.get(template_key(template), [])
-        if name in names:
-            names.remove(name)
-            if self._link is not None:
-                self._link.post("destroy", id=name)
-
-    async def create(self, spec: SandboxSpec) -> LaunchedSandbox:
+    async def create(self, spec: SandboxSpec, booted: Booted | None = None) -> LaunchedSandbox:
         link = await self._living_link()
-        names = self._booted.get(template_key(spec.template), [])
-        booted = ""
-        if names and (spec.processes, spec.file_descriptors) == (PROCESSES, FILE_DESCRIPTORS):
-            booted = names.pop()
-            link.unwatch(booted)
+        name = booted.name if booted is not None else ""
+        link.unwatch(name)
         try:
-            reply, _ = await link.ask("create", booted=booted, **_fields(spec))
+            reply, _ = await link.ask("create", booted=name, **_fields(spec))
         except BaseException:
-            if booted:
-                link.post("destroy", id=booted)
+            if booted is not None:
+                link.post("destroy", id=name)
             raise
         return self.sandbox(link, spec, reply)
 
     async def close(self) -> None:
         link, self._link = self._link, None
-        self._booted.clear()
         if link is not None:
             await link.close()
 
 
-def template_key(template: Template) -> bytes:
+def template_key(template: Template) -> str:
     """Equal for templates that are equal."""
-    return msgspec.json.encode(template, order="deterministic", enc_hook=str)
+    return msgspec.json.encode(template, order="deterministic", enc_hook=str).decode()
 
 
 def _fields(spec: SandboxSpec) -> dict[str, Any]:

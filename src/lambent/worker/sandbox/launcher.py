@@ -57,6 +57,9 @@ class Way(Protocol):
     def tell(self, cell: Cell, run: Run, request: dict[str, Any]) -> None:
         """Let it run its program."""
 
+    def memory_bytes(self, run: Run) -> int:
+        """What all of its processes take."""
+
     def kill(self, cell: Cell, run: Run) -> None: ...
     def destroy(self, cell: Cell) -> None: ...
     def close(self) -> None: ...
@@ -218,7 +221,7 @@ class Launcher:
             return
         run.prepared = True
         if cell.boot_number:
-            self._send({"n": cell.boot_number})
+            self._send({"n": cell.boot_number, "memory_bytes": self._way.memory_bytes(run)})
             cell.boot_number = 0
         self._advance(cell)
 

@@ -106,6 +106,9 @@ class Plain:
     def tell(self, cell: Cell, run: Run, request: dict[str, Any]) -> None:
         """It was told when it was started."""
 
+    def memory_bytes(self, run: Run) -> int:
+        raise OSError("without isolation nothing is booted ahead")
+
     def kill(self, cell: Cell, run: Run) -> None:
         del cell
         if run.ended is not None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lambent.worker.sandbox.driver import Addresses, SandboxSpec, Template
+from lambent.worker.sandbox.driver import Addresses, SandboxSpec
 from lambent.worker.sandbox.freezing import GroupFreezer
 from lambent.worker.sandbox.launched import LaunchedDriver, LaunchedSandbox
 from lambent.worker.sandbox.link import Link
@@ -12,10 +12,6 @@ class ProcessDriver(LaunchedDriver):
     """See `driver.Driver`."""
 
     name = "process"
-
-    async def boot(self, template: Template) -> bool:
-        del template
-        return False  # a process is all that there is to a sandbox
 
     def configuration(self) -> dict[str, Any]:
         return {"way": "process", "directory": str(self.directory)}
