@@ -15,6 +15,8 @@ from lambent.worker.sandbox.launched import template_key
 _log = logging.getLogger(__name__)
 
 BOOTS_AT_ONCE = 2
+PUT_OFF_S, PUT_OFF_AT_MOST_S = 0.02, 0.25
+"""How long after a cold start the next boot comes; more cold starts put it off further."""
 
 
 class BootedSandboxes:
@@ -30,6 +32,7 @@ class BootedSandboxes:
         self._templates: dict[str, Template] = {}
         self._ready: dict[str, list[Booted]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._put_off_since: float | None = None
         self._closed = False
 
     def know(self, template: Template) -> None:
@@ -46,8 +49,18 @@ class BootedSandboxes:
         ready = self._ready[kind]
         booted = ready.pop() if ready else None
         self._policy.taken(kind, self._clock.monotonic_us(), had_one=booted is not None)
-        asyncio.get_running_loop().call_soon(self._act)  # the cold start comes first
+        self._act_later()
         return booted
+
+    def _act_later(self) -> None:
+        """Boot when the cold starts are over, which would wait for the launcher and the kernel's locks meanwhile; or
+        when they have gone on for a while."""
+        loop = asyncio.get_running_loop()
+        if self._put_off_since is None:
+            self._put_off_since = loop.time()
+        elif loop.time() - self._put_off_since > PUT_OFF_AT_MOST_S:
+            return
+        self._set_timer(PUT_OFF_S)
 
     def close(self) -> None:
         """Boot no more. What is there goes with the driver."""
@@ -65,18 +78,20 @@ class BootedSandboxes:
     def _act(self) -> None:
         if self._closed:
             return
+        self._put_off_since = None
         now = self._clock.monotonic_us()
         plan = self._policy.plan(now)
         for kind in plan.retire:
             self._tasks.create_task(self._discard(self._ready[kind].pop(0)))
         for kind in plan.boot:
             self._tasks.create_task(self._boot(kind))
+        if plan.look_again_us is not None:
+            self._set_timer((plan.look_again_us - now) / 1_000_000)
+
+    def _set_timer(self, delay_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if plan.look_again_us is not None:
-            delay_s = (plan.look_again_us - now) / 1_000_000
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._act)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._act)
 
     async def _boot(self, kind: str) -> None:
         try:
