@@ -4,8 +4,8 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from lambent.worker.sandbox.namespaces import NamespacesDriver
 from lambent.worker.sandbox.driver import Driver
+from lambent.worker.sandbox.namespaces import NamespacesDriver
 from lambent.worker.sandbox.probe import Finding
 from lambent.worker.sandbox.process import ProcessDriver
 
