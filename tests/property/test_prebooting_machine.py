@@ -199,6 +199,16 @@ def test_a_steady_arrival_finds_a_sandbox_each_time(
     assert all(late)
 
 
+@given(first=ARRIVALS, apart_us=st.integers(0, 3 * REFILL_US))
+def test_as_many_are_wanted_as_were_taken_within_a_refill_time(first: list[int], apart_us: int) -> None:
+    owner = Owner(0, 4096 * MIB, 1)
+    times = sorted(first + [time + apart_us for time in first])
+    for owner.now in times:
+        owner.take("python")
+    most = max(sum(end - REFILL_US < time <= end for time in times) for end in times)
+    assert owner.policy.targets(owner.now) == {"java": 0, "node": 0, "python": most}
+
+
 @given(burst=st.integers(1, 300), later=st.integers(1, 300))
 def test_a_burst_makes_the_pool_as_large_for_the_next_one(burst: int, later: int) -> None:
     assume(later <= burst)

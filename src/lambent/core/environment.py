@@ -18,7 +18,8 @@ GONE       nothing is left
 
 `step(environment, event, now)` returns the next environment and the commands that its owner must perform, in order.
 An event that a phase does not know raises `IllegalTransition`: the owner asks `allows` first where an event comes
-from a function's code, which is hostile.
+from a function's code, which is hostile. In INVOKE it is the participant that decides: the runtime owes an answer before
+it asks, every other one may be done first.
 
 Source of the phases and of their budgets: AWS Lambda developer guide, "Understanding the Lambda execution
 environment lifecycle"; of the repeated initialisation: the same page, "Failures during the Init phase".
@@ -204,14 +205,14 @@ class IllegalTransition(Exception):
 
 def step(environment: Environment, event: Event, now: int) -> Step:
     """The next state, and what to do. Raises IllegalTransition."""
-    transition = _TABLE.get((environment.phase, type(event)))
+    transition = TABLE.get((environment.phase, type(event)))
     if transition is None:
         raise IllegalTransition(f"{type(event).__name__} in {environment.phase.name}")
     return transition(environment, event, now)
 
 
 def allows(environment: Environment, event_type: type[Event]) -> bool:
-    return (environment.phase, event_type) in _TABLE
+    return (environment.phase, event_type) in TABLE
 
 
 # Transitions ------------------------------------------------------------------------------------------------------
@@ -288,12 +289,16 @@ def _reinitialised(environment: Environment, event: Next, _now: int) -> Step:
     return replace(environment, phase=Phase.INVOKE, asking=frozenset()), _TO_DELIVER
 
 
+def _done_first(environment: Environment, event: Next, _now: int) -> Step:
+    if event.participant == RUNTIME:
+        raise IllegalTransition("Next of the runtime in INVOKE")
+    return replace(environment, asking=environment.asking | {event.participant}), ()
+
+
 def _answered(environment: Environment, event: Answered, _now: int) -> Step:
     answer = event.answer
     outcome = Outcome.SUCCESS if answer.error_type is None else Outcome.FUNCTION_ERROR
-    draining = replace(
-        environment, phase=Phase.DRAINING, asking=frozenset(), outcome=outcome, error_type=answer.error_type
-    )
+    draining = replace(environment, phase=Phase.DRAINING, outcome=outcome, error_type=answer.error_type)
     return draining, (AnswerCaller(answer),)
 
 
@@ -407,7 +412,7 @@ _DELIVER = Deliver()
 _TO_DELIVER = (_DELIVER,)
 _AVAILABLE = BecomeAvailable()
 
-_TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
+TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
     (Phase.STARTING, SandboxStarted): _started,
     (Phase.STARTING, SandboxFailed): _not_started,
     (Phase.STARTING, Retired): _remember,
@@ -419,6 +424,7 @@ _TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
     (Phase.READY, Assigned): _assigned,
     (Phase.READY, Exited): _broke,
     (Phase.READY, Retired): _shut_down,
+    (Phase.INVOKE, Next): _done_first,
     (Phase.INVOKE, Answered): _answered,
     (Phase.INVOKE, Exited): _invoke_exited,
     (Phase.INVOKE, Deadline): _invoke_timed_out,
@@ -443,3 +449,4 @@ _TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
     (Phase.SHUTDOWN, Deadline): _gone,
     (Phase.SHUTDOWN, Retired): _remember,
 }
+"""The whole machine: which event a phase knows, and what it makes of it."""

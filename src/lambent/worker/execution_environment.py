@@ -145,7 +145,8 @@ class ExecutionEnvironment:
         if phase is Phase.READY and self._waiting is None:
             self._waiting = connection
             return None
-        if self._waiting is not None or not machine.allows(self._state, machine.Next):
+        owes_an_answer = phase is Phase.INVOKE
+        if owes_an_answer or self._waiting is not None or not machine.allows(self._state, machine.Next):
             return failures.not_now(phase, "Ready")
         self._waiting = connection
         self._feed(_RUNTIME_ASKS)
