@@ -229,7 +229,7 @@ TestLives = Lives.TestCase
 
 def test_these_lives_go_through_the_whole_table() -> None:
     """Else the promises would hold of a part of the machine only."""
-    thorough = settings(max_examples=400, stateful_step_count=60, derandomize=True, database=None, deadline=None)
+    thorough = settings(max_examples=300, stateful_step_count=60, derandomize=True, database=None, deadline=None)
     run_state_machine_as_test(Lives, settings=thorough)
     assert sorted(machine.TABLE.keys() - Lives.reached, key=str) == []
     assert {type(event) for event in ONE_OF_EACH} == {event_type for _, event_type in machine.TABLE}

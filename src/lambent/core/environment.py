@@ -18,8 +18,8 @@ GONE       nothing is left
 
 `step(environment, event, now)` returns the next environment and the commands that its owner must perform, in order.
 An event that a phase does not know raises `IllegalTransition`: the owner asks `allows` first where an event comes
-from a function's code, which is hostile. In INVOKE it is the participant that decides: the runtime owes an answer before
-it asks, every other one may be done first.
+from a function's code, which is hostile. In INVOKE it is the participant that decides: the runtime owes an answer
+before it asks, every other one may be done first.
 
 Source of the phases and of their budgets: AWS Lambda developer guide, "Understanding the Lambda execution
 environment lifecycle"; of the repeated initialisation: the same page, "Failures during the Init phase".
