@@ -145,11 +145,12 @@ class StartProgram(Record, frozen=True):
 
 
 class InitEnded(Record, frozen=True):
-    """An initialisation of its own (not one inside an invocation) is over; `failure` tells if it failed."""
+    """An initialisation is over. Of one that is repeated inside an invocation only its failure is told."""
 
     duration_us: int
     outcome: Outcome
     error_type: str | None = None
+    repeated: bool = False
 
 
 class Deliver(Record, frozen=True):
@@ -362,9 +363,24 @@ def _draining_timed_out(environment: Environment, _event: Deadline, _now: int) -
     return replace(late, phase=Phase.RESETTING, deadline_us=None), (Kill(),)
 
 
-def _reinit_failed(environment: Environment, event: InitFailed, _now: int) -> Step:
+def _repetition_ended(environment: Environment, now: int, outcome: Outcome, error_type: str | None = None) -> InitEnded:
+    return InitEnded(now - environment.since_us, outcome, error_type, repeated=True)
+
+
+def _reinit_failed(environment: Environment, event: InitFailed, now: int) -> Step:
+    ended = _repetition_ended(environment, now, Outcome.FUNCTION_ERROR, event.failure.error_type)
     failed = _failed(environment, event.failure, Outcome.CRASH)
-    return replace(failed, phase=Phase.RESETTING, deadline_us=None), (FailCaller(event.failure), Kill())
+    return replace(failed, phase=Phase.RESETTING, deadline_us=None), (ended, FailCaller(event.failure), Kill())
+
+
+def _reinit_exited(environment: Environment, event: Exited, now: int) -> Step:
+    after, commands = _crashed(environment, event, now)
+    return after, (_repetition_ended(environment, now, Outcome.CRASH, event.failure.error_type), *commands)
+
+
+def _reinit_timed_out(environment: Environment, event: Deadline, now: int) -> Step:
+    after, commands = _invoke_timed_out(environment, event, now)
+    return after, (_repetition_ended(environment, now, Outcome.TIMEOUT), *commands)
 
 
 def _reset(environment: Environment, _event: Exited, now: int) -> Step:
@@ -442,8 +458,8 @@ TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
     (Phase.REINIT, SandboxFailed): _lost,
     (Phase.REINIT, Next): _reinitialised,
     (Phase.REINIT, InitFailed): _reinit_failed,
-    (Phase.REINIT, Exited): _crashed,
-    (Phase.REINIT, Deadline): _invoke_timed_out,
+    (Phase.REINIT, Exited): _reinit_exited,
+    (Phase.REINIT, Deadline): _reinit_timed_out,
     (Phase.REINIT, Retired): _remember,
     (Phase.SHUTDOWN, Exited): _gone,
     (Phase.SHUTDOWN, Deadline): _gone,
