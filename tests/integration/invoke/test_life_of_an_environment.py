@@ -90,6 +90,21 @@ def test_the_time_of_a_repeated_init_is_the_invocations(functions: Functions) ->
     assert function.invoke({}).document > 4500, "the next one has its whole time"
 
 
+@pytest.mark.slow
+def test_an_initialisation_ahead_of_need_may_take_more_than_ten_seconds(server: Any, functions: Functions) -> None:
+    function = functions.create("import time\ntime.sleep(11)\ndef handler(event, context): return 'served'\n")
+    api = server.client("lambda")
+    version = api.publish_version(FunctionName=function.name)["Version"]
+    asked = {"FunctionName": function.name, "Qualifier": version}
+    api.put_provisioned_concurrency_config(**asked, ProvisionedConcurrentExecutions=1)
+    eventually(lambda: api.get_provisioned_concurrency_config(**asked)["Status"] == "READY", within_s=60)
+    answer = function.invoke({}, Qualifier=version)
+    assert answer.document == "served"
+    (lines,) = log_lines(server, function).values()
+    assert [line.split("\t")[-1] for line in lines if line.startswith("INIT_REPORT")] == ["Status: success"]
+    assert len([line for line in lines if line.startswith("INIT_START")]) == 1
+
+
 # Freeze ---------------------------------------------------------------------------------------------------------------
 
 BUSY = """
