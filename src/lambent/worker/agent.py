@@ -114,6 +114,7 @@ class Agent:
                 links=launch.links,
                 memory_mib=spec.memory_mib,
                 ephemeral_mib=spec.ephemeral_mib,
+                network=spec.network,
             )
         )
         return sandbox, Program(launch.command, compose(spec, launch, sandbox.addresses))

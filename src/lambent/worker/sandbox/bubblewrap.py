@@ -94,6 +94,7 @@ class BubblewrapDriver(LaunchedDriver):
             "bwrap_files": files,
             "uid_base": self._uid_base,
             "uid_count": self._uid_count,
+            **probe.find_network_programs(),
         }
 
     def sandbox(self, link: Link, spec: SandboxSpec, reply: dict[str, Any]) -> LaunchedSandbox:

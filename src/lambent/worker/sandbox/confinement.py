@@ -13,6 +13,8 @@ from typing import Any
 
 from lambent.worker.sandbox import cgroups, kernel, seccomp, view
 from lambent.worker.sandbox.loop_device import ImageError, Images
+from lambent.worker.sandbox.network import Networks
+from lambent.worker.sandbox.resolvers import resolver_configuration
 from lambent.worker.sandbox.run import Cell, Run, pipe_end, start_child
 from lambent.worker.sandbox.stage import Stage
 
@@ -38,6 +40,12 @@ class Confinement:
         # Two servers with the same range start at different places of it.
         self._next_uid = int(self._group_name.rpartition("-")[2], 16) % self._uid_count
         self._uids: set[int] = set()
+        self._networks = Networks(
+            mark=self._group_name,
+            directory=self._directory,
+            nft=configuration["nft"],
+            pasta=configuration["pasta"],
+        )
         self._stage = Stage()
         self._images: Images | None = None
         self._choice = cgroups.Choice(None, None, None)
@@ -59,6 +67,7 @@ class Confinement:
             missing.append(f"No system-call filter: none is written for {machine} machines.")
         self._choice = cgroups.choose(self._group_name)
         removed = cgroups.clean(self._choice, self._group_name)
+        self._networks.open()
         self._stage.enter(self._as_root)
         self._own_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._stage.copy_program(self._bwrap_files)
@@ -134,6 +143,9 @@ class Confinement:
             if os.path.normpath(source) == target and target.startswith("/usr/"):
                 continue  # shown already
             cell.mounts.append((self._stage.show(source), target))
+        if request["network"] is not None:
+            resolvers = self._stage.file("resolv.conf", resolver_configuration(request["network"]))
+            cell.mounts.append((self._stage.show(resolvers), "/etc/resolv.conf"))
         scratch = f"tmp-{cell.name}"
         if self._images is None:
             cell.scratch = self._stage.make_scratch(scratch, request["ephemeral_mib"])
@@ -217,16 +229,17 @@ class Confinement:
         if self._choice.memory is None:
             size = (cell.request["memory_mib"] + _DATA_MARGIN_MIB) << 20
             resource.prlimit(run.inner, resource.RLIMIT_DATA, (size, size))
-        listeners = self._listen(run.inner)
+        listeners = self._listen(run.inner, cell.request["network"])
         os.write(run.block, b"1")
         run.close_block()
         return [listener.detach() for listener in listeners]
 
-    def _listen(self, inner: int) -> list[socket.socket]:
-        network = os.open(f"/proc/{inner}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        kernel.enter_namespace(network, kernel.CLONE_NEWNET)
-        os.close(network)
+    def _listen(self, inner: int, network: dict[str, Any] | None) -> list[socket.socket]:
+        namespace = os.open(f"/proc/{inner}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
+            if network is not None:
+                self._networks.attach(namespace, network)
+            kernel.enter_namespace(namespace, kernel.CLONE_NEWNET)
             listeners = []
             for port in (RUNTIME_API_PORT, ENDPOINT_PORT):
                 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -237,6 +250,7 @@ class Confinement:
                 listeners.append(listener)
             return listeners
         finally:
+            os.close(namespace)
             kernel.enter_namespace(self._own_network, kernel.CLONE_NEWNET)
 
     def kill(self, cell: Cell, run: Run) -> None:
@@ -257,6 +271,7 @@ class Confinement:
         self._uids.discard(cell.uid)
 
     def close(self) -> None:
+        self._networks.close()
         cgroups.remove(self._choice, self._group_name)
 
 

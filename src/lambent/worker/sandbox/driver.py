@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from lambent.core.network import LOOPBACK, Network
 from lambent.core.record import Record
 
 
@@ -36,6 +37,7 @@ class SandboxSpec(Record, frozen=True):
     ephemeral_mib: int
     processes: int = 1024
     file_descriptors: int = 1024
+    network: Network = LOOPBACK
 
 
 class Addresses(Record, frozen=True):

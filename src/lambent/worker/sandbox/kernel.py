@@ -4,8 +4,11 @@ It owns no state and decides nothing. Used by the launcher, which is small and s
 on the whole process. Constants are those of the kernel's own headers (`linux/mount.h`, `linux/sched.h`, ...).
 """
 
+import contextlib
 import ctypes
 import os
+import struct
+from collections.abc import Iterator
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOATIME = 1, 2, 4, 1024
 MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 32, 4096, 16384, 1 << 19
@@ -55,3 +58,26 @@ def die_with_parent(signal_number: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies, so that they can be reaped."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl CHILD_SUBREAPER")
+
+
+CAP_NET_ADMIN = 12
+
+_CAPABILITY_VERSION_3 = 0x2008_0522
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+
+
+@contextlib.contextmanager
+def lent_capability(number: int) -> Iterator[None]:
+    """Programs that are executed meanwhile keep one of our capabilities (below 32), whatever their user id."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    sets = ctypes.create_string_buffer(24)
+    _check(_libc.capget(header, sets), "capget")
+    before = list(struct.unpack("=6I", sets.raw))
+    lent = [*before[:2], before[2] | 1 << number, *before[3:]]
+    _check(_libc.capset(header, struct.pack("=6I", *lent)), "capset")
+    _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0), "prctl CAP_AMBIENT")
+    try:
+        yield
+    finally:
+        # An inheritable capability that is taken back is no longer ambient either.
+        _check(_libc.capset(header, struct.pack("=6I", *before)), "capset")

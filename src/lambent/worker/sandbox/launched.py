@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lambent.core.network import NEVER, NOT_PUBLIC, Network, NetworkMode
 from lambent.worker.sandbox.driver import Addresses, Exit, Program, Running, SandboxError, SandboxSpec
 from lambent.worker.sandbox.freezing import FileFreezer, Freezer, descendants
 from lambent.worker.sandbox.link import Link
@@ -157,6 +158,19 @@ class LaunchedSandbox:
                 self._peak = -1
 
 
+def _network(network: Network) -> dict[str, Any] | None:
+    """A network as the launcher is told of it: `never` is refused, then `allow` ([network, protocol, port], the latter
+    two may be empty) is let through, then all but `all_but`, where that is not empty. None is loopback."""
+    if network.mode is NetworkMode.LOOPBACK:
+        return None
+    return {
+        "never": NEVER,
+        "allow": [(one.block, one.protocol, one.port) for one in network.allow],
+        "all_but": NOT_PUBLIC if network.mode is NetworkMode.INTERNET else (),
+        "nameservers": network.nameservers,
+    }
+
+
 def _open_peak(path: str) -> int:
     """For writing too where that may be: it forgets the peak, in version 2 for this descriptor alone."""
     try:
@@ -231,6 +245,7 @@ class LaunchedDriver(ABC):
             ephemeral_mib=spec.ephemeral_mib,
             processes=spec.processes,
             file_descriptors=spec.file_descriptors,
+            network=_network(spec.network),
         )
         return self.sandbox(link, spec, reply)
 

@@ -8,6 +8,7 @@ machine's mount table never shows it and nothing is left of it when the launcher
 An ordinary user gets the same by way of a user namespace in which only the own user id exists.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -119,6 +120,14 @@ class Stage:
             return
         del self._sources[key]
         self.remove(shown)
+
+    def file(self, name: str, text: str) -> str:
+        """The path of a file below the stage with the text. It stays, and serves every sandbox that is to have it."""
+        target = self.path(f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}")
+        if not os.path.exists(target):
+            _write(target, text)
+            os.chmod(target, 0o644)
+        return target
 
     def make_scratch(self, name: str, size_mib: int) -> str:
         """A tmpfs for a sandbox's /tmp, where a disk image can not be had."""

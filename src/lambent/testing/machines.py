@@ -1,0 +1,154 @@
+"""A machine and an internet for tests of networks: two network namespaces, joined by one cable.
+
+The calling thread is on that machine for as long as it exists, and so are the processes that it starts meanwhile:
+whatever Lambent does to the machine's network, it does there, and the real one is left alone. Root only.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lambent.worker.sandbox import kernel
+
+MACHINE = "198.51.100.1"
+SECOND_ADDRESS = "172.20.0.1"
+"""Another of the machine's own, in a network behind it."""
+PUBLIC, PRIVATE, METADATA, NAMESERVER = "93.184.216.34", "10.9.8.7", "169.254.169.254", "198.51.100.53"
+"""Addresses of the internet. The machine reaches each of them."""
+PORT = 8080
+_PREPARE_INTERNET = (
+    f"link set lo up; addr add {PUBLIC}/32 dev lo; addr add {PRIVATE}/32 dev lo; addr add {METADATA}/32 dev lo; "
+    f"addr add {NAMESERVER}/24 dev eth0; link set eth0 up"
+)
+_PREPARE_MACHINE = (
+    f"link set lo up; addr add {MACHINE}/24 dev eth0; link set eth0 up; route add default via {NAMESERVER}; "
+    f"link add back type veth peer name front; addr add {SECOND_ADDRESS}/24 dev back; link set back up"
+)
+
+
+def open_namespace() -> int:
+    """A descriptor of the network namespace that the calling thread is in."""
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@contextlib.contextmanager
+def at(namespace: int) -> Iterator[None]:
+    """The calling thread is in another network namespace."""
+    before = open_namespace()
+    kernel.enter_namespace(namespace, kernel.CLONE_NEWNET)
+    try:
+        yield
+    finally:
+        kernel.enter_namespace(before, kernel.CLONE_NEWNET)
+        os.close(before)
+
+
+def run(*command: str) -> str:
+    """What the command prints. It runs in the calling thread's network namespace."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+    return done.stdout
+
+
+@dataclass
+class Machine:
+    """The two namespaces, and what listens in them."""
+
+    here: int
+    internet: int
+    listeners: list[socket.socket] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def serve(self, address: str, port: int = PORT) -> None:
+        """Listen on the machine, and tell each caller under which address it was seen."""
+        listener = socket.create_server((address, port))
+        self._start(listener, _tell_callers)
+
+    def serve_in_internet(self, address: str, port: int = PORT) -> None:
+        with at(self.internet):
+            self.serve(address, port)
+
+    def serve_names(self, address: str) -> None:
+        """A name server in the internet, for which every name is that of PUBLIC."""
+        with at(self.internet):
+            listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            listener.bind((address, 53))
+        self._start(listener, _tell_names)
+
+    def _start(self, listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+        self.listeners.append(listener)
+        self.threads.append(threading.Thread(target=serve, args=(listener,)))
+        self.threads[-1].start()
+
+    def close(self) -> None:
+        for listener in self.listeners:
+            if listener.type == socket.SOCK_STREAM:
+                listener.shutdown(socket.SHUT_RDWR)
+            else:
+                listener.sendto(b"", listener.getsockname())
+        for thread in self.threads:
+            thread.join()
+        for listener in self.listeners:
+            listener.close()
+
+    def devices(self) -> set[str]:
+        return {name for _, name in socket.if_nameindex()}
+
+    def forwards(self) -> bool:
+        return Path("/proc/sys/net/ipv4/ip_forward").read_text() == "1\n"
+
+    def tables(self) -> list[str]:
+        """Names of the machine's tables of rules."""
+        return [line.split()[2] for line in run("nft", "list", "tables").splitlines()]
+
+
+@contextlib.contextmanager
+def machine() -> Iterator[Machine]:
+    real = open_namespace()
+    made = []
+    try:
+        for _ in range(2):
+            kernel.unshare(kernel.CLONE_NEWNET)
+            made.append(open_namespace())
+        internet, here = made
+        peer = f"/proc/{os.getpid()}/fd/{internet}"
+        run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", peer)
+        with at(internet):
+            _configure(_PREPARE_INTERNET)
+        _configure(_PREPARE_MACHINE)
+        with contextlib.closing(Machine(here, internet)) as on:
+            yield on
+    finally:
+        kernel.enter_namespace(real, kernel.CLONE_NEWNET)
+        for namespace in (real, *made):
+            os.close(namespace)
+
+
+def _configure(words: str) -> None:
+    for line in words.split("; "):
+        run("ip", *line.split())
+
+
+def _tell_callers(listener: socket.socket) -> None:
+    while True:
+        try:
+            connection, (address, _) = listener.accept()
+        except OSError:
+            return
+        with connection:
+            connection.sendall(address.encode())
+
+
+def _tell_names(listener: socket.socket) -> None:
+    while True:
+        question, asker = listener.recvfrom(512)
+        if not question:
+            return
+        asked = question[12 : question.index(0, 12) + 5]
+        answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(PUBLIC)
+        listener.sendto(question[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + asked + answer, asker)
