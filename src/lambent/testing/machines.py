@@ -7,7 +7,9 @@ whatever Lambent does to the machine's network, it does there, and the real one 
 import contextlib
 import os
 import socket
+import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ SECOND_ADDRESS = "172.20.0.1"
 PUBLIC, PRIVATE, METADATA, NAMESERVER = "93.184.216.34", "10.9.8.7", "169.254.169.254", "198.51.100.53"
 """Addresses of the internet. The machine reaches each of them."""
 PORT = 8080
+_ASIDE = "/mnt"
 _PREPARE_INTERNET = (
     f"link set lo up; addr add {PUBLIC}/32 dev lo; addr add {PRIVATE}/32 dev lo; addr add {METADATA}/32 dev lo; "
     f"addr add {NAMESERVER}/24 dev eth0; link set eth0 up"
@@ -152,3 +155,35 @@ def _tell_names(listener: socket.socket) -> None:
         asked = question[12 : question.index(0, 12) + 5]
         answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(PUBLIC)
         listener.sendto(question[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + asked + answer, asker)
+
+
+USER = 64_999
+"""An ordinary user id that no account has."""
+
+
+def become_an_ordinary_user() -> None:
+    """To be called in a fresh child (`preexec_fn`): from here on it is USER, who may open /dev/net/tun, as on most
+    machines, and may enter what leads to this Python. It sees so in a mount namespace of its own."""
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
+    _open_the_way_to(Path(sys.base_prefix))
+    kernel.mount("tmpfs", _ASIDE, "tmpfs")
+    tun = f"{_ASIDE}/tun"
+    os.mknod(tun, stat.S_IFCHR, os.makedev(10, 200))
+    os.chmod(tun, 0o666)  # noqa: PTH101, S103 - as on most machines
+    kernel.mount(tun, "/dev/net/tun", flags=kernel.MS_BIND)
+    kernel.unmount(_ASIDE)
+    os.setgroups([])
+    os.setgid(USER)
+    os.setuid(USER)
+
+
+def _open_the_way_to(directory: Path) -> None:
+    closed = next((one for one in reversed(directory.parents) if not one.stat().st_mode & stat.S_IXOTH), None)
+    if closed is None:
+        return
+    kernel.mount("tmpfs", _ASIDE, "tmpfs", options="mode=0755")
+    os.makedirs(f"{_ASIDE}/{directory.relative_to(closed)}", 0o755)  # noqa: PTH103
+    kernel.mount(str(directory), f"{_ASIDE}/{directory.relative_to(closed)}", flags=kernel.MS_BIND)
+    kernel.mount(_ASIDE, str(closed), flags=kernel.MS_BIND | kernel.MS_REC)
+    kernel.unmount(_ASIDE)

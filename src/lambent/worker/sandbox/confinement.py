@@ -271,8 +271,8 @@ class Confinement:
         self._uids.discard(cell.uid)
 
     def close(self) -> None:
-        self._networks.close()
         cgroups.remove(self._choice, self._group_name)
+        self._networks.close()
 
 
 def _joined(words: Sequence[str]) -> bytes:

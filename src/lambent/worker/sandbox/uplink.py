@@ -30,6 +30,7 @@ _FIRST_ADDRESS, _ADDRESSES = 0xA9FE_4001, 8190  # 169.254.64.1 and on
 _PASTA_ADDRESS = "169.254.64.1"
 _PASTA_WITHIN_S = 10.0
 _PACKET = 1 << 16
+_DESCRIPTORS = 1 << 20
 
 
 class Uplink(Protocol):
@@ -90,8 +91,17 @@ class MachineUplink:
         self._clean()
 
     def make(self, router: int) -> None:
-        self._nft.check()
         os.close(os.open(self._record, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        try:
+            address = self._join_machine(router)
+        except OSError:
+            self._clean()
+            raise
+        with inside(router):
+            join(address, self._hardware)
+
+    def _join_machine(self, router: int) -> str:
+        """Returns the router's address."""
         with self._alone_on_the_machine():
             netlink = Netlink()
             try:
@@ -103,8 +113,7 @@ class MachineUplink:
                 self._forward()
             finally:
                 netlink.close()
-        with inside(router):
-            join(address, self._hardware)
+        return address
 
     def check(self) -> None:
         """The kernel forwards for as long as there is a router."""
@@ -167,21 +176,34 @@ class PastaUplink:
         self._record = record
         self._nft = nft
         self._keeper: socket.socket | None = None
+        self._process = 0
 
     def open(self) -> None:
+        self._end_the_last_one()
         if not self._pasta:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         launcher = os.getpid()
-        if os.fork() == 0:
-            ours.close()
+        self._process = os.fork()
+        if not self._process:
             try:
+                _keep_only(theirs)
                 Keeper(theirs, launcher, self._pasta, self._record, self._nft).serve()
             finally:
                 os._exit(0)
         theirs.close()
         ours.settimeout(_PASTA_WITHIN_S)
         self._keeper = ours
+
+    def _end_the_last_one(self) -> None:
+        """The pasta of a keeper that was killed: it does not notice that its router is gone."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            process = int(_read(self._record))
+            with open(f"/proc/{process}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+            if os.fsencode(self._record) in words:
+                os.kill(process, signal.SIGKILL)
+            os.unlink(self._record)
 
     def make(self, router: int) -> None:
         if self._keeper is None:
@@ -200,6 +222,8 @@ class PastaUplink:
         if self._keeper is not None:
             self._keeper.close()
             self._keeper = None
+            with contextlib.suppress(ChildProcessError):  # who waits for every child may have heard of its end
+                os.waitpid(self._process, 0)
 
 
 class Keeper:
@@ -233,7 +257,10 @@ class Keeper:
             self._launcher.send(str(error).encode())
         finally:
             if pasta >= 0:
-                signal.pidfd_send_signal(pasta, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pasta, signal.SIGKILL)
+                os.waitid(os.P_PIDFD, pasta, os.WEXITED)
+                os.unlink(self._record)
 
     def _start(self, router: str) -> int:
         """Returns a descriptor of the process. Raises OSError with what pasta says."""
@@ -246,7 +273,8 @@ class Keeper:
         command += ["--userns", f"/proc/{self._pid}/ns/user", "--netns", router]
         said = os.memfd_create("said", os.MFD_CLOEXEC)
         actions = [(os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, said, 2)]
-        child = os.posix_spawn(self._pasta, command, {}, file_actions=actions)
+        # It takes a signal that is ignored already for an error.
+        child = os.posix_spawn(self._pasta, command, {}, file_actions=actions, setsigdef=[signal.SIGPIPE])
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         text = os.pread(said, _PACKET, 0).decode(errors="replace")
         os.close(said)
@@ -272,6 +300,15 @@ class Keeper:
                 return
             self._changes.take()
             self._tell_addresses()
+
+
+def _keep_only(connection: socket.socket) -> None:
+    """In a fresh child: it is not the launcher, and holds nothing of it open."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    kept = connection.fileno()
+    os.closerange(3, kept)
+    os.closerange(kept + 1, _DESCRIPTORS)
 
 
 def _read(path: str) -> str:
