@@ -1,4 +1,4 @@
-"""A machine and an internet for tests of networks: two network namespaces, joined by one cable.
+"""A machine, an internet and a neighbour for tests of networks: network namespaces, joined by cables.
 
 The calling thread is on that machine for as long as it exists, and so are the processes that it starts meanwhile:
 whatever Lambent does to the machine's network, it does there, and the real one is left alone. Root only.
@@ -20,18 +20,21 @@ from lambent.worker.sandbox import kernel
 MACHINE = "198.51.100.1"
 SECOND_ADDRESS = "172.20.0.1"
 """Another of the machine's own, in a network behind it."""
+NEIGHBOUR = "172.20.0.2"
+"""Another machine there. Its way to the internet would be through the machine."""
 PUBLIC, PRIVATE, METADATA, NAMESERVER = "93.184.216.34", "10.9.8.7", "169.254.169.254", "198.51.100.53"
 """Addresses of the internet. The machine reaches each of them."""
 PORT = 8080
 _ASIDE = "/mnt"
 _PREPARE_INTERNET = (
     f"link set lo up; addr add {PUBLIC}/32 dev lo; addr add {PRIVATE}/32 dev lo; addr add {METADATA}/32 dev lo; "
-    f"addr add {NAMESERVER}/24 dev eth0; link set eth0 up"
+    f"addr add {NAMESERVER}/24 dev eth0; link set eth0 up; route add 172.20.0.0/24 via {MACHINE}"
 )
 _PREPARE_MACHINE = (
     f"link set lo up; addr add {MACHINE}/24 dev eth0; link set eth0 up; route add default via {NAMESERVER}; "
-    f"link add back type veth peer name front; addr add {SECOND_ADDRESS}/24 dev back; link set back up"
+    f"addr add {SECOND_ADDRESS}/24 dev eth1; link set eth1 up"
 )
+_PREPARE_NEIGHBOUR = f"addr add {NEIGHBOUR}/24 dev eth0; link set eth0 up; route add default via {SECOND_ADDRESS}"
 
 
 def open_namespace() -> int:
@@ -60,10 +63,11 @@ def run(*command: str) -> str:
 
 @dataclass
 class Machine:
-    """The two namespaces, and what listens in them."""
+    """The namespaces, and what listens in them."""
 
     here: int
     internet: int
+    neighbour: int
     listeners: list[socket.socket] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
 
@@ -115,16 +119,19 @@ def machine() -> Iterator[Machine]:
     real = open_namespace()
     made = []
     try:
-        for _ in range(2):
+        for _ in range(3):
             kernel.unshare(kernel.CLONE_NEWNET)
             made.append(open_namespace())
-        internet, here = made
-        peer = f"/proc/{os.getpid()}/fd/{internet}"
-        run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", peer)
+        neighbour, internet, here = made
+        for device, other in (("eth0", internet), ("eth1", neighbour)):
+            peer = f"/proc/{os.getpid()}/fd/{other}"
+            run("ip", "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", peer)
         with at(internet):
             _configure(_PREPARE_INTERNET)
+        with at(neighbour):
+            _configure(_PREPARE_NEIGHBOUR)
         _configure(_PREPARE_MACHINE)
-        with contextlib.closing(Machine(here, internet)) as on:
+        with contextlib.closing(Machine(here, internet, neighbour)) as on:
             yield on
     finally:
         kernel.enter_namespace(real, kernel.CLONE_NEWNET)
