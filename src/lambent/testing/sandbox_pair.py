@@ -115,9 +115,20 @@ class SandboxPair:
         self.in_router("nft", "flush chain inet lambent network-1; add rule inet lambent network-1 accept")
 
     def close(self) -> int:
+        """Let it take everything away and end. Returns its exit code."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.close()
+        return self._ended()
+
+    def kill(self) -> None:
+        """The crash of the server."""
+        assert self.process.stdin is not None
+        self.process.kill()
+        self.process.stdin.close()
+        self._ended()
+
+    def _ended(self) -> int:
+        assert self.process.stdout is not None
         code = self.process.wait(timeout=60)
         self.process.stdout.close()
         return code

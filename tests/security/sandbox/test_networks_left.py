@@ -82,8 +82,7 @@ def test_what_a_killed_launcher_leaves_the_next_start_takes_away(sandboxes: Any,
     boxes = sandboxes(INTERNET)
     assert boxes.reach(PUBLIC)
     os.kill(boxes.launcher, signal.SIGKILL)
-    boxes.process.kill()
-    boxes.process.wait()
+    boxes.kill()
     if become is None:
         assert machine.forwards(), "the control: something is left"
     else:
@@ -99,8 +98,7 @@ def test_a_killed_server_leaves_nothing(sandboxes: Any, machine: Machine) -> Non
     before = state(machine)
     boxes = sandboxes(INTERNET)
     assert boxes.reach(PUBLIC)
-    boxes.process.kill()
-    boxes.process.wait()
+    boxes.kill()
     eventually(lambda: state(machine) == before and pastas(boxes.data_dir) == [], "the launcher has cleaned")
 
 
@@ -113,8 +111,7 @@ def test_pasta_that_outlives_its_keeper_is_ended_by_the_next_start(sandboxes: An
     keeper = Path(f"/proc/{pasta}/stat").read_text().rpartition(")")[2].split()[1]
     os.kill(int(keeper), signal.SIGKILL)
     os.kill(boxes.launcher, signal.SIGKILL)
-    boxes.process.kill()
-    boxes.process.wait()
+    boxes.kill()
     assert pastas(boxes.data_dir) == [pasta], "the control: something is left"
     again = sandboxes(INTERNET, boxes.data_dir)
     eventually(lambda: pastas(boxes.data_dir) == [], "the last one is ended")
