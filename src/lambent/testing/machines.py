@@ -173,13 +173,25 @@ def become_an_ordinary_user() -> None:
     machines, and may enter what leads to this Python. It sees so in a mount namespace of its own."""
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
-    _open_the_way_to(Path(sys.base_prefix))
     kernel.mount("tmpfs", _ASIDE, "tmpfs")
     tun = f"{_ASIDE}/tun"
     os.mknod(tun, stat.S_IFCHR, os.makedev(10, 200))
     os.chmod(tun, 0o666)  # noqa: PTH101, S103 - as on most machines
     kernel.mount(tun, "/dev/net/tun", flags=kernel.MS_BIND)
     kernel.unmount(_ASIDE)
+    _become()
+
+
+def become_an_ordinary_user_without_tun() -> None:
+    """The same, of a machine that does not let it open /dev/net/tun."""
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
+    kernel.mount("/dev/null", "/dev/net/tun", flags=kernel.MS_BIND)
+    _become()
+
+
+def _become() -> None:
+    _open_the_way_to(Path(sys.base_prefix))
     os.setgroups([])
     os.setgid(USER)
     os.setuid(USER)

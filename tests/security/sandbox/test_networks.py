@@ -87,11 +87,28 @@ def test_an_address_that_the_machine_gets_later_is_not_reached_either(sandboxes:
 
 
 def _let_at_the_machine(boxes: SandboxPair, *, as_root: bool) -> None:
+    boxes.in_router("nft", "flush set inet lambent machine")
     if as_root:
-        table = mark_of(boxes.data_dir)
-        machines.run("nft", f"flush chain inet {table} from-functions; flush chain inet {table} input")
-    else:
-        boxes.in_router("nft", "flush set inet lambent machine")
+        _flush_the_machine(boxes)
+
+
+def _flush_the_machine(boxes: SandboxPair) -> None:
+    table = mark_of(boxes.data_dir)
+    machines.run("nft", f"flush chain inet {table} from-functions; flush chain inet {table} input")
+
+
+def test_the_machine_and_the_router_refuse_the_machine_each_on_its_own(sandboxes: Any, become: Any) -> None:
+    if become is not None:
+        pytest.skip("an ordinary user has no rules on the machine")
+    boxes = sandboxes(EVERYTHING)
+    assert boxes.reach(PUBLIC)
+    boxes.in_router("nft", "flush set inet lambent machine")
+    assert not boxes.reach(MACHINE)
+    machines.run("ip", "address", "add", "203.0.113.9/32", "dev", "eth1")  # a change: the router is told anew
+    _flush_the_machine(boxes)
+    assert not boxes.reach(MACHINE)
+    boxes.in_router("nft", "flush set inet lambent machine")
+    assert boxes.reach(MACHINE)
 
 
 def test_a_published_port_of_a_container_is_not_reached(sandboxes: Any, become: Any, machine: Machine) -> None:

@@ -14,7 +14,7 @@ import pytest
 from lambent.core.network import Destination, Network, NetworkMode
 from lambent.testing import machines
 from lambent.testing.machines import NAMESERVER, NEIGHBOUR, PORT, PUBLIC, Machine
-from lambent.testing.sandbox_pair import CONNECT
+from lambent.testing.sandbox_pair import CONNECT, SandboxPair
 
 pytestmark = [
     pytest.mark.root,
@@ -128,6 +128,16 @@ def test_without_pasta_functions_fail_and_say_why(sandboxes: Any, become: Any) -
     eventually(lambda: pastas(boxes.data_dir) == [], "pasta is gone")
     said = "pasta, through which functions reach out, has ended"
     eventually(lambda: said in boxes.run("print('started')"), "the launcher knows")
+
+
+def test_without_a_tun_device_functions_with_a_network_say_why(machine: Machine, data_dir: Path, become: Any) -> None:
+    if become is None:
+        pytest.skip("root takes none")
+    data_dir.parent.chmod(0o777)
+    boxes = SandboxPair(data_dir, INTERNET, machines.become_an_ordinary_user_without_tun)
+    for _ in range(2):
+        assert "Failed to open tun socket" in boxes.run("print('started')")
+    assert boxes.close() == 0
 
 
 def test_the_machine_forwards_for_functions_and_for_nobody_else(sandboxes: Any, machine: Machine, become: Any) -> None:

@@ -42,22 +42,18 @@ class Netlink:
         peer: str,
         peer_namespace: int,
         *,
+        hardware: tuple[bytes, bytes],
         indexes: tuple[int, int] = (0, 0),
         group: int = 0,
-        address: bytes | None = None,
     ) -> None:
-        """A pair of devices, the other end in another namespace. `address` is the hardware address of this end,
-        `indexes` the numbers that both get; 0 leaves that to the kernel."""
-        other = (
-            _link(indexes[1])
-            + _attribute(_IFLA_IFNAME, _text(peer))
-            + _attribute(_IFLA_NET_NS_FD, _number(peer_namespace))
-        )
+        """A pair of devices, the other end in another namespace. `hardware` are the addresses of both, `indexes` the
+        numbers that they get; 0 leaves that to the kernel."""
+        other = _link(indexes[1]) + _attribute(_IFLA_IFNAME, _text(peer)) + _attribute(_IFLA_ADDRESS, hardware[1])
+        other += _attribute(_IFLA_NET_NS_FD, _number(peer_namespace))
         info = _attribute(_IFLA_INFO_KIND, _text("veth"))
         info += _attribute(_IFLA_INFO_DATA, _attribute(_VETH_INFO_PEER, other))
         body = _link(indexes[0]) + _attribute(_IFLA_IFNAME, _text(name)) + _attribute(_IFLA_GROUP, _number(group))
-        if address is not None:
-            body += _attribute(_IFLA_ADDRESS, address)
+        body += _attribute(_IFLA_ADDRESS, hardware[0])
         self._ask(_NEWLINK, _CREATE | _EXCL, body + _attribute(_IFLA_LINKINFO, info))
 
     def set_up(self, index: int) -> None:

@@ -23,6 +23,7 @@ _FIRST_ADDRESS, _ADDRESSES = 0xA9FE_0001, 16_382  # 169.254.0.1 to 169.254.63.25
 _DEVICE = "eth0"
 _INDEX = 1000  # beyond what a new namespace may bring along
 _LOOPBACK_INDEX = 1
+_OF_ROUTER, _OF_SANDBOX = 1, 2
 
 
 class Networks:
@@ -55,6 +56,7 @@ class Networks:
         try:
             within.add_address(_INDEX, address)
             within.set_up(_INDEX)
+            within.add_neighbour(_INDEX, _GATEWAY, _hardware(_OF_ROUTER, address))
             within.add_default_route(_INDEX, _GATEWAY)
         finally:
             within.close()
@@ -66,12 +68,16 @@ class Networks:
             place = self._next
             self._next = (self._next + 1) % _ADDRESSES
             index, address = _INDEX + place, socket.inet_ntoa((_FIRST_ADDRESS + place).to_bytes(4, "big"))
+            hardware = _hardware(_OF_ROUTER, address), _hardware(_OF_SANDBOX, address)
             try:
-                netlink.make_veth(f"sandbox{place}", _DEVICE, namespace, indexes=(index, _INDEX), group=number)
+                netlink.make_veth(
+                    f"sandbox{place}", _DEVICE, namespace, hardware=hardware, indexes=(index, _INDEX), group=number
+                )
             except FileExistsError:
                 continue
             netlink.set_up(index)
             netlink.add_route(index, address)
+            netlink.add_neighbour(index, address, hardware[1])
             return address
         raise OSError("every address for sandboxes with a network is in use")
 
@@ -111,6 +117,12 @@ class Networks:
                 self._nft.put(firewall.network(number, wanted, servers))
             self._numbers[key] = number
         return number
+
+
+def _hardware(end: int, address: str) -> bytes:
+    """Told to the other end and not asked for by it: a machine may be set not to answer (arp_ignore), and the router is
+    set as the machine is."""
+    return bytes((0x02, end)) + socket.inet_aton(address)
 
 
 def _new_namespace() -> int:

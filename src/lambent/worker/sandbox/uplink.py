@@ -81,13 +81,17 @@ class MachineUplink:
     def __init__(self, mark: str, record: str, nft: Nft) -> None:
         self._table = mark
         self._device = "lambent" + mark.rpartition("-")[2][:8]
-        self._hardware = b"\x02" + bytes.fromhex(mark.rpartition("-")[2])[:5]
+        of_server = bytes.fromhex(mark.rpartition("-")[2])[:4]
+        self._hardware = b"\2\3" + of_server, b"\2\4" + of_server
         self._record = record
         self._nft = nft
-        self._machine = -1
+        self._machine = self._router = -1
+        self._watched: Netlink | None = None
+        self._refused: set[str] = set()
 
     def open(self) -> None:
         self._machine = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._watched = Netlink()
         self._clean()
 
     def make(self, router: int) -> None:
@@ -98,14 +102,15 @@ class MachineUplink:
             self._clean()
             raise
         with inside(router):
-            join(address, self._hardware)
+            join(address, self._hardware[0])
+        self._router, self._refused = router, set()
 
     def _join_machine(self, router: int) -> str:
         """Returns the router's address."""
         with self._alone_on_the_machine():
             netlink = Netlink()
             try:
-                netlink.make_veth(self._device, UPLINK, router, address=self._hardware)
+                netlink.make_veth(self._device, UPLINK, router, hardware=self._hardware)
                 index = socket.if_nametoindex(self._device)
                 netlink.set_up(index)
                 address = self._take_address(netlink, index)
@@ -116,15 +121,23 @@ class MachineUplink:
         return address
 
     def check(self) -> None:
-        """The kernel forwards for as long as there is a router."""
+        """The machine's own rules refuse its addresses. The router does so as well for a machine whose rules somebody
+        flushes; it knows the addresses of the last time that somebody was attached."""
+        assert self._watched is not None, "checked before it was opened"
+        addresses = self._watched.addresses()
+        if addresses != self._refused:
+            with inside(self._router):
+                self._nft.put(firewall.machine_addresses(addresses))
+            self._refused = addresses
 
     def _take_address(self, netlink: Netlink, index: int) -> str:
         """One that no router of another server on this machine has."""
-        first = int.from_bytes(self._hardware[1:], "big")
+        first = int.from_bytes(self._hardware[0][2:], "big")
         for number in range(_ADDRESSES):
             address = socket.inet_ntoa((_FIRST_ADDRESS + (first + number) % _ADDRESSES).to_bytes(4, "big"))
             with contextlib.suppress(FileExistsError):
                 netlink.add_route(index, address)
+                netlink.add_neighbour(index, address, self._hardware[1])
                 return address
         raise OSError("every address for a server's networks on this machine is in use")
 
@@ -161,10 +174,11 @@ class MachineUplink:
         os.unlink(self._record)
 
     def close(self) -> None:
-        if self._machine >= 0:
+        if self._watched is not None:
             self._clean()
+            self._watched.close()
+            self._watched = None
             os.close(self._machine)
-            self._machine = -1
 
 
 class PastaUplink:
@@ -177,6 +191,7 @@ class PastaUplink:
         self._nft = nft
         self._keeper: socket.socket | None = None
         self._process = 0
+        self._failure = ""
 
     def open(self) -> None:
         self._end_the_last_one()
@@ -208,10 +223,14 @@ class PastaUplink:
     def make(self, router: int) -> None:
         if self._keeper is None:
             raise OSError("pasta is missing: install the package passt")
+        if self._failure:
+            raise OSError(self._failure)
         self._keeper.send(json.dumps({"router": router}).encode())
         answer = self._keeper.recv(_PACKET).decode()
         if answer != "joined":
-            raise OSError(answer or "the keeper of the network has ended")
+            # The keeper has ended, and can not be had again: another one would be in the launcher's network.
+            self._failure = answer or "the keeper of the network has ended"
+            raise OSError(self._failure)
 
     def check(self) -> None:
         assert self._keeper is not None, "checked before it was made"
@@ -279,7 +298,8 @@ class Keeper:
         text = os.pread(said, _PACKET, 0).decode(errors="replace")
         os.close(said)
         if status:
-            raise OSError(f"pasta ended with {status}: {text.strip()}")
+            # What comes before the last line is its configuration, and complaints that nobody keeps a log for it.
+            raise OSError(f"pasta ended with {status}: {''.join(text.strip().splitlines()[-1:])}")
         return os.pidfd_open(int(_read(place)))
 
     def _enter(self, router: int) -> None:
