@@ -266,13 +266,16 @@ class Confinement:
         run.control.close()
         run.control = None
 
-    def _mount(self, cell: Cell, process: int) -> None:
+    def _shown(self, cell: Cell) -> dict[str, str]:
+        """What is the function's own and can not be written to: the source for each target."""
         nothing = self._stage.path("nothing")
         shown = {"/opt": nothing, "/var/task": nothing}
-        shown |= {target: source for source, target in cell.request["mounts"]}
+        return shown | {target: source for source, target in cell.request["mounts"]}
+
+    def _mount(self, cell: Cell, process: int) -> None:
         cloned: list[tuple[int, str]] = []
         try:
-            for target, source in shown.items():
+            for target, source in self._shown(cell).items():
                 cloned.append((kernel.clone_mount(source, recursive=True), target))
                 kernel.set_mount_attributes(cloned[-1][0], _SHOWN)
             cloned.append((kernel.clone_mount(cell.scratch), "/tmp"))

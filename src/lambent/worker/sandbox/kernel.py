@@ -27,7 +27,8 @@ CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x0800_0000, 0x1000_00
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
-_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 36, 38, 47, 4
+_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 36, 38, 47
+_PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
 _SECCOMP_MODE_FILTER = 2
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
@@ -37,7 +38,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 # Calls without a wrapper in every C library, by number. Those since Linux 5.0 have one number everywhere.
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR, _CLONE3 = 428, 429, 442, 435
 _X86_64 = os.uname().machine == "x86_64"
-_PIVOT_ROOT, _CAPSET = (155, 126) if _X86_64 else (41, 91)
+_PIVOT_ROOT, _CAPGET, _CAPSET = (155, 125, 126) if _X86_64 else (41, 90, 91)
 
 # PyDLL, not CDLL: the interpreter lock is kept, which a fresh clone could not take again.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -187,6 +188,19 @@ def drop_all_capabilities() -> None:
     _check(_libc.syscall(_word(_CAPSET), header, bytes(24)), "capset")
 
 
+def hand_down_capabilities() -> None:
+    """Let a program that is executed have our capabilities, although our user is not root."""
+    header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
+    data = ctypes.create_string_buffer(24)
+    _check(_libc.syscall(_word(_CAPGET), header, data), "capget")
+    _, permitted, _, _, more_permitted, _ = struct.unpack("=6I", data.raw)
+    halves = (permitted, permitted, permitted, more_permitted, more_permitted, more_permitted)
+    _check(_libc.syscall(_word(_CAPSET), header, struct.pack("=6I", *halves)), "capset")
+    for capability in range(64):
+        if (permitted | more_permitted << 32) >> capability & 1:
+            _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0), "prctl CAP_AMBIENT")
+
+
 def forbid_new_privileges() -> None:
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl NO_NEW_PRIVS")
 
@@ -196,3 +210,11 @@ def filter_system_calls(program: bytes) -> None:
     code = ctypes.create_string_buffer(program, len(program))
     described = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
     _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(described), 0, 0), "prctl SECCOMP")
+
+
+def forget_command_line() -> None:
+    """Overwrite the words of our command line, which every process that sees this one can read."""
+    with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    ctypes.memset(start, 0, end - start)
