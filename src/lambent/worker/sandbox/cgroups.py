@@ -1,8 +1,8 @@
-"""Control groups: limits, freezing and killing of a sandbox, in whichever versions the machine has mounted.
+"""Control groups: limits and freezing of a sandbox, in whichever versions the machine has mounted.
 
 For each of memory, pids and freezing one hierarchy is chosen: version 2 where its controller is there, else version 1.
-Freezing and killing need no controller, so a version 2 hierarchy without any is used for them (9 µs for a freeze,
-against 76 µs by the version 1 freezer). Groups are named `lambent-<mark of the data directory>/<sandbox>` and are put
+Freezing needs no controller, so a version 2 hierarchy without any is used for it (9 µs, against 76 µs by the version 1
+freezer). Groups are named `lambent-<mark of the data directory>/<sandbox>` and are put
 below our own group where possible, so that a limit on the server holds for its sandboxes too. Nothing outside of a
 group of that name is ever touched.
 """
@@ -144,20 +144,11 @@ class Group:
     """The directory of the version 2 group, for a process to be born in, which costs as little; -1 for none."""
     _memory: str = ""
     _memory_version: int = 0
-    _kill: int = -1
 
     def limit_memory(self, memory_mib: int) -> None:
         """Raises OSError."""
         if self._memory:
             self.peak_file = _limit_memory(self._memory, self._memory_version, memory_mib)
-
-    def kill(self) -> None:
-        """Kill everything in the groups, frozen or not."""
-        if self._kill >= 0:
-            os.write(self._kill, b"1")
-        else:
-            kill_members(self.directories)
-            self.thaw()
 
     def thaw(self) -> None:
         if self.freeze_file:
@@ -165,10 +156,10 @@ class Group:
 
     def remove(self) -> None:
         """Remove the groups, of which every process must be gone or dying."""
-        for descriptor in (*self.joins, self.birth, self._kill):
+        for descriptor in (*self.joins, self.birth):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.joins, self.birth, self._kill = [], -1, -1
+        self.joins, self.birth = [], -1
         for directory in self.directories:
             _remove_directory(directory)
 
@@ -209,8 +200,6 @@ def _fill(
         directory = f"{choice.freezer.base}/{name}/{sandbox_id}"
         group.freeze_version = choice.freezer.version
         group.freeze_file = f"{directory}/{'cgroup.freeze' if group.freeze_version == 2 else 'freezer.state'}"
-        if os.path.exists(f"{directory}/cgroup.kill"):
-            group._kill = os.open(f"{directory}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
 
 
 def _limit_memory(directory: str, version: int, memory_mib: int) -> str:

@@ -10,7 +10,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lambent.worker.sandbox import cgroups, kernel, seccomp, view
@@ -254,8 +254,7 @@ class Confinement:
         """Mount what is the function's own, and give the word. Raises OSError, and ValueError for a word that can not
         be handed to a program."""
         assert run.control is not None
-        if any("\0" in word for word in (*request["command"], *request["variables"], *request["variables"].values())):
-            raise ValueError("a word of the program has a NUL character in it")
+        _check_words(request["command"], request["variables"])
         if self._choice.memory is None:
             size = (cell.request["memory_mib"] + _DATA_MARGIN_MIB) << 20
             for process in (run.process, *descendants(run.process)):
@@ -306,11 +305,12 @@ class Confinement:
         return total
 
     def kill(self, cell: Cell, run: Run) -> None:
-        # With its first process the whole pid namespace dies.
+        # With its first process the whole pid namespace dies. Not by `cgroup.kill`: whoever is born into a version 2
+        # group that was once killed so is killed as well.
         if run.process and run.ended is None:
             os.kill(run.process, signal.SIGKILL)
-        if cell.group is not None:
-            cell.group.kill()
+        if cell.group is not None and cell.group.freeze_version == 1:
+            cell.group.thaw()  # there the frozen do not hear it
 
     def destroy(self, cell: Cell) -> None:
         if cell.group is not None:
@@ -323,3 +323,11 @@ class Confinement:
         if self._zygotes is not None:
             self._zygotes.close()
         cgroups.remove(self._choice, self._group_name)
+
+
+def _check_words(command: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Raises ValueError for what a program can not be given."""
+    if any(b"\0" in os.fsencode(word) for word in (*command, *variables, *variables.values())):
+        raise ValueError("a word of the program has a NUL character in it")
+    if any(not name or "=" in name for name in variables):
+        raise ValueError("a variable of the program has a name that can not be")

@@ -13,7 +13,6 @@ import msgspec
 
 from lambent.core.record import Record
 
-
 PROCESSES = FILE_DESCRIPTORS = 1024
 """What AWS allows an environment."""
 

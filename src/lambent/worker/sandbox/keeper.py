@@ -1,4 +1,4 @@
-"""The keeper of a container: a process beside the launcher that has an OCI runtime make one container, and ends after it.
+"""The keeper of a container: a process below the launcher that has an OCI runtime make one container, and ends with it.
 
 ```
 launcher
@@ -21,7 +21,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn

@@ -4,11 +4,8 @@ It knows what to look at and what to advise. That a sandbox works is seen by sta
 (`NamespacesDriver.examine`); `drivers.examine` does all of it on a directory of its own.
 """
 
-import importlib.util
 import os
 import pwd
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

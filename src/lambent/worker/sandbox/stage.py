@@ -9,7 +9,6 @@ An ordinary user gets the same by way of a user namespace in which only the own 
 
 import os
 import shutil
-from collections.abc import Sequence
 
 from lambent.worker.sandbox import kernel
 

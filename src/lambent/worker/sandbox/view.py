@@ -28,7 +28,9 @@ class Sources:
     dev: str
 
 
-def build(place: str, sources: Sources, root: str, mounts: Sequence[Sequence[str]], links: Sequence[Sequence[str]]) -> None:
+def build(
+    place: str, sources: Sources, root: str, mounts: Sequence[Sequence[str]], links: Sequence[Sequence[str]]
+) -> None:
     """Build the root at `place`, a directory. `root` is a tree to be used in the place of the machine's /usr and of
     our /etc, empty for these; it must have every directory in which something is to be mounted. `mounts` are (source,
     target), `links` (path, what it points to). To be called in a mount namespace of its own. Raises OSError."""
@@ -56,7 +58,11 @@ def build(place: str, sources: Sources, root: str, mounts: Sequence[Sequence[str
         os.symlink(target, place + path)
     if not root:
         # Last, and by itself: /tmp of the sandboxes is mounted into it later.
-        kernel.mount("none", place, flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV)
+        kernel.mount(
+            "none",
+            place,
+            flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV,
+        )
 
 
 def _show_at(place: str, source: str, target: str) -> None:

@@ -31,7 +31,7 @@ import socket
 import sys
 from typing import Any, NoReturn
 
-from . import kernel  # noqa: TID252 - in a kit the package has another name
+from . import kernel
 
 PACKET = 1 << 18
 _DESCRIPTORS = 16

@@ -107,9 +107,7 @@ class Zygotes:
             own_users = self._user_ids is not None
             if template["command"]:
                 zygote.enter(root, control, own_users=own_users)
-                os.execve(
-                    template["command"][0], [*template["command"], str(control.fileno())], template["variables"]
-                )
+                os.execve(template["command"][0], [*template["command"], str(control.fileno())], template["variables"])
             variables = {
                 "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}",
                 "PACKAGES": _PACKAGES,
@@ -128,7 +126,9 @@ class Zygotes:
             data = one.connection.recv(zygote.PACKET)
         except OSError:
             data = b""
-        message: dict[str, Any] = json.loads(data) if data else {"error": "the process that sandboxes are forked from has ended"}
+        message: dict[str, Any] = (
+            json.loads(data) if data else {"error": "the process that sandboxes are forked from has ended"}
+        )
         if "map" in message:
             self._let_in(one, message["map"])
         elif "n" in message:
