@@ -9,8 +9,9 @@ import uvloop
 
 from lambent.testing.sandboxes import Bench, open_bench
 from lambent.worker.sandbox.driver import Exit, Link, Mount, Program, SandboxError, SandboxSpec, Template
+from sandbox_drivers import isolating
 
-both = pytest.mark.parametrize("driver", ["namespaces", "process"])
+both = pytest.mark.parametrize("driver", [*isolating(), "process"])
 
 TICK = """
 import time

@@ -1,8 +1,8 @@
 """The OCI bundle of a sandbox: `config.json` of the Open Container Initiative's runtime specification. Pure.
 
-The root file system is the one that `view.py` builds. What is the sandbox's own is mounted into it by the runtime: /proc,
-/dev, the function's code and its /tmp. Its user, pid and network namespaces are made before (`keeper.py`): the runtime
-runs in the first and joins the others. It makes the rest.
+The root file system is the one that `view.py` builds. What is the sandbox's own is mounted into it by the runtime:
+/proc, /dev, the function's code and its /tmp. Its user, pid and network namespaces are made before (`keeper.py`); the
+runtime joins them and makes the rest.
 """
 
 import resource

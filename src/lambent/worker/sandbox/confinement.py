@@ -32,6 +32,9 @@ _SHOWN = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR
 class Confinement:
     """Owns the stage, the zygotes, the cgroups, the images and the user ids of all sandboxes of this launcher."""
 
+    end_signal = signal.SIGKILL
+    """What our child is sent when its sandbox is to end."""
+
     def __init__(self, configuration: dict[str, Any], loop: Loop) -> None:
         self._loop = loop
         self._group_name: str = configuration["group"]
@@ -308,7 +311,7 @@ class Confinement:
         # With its first process the whole pid namespace dies. Not by `cgroup.kill`: whoever is born into a version 2
         # group that was once killed so is killed as well.
         if run.process and run.ended is None:
-            os.kill(run.process, signal.SIGKILL)
+            os.kill(run.process, self.end_signal)
         if cell.group is not None and cell.group.freeze_version == 1:
             cell.group.thaw()  # there the frozen do not hear it
 

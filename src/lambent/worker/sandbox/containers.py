@@ -6,7 +6,6 @@ and started when they are made. See `keeper.py`.
 """
 
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -14,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from lambent.worker.sandbox import bundle, kernel, keeper, seccomp, seccomp_profile, view
+from lambent.worker.sandbox import bundle, keeper, kernel, seccomp, seccomp_profile, view
 from lambent.worker.sandbox.confinement import Confinement
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.run import Cell, Run, pipe_end
@@ -26,6 +25,9 @@ _OPTIONS = {"crun": ("--cgroup-manager=disabled",)}
 
 class Containers(Confinement):
     """Owns a bundle for each sandbox, beside what `Confinement` owns."""
+
+    end_signal = signal.SIGTERM
+    """A keeper has to take a container away."""
 
     def __init__(self, configuration: dict[str, Any], loop: Loop) -> None:
         super().__init__(configuration, loop)
@@ -128,12 +130,6 @@ class Containers(Confinement):
 
     def _mount(self, cell: Cell, process: int) -> None:
         """The runtime has done it."""
-
-    def kill(self, cell: Cell, run: Run) -> None:
-        if run.ended is None:
-            os.kill(run.process, signal.SIGTERM)
-        if cell.group is not None:
-            cell.group.kill()
 
     def destroy(self, cell: Cell) -> None:
         super().destroy(cell)

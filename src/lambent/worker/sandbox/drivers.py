@@ -26,9 +26,10 @@ def _confining(name: str, data_dir: Path, uid_base: int, uid_count: int, oci_run
 
 
 def examine(name: str, uid_base: int, uid_count: int, oci_runtime: str) -> list[Finding]:
-    """What this machine can and can not do for sandboxes of a driver that isolates, and how to mend it. Not to be called on an event loop.
+    """What this machine can and can not do for the sandboxes of a driver that isolates, and how to mend it. Not to be
+    called on an event loop.
 
-    A driver is opened on a directory of its own, so the answers are those that a server gets; nothing stays behind.
+    The driver is opened on a directory of its own, so the answers are those that a server gets; nothing stays behind.
     """
     with tempfile.TemporaryDirectory(prefix="lambent-doctor-", dir="/var/tmp") as place:
         return asyncio.run(_confining(name, Path(place), uid_base, uid_count, oci_runtime).examine())

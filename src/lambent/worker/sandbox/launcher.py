@@ -36,7 +36,8 @@ _TURN_WITHIN_S = 30.0
 
 
 class Way(Protocol):
-    """A way of running programs: `Confinement`, `Containers` or `Plain`. All but `close` may raise OSError, ImageError."""
+    """A way of running programs: `Confinement`, `Containers` or `Plain`. All but `close` may raise OSError or
+    ImageError."""
 
     def open(self) -> dict[str, Any]: ...
 

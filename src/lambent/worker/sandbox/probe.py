@@ -6,6 +6,8 @@ It knows what to look at and what to advise. That a sandbox works is seen by sta
 
 import os
 import pwd
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
