@@ -88,6 +88,7 @@ def _close_others(kept: set[int]) -> None:
 class _Keeper:
     def __init__(self, order: Order) -> None:
         self._order = order
+        self._control = socket.socket(fileno=order.control)
         self._holder = 0
         self._program = 0
         self._user_namespace = -1
@@ -113,6 +114,7 @@ class _Keeper:
                 os.close(go)
         except (OSError, _Failure) as error:
             self._tell(f"failed {error}")
+            self._tell(f"exit {int(signal.SIGKILL)}")
         self._end()
         os._exit(0)
 
@@ -120,6 +122,7 @@ class _Keeper:
         if not self._holder:
             os._exit(_CANNOT_START)
         os.kill(self._holder, signal.SIGKILL)
+        self._control.shutdown(socket.SHUT_RD)  # nor does anybody wait for the word any more
 
     def _tell(self, line: str) -> None:
         os.write(self._order.status, line.replace("\n", " ").encode() + b"\n")
@@ -134,9 +137,8 @@ class _Keeper:
             if self._order.program not in failure:
                 raise
         self._tell("ready")
-        with socket.socket(fileno=self._order.control) as control:
-            if not control.recv(_PACKET):
-                return  # nobody wants it
+        if not self._control.recv(_PACKET):
+            return  # nobody wants it
         os.write(go, b"1")
         if not failure:
             failure = self._runtime("start", _CONTAINER)
@@ -249,7 +251,7 @@ def _hold(order: Order, go: int, up: int) -> NoReturn:
     """The holder. It has nothing that a customer's processes could take: no view, no right, no descriptor."""
     if not os.read(go, 1):
         os._exit(_CANNOT_START)
-    kernel.forget_command_line()
+    kernel.replace_command_line("holder")
     _take_user(order)
     kernel.die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
