@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lambent.testing.sandboxes import Bench, open_bench
-from lambent.worker import sandbox
+from lambent.worker.sandbox import launcher
 from sandbox_drivers import isolating
 
 both = pytest.mark.parametrize(("driver", "reaches"), [*isolating(False), ("process", True)])
@@ -226,7 +226,7 @@ def test_the_first_process_tells_no_path_of_the_machine(driver: str) -> None:
     async def work(bench: Bench) -> None:
         outcome = await bench.probe(await bench.create(), "print(open('/proc/1/cmdline').read())")
         assert outcome.output.split("\0")[0] in ("zygote", "holder")
-        for place in (bench.code, bench.data_dir, Path(sandbox.__file__).parent, Path(sys.prefix)):
+        for place in (bench.code, bench.data_dir, Path(launcher.__file__).parent, Path(sys.prefix)):
             assert str(place) not in outcome.output
 
     on_a_bench(driver, work)

@@ -74,9 +74,11 @@ class Confinement:
             "user": USER_ID,
             "group": GROUP_ID,
         }
-        user_ids = (self._uid_base, self._uid_count) if self._as_root else None
+        ids = {"uid": (os.geteuid(), 1), "gid": (os.getegid(), 1)}
+        if self._as_root:
+            ids = dict.fromkeys(ids, (self._uid_base, self._uid_count))
         nursery = cgroups.make_nursery(self._choice, self._group_name, self._zygotes_user)
-        self._zygotes = Zygotes(self._loop, common, self._build_root, user_ids, nursery)
+        self._zygotes = Zygotes(self._loop, common, self._build_root, ids, nursery)
         missing += self._missing_limits()
         missing += self._prepare_images()
         return {"missing": missing, "removed": removed, "found": self._found()}
@@ -204,8 +206,7 @@ class Confinement:
 
         wanted: dict[str, Any] = {
             "in_group": False,
-            "owner": cell.uid - self._uid_base if self._as_root else cell.uid,
-            "owner_group": cell.uid - self._uid_base if self._as_root else os.getegid(),
+            "owner": cell.uid - self._zygotes_user,
             "limits": self._limits(cell),
         }
         groups = []

@@ -226,7 +226,7 @@ class _Keeper:
             kernel.enter_namespace(self._user_namespace, kernel.CLONE_NEWUSER)
             _take_user(self._order)
         else:
-            kernel.hand_down_capabilities()
+            kernel.keep_capabilities()
         kernel.die_with_parent(signal.SIGKILL)
         if os.getppid() != keeper:
             return

@@ -27,8 +27,8 @@ CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x0800_0000, 0x1000_00
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
-_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 36, 38, 47
-_PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
+_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 _SECCOMP_MODE_FILTER = 2
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
@@ -176,6 +176,19 @@ def set_dumpable(dumpable: bool) -> None:
     _check(_libc.prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0), "prctl DUMPABLE")
 
 
+def keep_capabilities() -> None:
+    """Have a program that we execute hold the capabilities that we hold, also where we are not the superuser."""
+    header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
+    sets = ctypes.create_string_buffer(24)
+    _check(_libc.syscall(_word(_CAPGET), header, sets), "capget")
+    effective, permitted, _, effective_high, permitted_high, _ = struct.unpack("=6I", sets.raw)
+    wanted = struct.pack("=6I", effective, permitted, permitted, effective_high, permitted_high, permitted_high)
+    _check(_libc.syscall(_word(_CAPSET), header, wanted), "capset")
+    for capability in range(64):
+        if (permitted | permitted_high << 32) >> capability & 1:
+            _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0), "prctl CAP_AMBIENT")
+
+
 def drop_all_capabilities() -> None:
     """From every set, for good, the bounding set included."""
     capability = 0
@@ -186,19 +199,6 @@ def drop_all_capabilities() -> None:
     _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "prctl CAP_AMBIENT")
     header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
     _check(_libc.syscall(_word(_CAPSET), header, bytes(24)), "capset")
-
-
-def hand_down_capabilities() -> None:
-    """Let a program that is executed have our capabilities, although our user is not root."""
-    header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
-    data = ctypes.create_string_buffer(24)
-    _check(_libc.syscall(_word(_CAPGET), header, data), "capget")
-    _, permitted, _, _, more_permitted, _ = struct.unpack("=6I", data.raw)
-    halves = (permitted, permitted, permitted, more_permitted, more_permitted, more_permitted)
-    _check(_libc.syscall(_word(_CAPSET), header, struct.pack("=6I", *halves)), "capset")
-    for capability in range(64):
-        if (permitted | more_permitted << 32) >> capability & 1:
-            _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0), "prctl CAP_AMBIENT")
 
 
 def forbid_new_privileges() -> None:

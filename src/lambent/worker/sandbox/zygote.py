@@ -1,6 +1,6 @@
 """A zygote: a process from which sandboxes are born, and what becomes of its children until they are told what to run.
 
-A zygote has one thread, no secret and no capability outside of its own user namespace, and sees nothing but the root
+A zygote has one thread, no secret and no right outside of a user namespace of its own, and sees nothing but the root
 of the sandboxes to come. For each request of the launcher it forks a child into namespaces of its own:
 
 ```
@@ -47,18 +47,18 @@ _NAMESPACES = (
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def enter(root: str, control: socket.socket, *, own_users: bool) -> None:
-    """Leave the machine: `root` becomes all that there is to see. With `own_users` (as root) the launcher maps a range
-    of user ids into a user namespace of our own, in which we are the first. Raises OSError."""
+def enter(root: str, control: socket.socket) -> None:
+    """Leave the machine: `root` becomes all that there is to see, and the rights that are left are those over a user
+    namespace of our own, into which the launcher maps the users of the children to come. Raises OSError."""
     kernel.change_root(root)
-    if own_users:
+    if os.geteuid() == 0:
         os.setgroups([])
-        kernel.unshare(kernel.CLONE_NEWUSER)
-        control.send(json.dumps({"map": os.getpid()}).encode())
-        control.recv(PACKET)
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
-        kernel.set_dumpable(True)  # else the kernel gives our children's files in /proc to its root, who we are not
+    kernel.unshare(kernel.CLONE_NEWUSER)
+    control.send(json.dumps({"map": os.getpid()}).encode())
+    control.recv(PACKET)
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    kernel.set_dumpable(True)  # else the kernel gives our children's files in /proc to its root, who we are not
     kernel.die_with_parent(signal.SIGKILL)
 
 
@@ -66,9 +66,9 @@ def serve(control: socket.socket) -> dict[str, Any]:
     """Fork a child for each request until the launcher is gone. Returns in a child, with the word that it was given.
 
     The first message is what all children have in common: `filter` (the seccomp program, empty for none), `hostname`,
-    `user` and `group`. A request has `n`, `owner` and `owner_group` (the ids outside), `limits` (by the number of the
-    resource), and comes with descriptors: the child's end of its socket, its status pipe, its output, the files by
-    which it joins control groups, and if `in_group` is set the directory of the group that it is born in.
+    `user` and `group`. A request has `n`, `owner` (the user and group of ours that it becomes), `limits` (by the number
+    of the resource), and comes with descriptors: the child's end of its socket, its status pipe, its output, the files
+    by which it joins control groups, and if `in_group` is set the directory of the group that it is born in.
     """
     common = json.loads(control.recv(PACKET) or b"null")
     if common is None:
@@ -106,7 +106,7 @@ def _let_go(child: int, common: dict[str, Any], request: dict[str, Any], go: int
     try:
         _write(f"/proc/{child}/uid_map", f"{common['user']} {request['owner']} 1")
         _write(f"/proc/{child}/setgroups", "deny")
-        _write(f"/proc/{child}/gid_map", f"{common['group']} {request['owner_group']} 1")
+        _write(f"/proc/{child}/gid_map", f"{common['group']} {request['owner']} 1")
         os.write(go, b"1")
     except OSError as error:
         os.write(status, f"failed its user could not be mapped: {error}\n".encode())
@@ -134,10 +134,10 @@ def _be_born(common: dict[str, Any], request: dict[str, Any], go: int, descripto
         for descriptor in (control, *descriptors[3:]):
             os.close(descriptor)
         _give_up_rights(common["filter"])
+        _watch(program, status)
     except OSError as error:
         os.write(status, f"failed {error}\n".encode())
         os._exit(_CANNOT_START)
-    _watch(program, status)
 
 
 def _watch(program: int, status: int) -> NoReturn:
@@ -215,5 +215,5 @@ def main() -> None:
     which every process of a sandbox can read."""
     variables = os.environ
     with socket.socket(fileno=int(variables["CONTROL"])) as connection:
-        enter(variables["ROOT"], connection, own_users=variables["OWN_USERS"] == "1")
+        enter(variables["ROOT"], connection)
         serve(connection)

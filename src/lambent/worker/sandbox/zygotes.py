@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,21 +36,21 @@ class _Zygote:
 
 class Zygotes:
     """`common` is the first message to each zygote; `build` makes a template's root, in the mount namespace of the
-    process that calls it, and returns its path; `user_ids` is the range (first, count) of users of each, None for an
-    ordinary user's; `nursery` is the control group that all are in, empty for none."""
+    process that calls it, and returns its path; `ids` are the ranges (first, count) of the users (`uid`) and groups
+    (`gid`) of each zygote and its children; `nursery` is the control group that all are in, empty for none."""
 
     def __init__(
         self,
         loop: Loop,
         common: dict[str, Any],
         build: Callable[[dict[str, Any]], str],
-        user_ids: tuple[int, int] | None,
+        ids: Mapping[str, tuple[int, int]],
         nursery: str,
     ) -> None:
         self._loop = loop
         self._common = json.dumps(common).encode()
         self._build = build
-        self._user_ids = user_ids
+        self._ids = ids
         self._nursery = nursery
         self._zygotes: dict[str, _Zygote] = {}
         self._number = 0
@@ -104,17 +104,16 @@ class Zygotes:
             kernel.unshare(kernel.CLONE_NEWNS)
             root = self._build(template)
             control.set_inheritable(True)
-            own_users = self._user_ids is not None
             if template["command"]:
-                zygote.enter(root, control, own_users=own_users)
+                zygote.enter(root, control)
                 os.execve(template["command"][0], [*template["command"], str(control.fileno())], template["variables"])
             variables = {
                 "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}",
                 "PACKAGES": _PACKAGES,
                 "ROOT": root,
-                "OWN_USERS": str(int(own_users)),
                 "CONTROL": str(control.fileno()),
             }
+            kernel.keep_capabilities()
             os.execve(sys.executable, ["zygote", "-S", "-s", "-P", "-c", _BOOT], variables)
         except OSError as error:
             control.send(json.dumps({"error": str(error)}).encode())
@@ -138,11 +137,9 @@ class Zygotes:
             self._lose(key, one, message["error"])
 
     def _let_in(self, one: _Zygote, process: int) -> None:
-        if self._user_ids is not None:
-            first, count = self._user_ids
-            for name in ("uid_map", "gid_map"):
-                with open(f"/proc/{process}/{name}", "w", encoding="ascii") as file:
-                    file.write(f"0 {first} {count}")
+        for kind, (first, count) in self._ids.items():
+            with open(f"/proc/{process}/{kind}_map", "w", encoding="ascii") as file:
+                file.write(f"0 {first} {count}")
         one.entered = True
         self._send(one, b"{}")
         self._send(one, self._common)
