@@ -318,6 +318,7 @@ def _agent(
             data_dir=settings.data_dir,
             uid_base=settings.sandbox_uid_base,
             uid_count=settings.sandbox_uid_count,
+            oci_runtime=settings.sandbox_oci_runtime,
         ),
         runtimes=runtimes,
         unpack=unpack,

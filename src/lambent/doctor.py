@@ -77,7 +77,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
             "isolation", Grade.LIMITED, detail, "Leave --sandbox process away, unless you trust every function."
         )
     else:
-        yield from map(judge, drivers.examine(settings.sandbox_uid_base, settings.sandbox_uid_count))
+        found = drivers.examine(
+            settings.sandbox, settings.sandbox_uid_base, settings.sandbox_uid_count, settings.sandbox_oci_runtime
+        )
+        yield from map(judge, found)
     yield from look_at_networks(settings)
 
 

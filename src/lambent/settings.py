@@ -77,7 +77,10 @@ class Settings:
     log_level: str = _setting("info", "lowest level of the server's own log: debug, info, warning, error")
     shutdown_grace_s: int = _setting(30, "how long SIGTERM waits for running invocations")
 
-    sandbox: str = _setting("namespaces", "isolation driver: namespaces, or process (no isolation)")
+    sandbox: str = _setting("namespaces", "isolation driver: namespaces, oci, or process (no isolation)")
+    sandbox_oci_runtime: str = _setting(
+        "", "OCI runtime of the driver oci, a name or a path; none: crun, else runc, of those on PATH"
+    )
     fork_functions: bool = _setting(
         True, "fork a function's process from one that has its interpreter and client loaded, where the runtime can"
     )
@@ -269,7 +272,7 @@ def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
 
 
 def _check(settings: Settings) -> None:
-    _one_of("sandbox", settings.sandbox, ("namespaces", "process"))
+    _one_of("sandbox", settings.sandbox, ("namespaces", "oci", "process"))
     _one_of("billing_step_ms", settings.billing_step_ms, (1, 100))
     _one_of("node_client", settings.node_client, ("lambent", "aws-lambda-ric"))
     _one_of("log_level", settings.log_level, ("debug", "info", "warning", "error"))

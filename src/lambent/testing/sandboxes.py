@@ -126,14 +126,16 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(driver: str, data_dir: Path | None = None) -> AsyncIterator[Bench]:
-    """A bench of its own on disk, beside `data_dir` if one is given; all of it is gone afterwards."""
+    """A bench of its own on disk, beside `data_dir` if one is given; all of it is gone afterwards. `driver` is a name
+    of the setting `sandbox`, or an OCI runtime by `oci:` and its name or path."""
     beside = Path("/var/tmp") if data_dir is None else data_dir.parent  # noqa: S108 - on disk, unlike /tmp
     place = Path(tempfile.mkdtemp(prefix="lambent-test-", dir=beside))
     place.chmod(0o755)
     code = place / "code"
     code.mkdir(mode=0o755)
     data = data_dir or place / "data"
-    opened = make_driver(driver, data, UID_BASE, UID_COUNT)
+    name, _, oci_runtime = driver.partition(":")
+    opened = make_driver(name, data, UID_BASE, UID_COUNT, oci_runtime)
     try:
         missing = tuple(await opened.open())
         try:

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from lambent.testing.sandboxes import Bench, open_bench
+from sandbox_drivers import isolating
 
-both = pytest.mark.parametrize(("driver", "bounded"), [("namespaces", True), ("process", False)])
+both = pytest.mark.parametrize(("driver", "bounded"), [*isolating(True), ("process", False)])
+isolated = pytest.mark.parametrize("driver", isolating())
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="disk images can be attached by root only")
 
 TAKE_MEMORY = """
@@ -111,7 +113,8 @@ def test_a_function_can_not_write_more_to_tmp_than_its_size(driver: str, bounded
 
 @pytest.mark.root
 @needs_root
-def test_tmp_is_disk_and_not_the_functions_memory() -> None:
+@isolated
+def test_tmp_is_disk_and_not_the_functions_memory(driver: str) -> None:
     async def work(bench: Bench) -> None:
         sandbox = await bench.create(memory_mib=128, ephemeral_mib=512)
         within = await bench.probe(sandbox, FILL_TMP, "400")
@@ -120,10 +123,11 @@ def test_tmp_is_disk_and_not_the_functions_memory() -> None:
         assert "No space left on device" in beyond.output
         assert beyond.exit.code == 0
 
-    on_a_bench("namespaces", work)
+    on_a_bench(driver, work)
 
 
-def test_a_function_can_not_open_more_files_than_allowed() -> None:
+@isolated
+def test_a_function_can_not_open_more_files_than_allowed(driver: str) -> None:
     script = """
 import os
 files = []
@@ -136,4 +140,4 @@ except OSError as error:
     async def work(bench: Bench) -> None:
         assert (await bench.probe(await bench.create(), script)).output == "1024\n"
 
-    on_a_bench("namespaces", work)
+    on_a_bench(driver, work)

@@ -8,6 +8,7 @@ import pytest
 
 from lambent.testing.sandboxes import open_bench
 from lambent.worker.sandbox import seccomp
+from sandbox_drivers import isolating
 
 # Each line calls one system call with arguments that do no harm, and prints its name and errno.
 PROBE = """
@@ -48,12 +49,12 @@ for name, mode in (('device', stat.S_IFCHR), ('fifo', stat.S_IFIFO)):
 """
 
 
-def answers() -> dict[str, str]:
+def answers(driver: str) -> dict[str, str]:
     architecture = seccomp.ARCHITECTURES[os.uname().machine]
     script = PROBE.replace("CALLS", repr(architecture.refused)).replace("PERSONALITY", str(architecture.personality))
 
     async def run() -> str:
-        async with open_bench("namespaces") as bench:
+        async with open_bench(driver) as bench:
             outcome = await bench.probe(await bench.create(), script)
             assert outcome.exit.code == 0, outcome
             return outcome.output
@@ -62,8 +63,9 @@ def answers() -> dict[str, str]:
 
 
 @pytest.mark.skipif(os.uname().machine not in seccomp.ARCHITECTURES, reason="no filter is written for this machine")
-def test_what_reaches_beyond_the_sandbox_is_refused() -> None:
-    told = answers()
+@pytest.mark.parametrize("driver", isolating())
+def test_what_reaches_beyond_the_sandbox_is_refused(driver: str) -> None:
+    told = answers(driver)
     expected = dict.fromkeys(seccomp.ARCHITECTURES[os.uname().machine].refused, "EPERM")
     expected |= {"clone3": "ENOSYS", "unknown": "ENOSYS", "unshare-user": "EPERM"}
     expected |= {"personality-question": "allowed", "personality-change": "EPERM"}
@@ -73,7 +75,8 @@ def test_what_reaches_beyond_the_sandbox_is_refused() -> None:
     assert told == expected
 
 
-def test_threads_and_child_processes_work() -> None:
+@pytest.mark.parametrize("driver", isolating())
+def test_threads_and_child_processes_work(driver: str) -> None:
     script = """
 import subprocess, threading, multiprocessing
 said = []
@@ -84,7 +87,7 @@ print(*said, ours.recv(), subprocess.run(['/bin/echo', 'program'], capture_outpu
 """
 
     async def run() -> str:
-        async with open_bench("namespaces") as bench:
+        async with open_bench(driver) as bench:
             return (await bench.probe(await bench.create(), script)).output
 
     assert asyncio.run(run()).split() == ["thread", "process", "program"]

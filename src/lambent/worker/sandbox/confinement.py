@@ -34,6 +34,9 @@ _SHOWN = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR
 class Confinement:
     """Owns the stage, the zygotes, the cgroups, the images and the user ids of all sandboxes of this launcher."""
 
+    end_signal = signal.SIGKILL
+    """What our child is sent when its sandbox is to end."""
+
     def __init__(self, configuration: dict[str, Any], loop: Loop) -> None:
         self._loop = loop
         self._group_name: str = configuration["group"]
@@ -241,11 +244,15 @@ class Confinement:
         }
 
     def prepare(self, cell: Cell, run: Run) -> None:
-        namespace = os.open(f"/proc/{run.process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        run.listeners = self._connect(cell, run.process)
+
+    def _connect(self, cell: Cell, process: int) -> list[int]:
+        """Join the process's network namespace to what the function reaches, and make the listeners in it."""
+        namespace = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             if cell.request["network"] is not None:
                 self._networks.attach(namespace, cell.request["network"])
-            run.listeners = [listener.detach() for listener in self._listen(namespace)]
+            return [listener.detach() for listener in self._listen(namespace)]
         finally:
             os.close(namespace)
 
@@ -277,18 +284,19 @@ class Confinement:
         run.control.close()
         run.control = None
 
-    def _mount(self, cell: Cell, process: int) -> None:
+    def _shown(self, cell: Cell) -> dict[str, str]:
+        """What is the function's own and can not be written to: the source for each target."""
         nothing = self._stage.path("nothing")
         shown = {"/opt": nothing, "/var/task": nothing}
-        shown |= {target: source for source, target in cell.request["mounts"]}
+        if cell.request["network"] is not None:
+            shown["/etc/resolv.conf"] = self._stage.file("resolv.conf", resolver_configuration(cell.request["network"]))
+        return shown | {target: source for source, target in cell.request["mounts"]}
+
+    def _mount(self, cell: Cell, process: int) -> None:
         cloned: list[tuple[int, str]] = []
         try:
-            for target, source in shown.items():
+            for target, source in self._shown(cell).items():
                 cloned.append((kernel.clone_mount(source, recursive=True), target))
-                kernel.set_mount_attributes(cloned[-1][0], _SHOWN)
-            if cell.request["network"] is not None:
-                resolvers = self._stage.file("resolv.conf", resolver_configuration(cell.request["network"]))
-                cloned.append((kernel.clone_mount(resolvers), "/etc/resolv.conf"))
                 kernel.set_mount_attributes(cloned[-1][0], _SHOWN)
             cloned.append((kernel.clone_mount(cell.scratch), "/tmp"))
             self._attach(cloned, process)
@@ -321,7 +329,7 @@ class Confinement:
         # With its first process the whole pid namespace dies. Not by `cgroup.kill`: whoever is born into a version 2
         # group that was once killed so is killed as well.
         if run.process and run.ended is None:
-            os.kill(run.process, signal.SIGKILL)
+            os.kill(run.process, self.end_signal)
         if cell.group is not None and cell.group.freeze_version == 1:
             cell.group.thaw()  # there the frozen do not hear it
 

@@ -222,3 +222,15 @@ def filter_system_calls(program: bytes) -> None:
     code = ctypes.create_string_buffer(program, len(program))
     described = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
     _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(described), 0, 0), "prctl SECCOMP")
+
+
+def replace_command_line(word: str) -> None:
+    """Overwrite the words of our command line, which every process that sees this one can read, with one of no meaning
+    to it. It must not be longer than they are."""
+    with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    data = word.encode()
+    assert len(data) < end - start
+    ctypes.memset(start, 0, end - start)
+    ctypes.memmove(start, data, len(data))

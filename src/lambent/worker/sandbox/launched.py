@@ -42,8 +42,8 @@ class LaunchedSandbox:
     def __init__(
         self, link: Link, sandbox_id: str, addresses: Addresses, reply: dict[str, Any], signals: Freezer, depth: int
     ) -> None:
-        """`signals` freezes where there is no cgroup for it; `depth` is 1 where the process that the launcher tells
-        is the parent of the program's, 0 where it is the program's."""
+        """`signals` freezes where there is no cgroup for it; `depth` is the place of the program's process among the
+        descendants of the one that the launcher tells, 0 where that is the program's."""
         self.addresses = addresses
         self.uid: int = reply["uid"]
         self._link = link
@@ -132,7 +132,7 @@ class LaunchedSandbox:
     def _resident_mib(self) -> int:
         process = self._process
         if self._depth:
-            process = next(iter(descendants(process)), process)
+            process = next(iter(descendants(process)[self._depth - 1 :]), process)
         try:
             with open(f"/proc/{process}/status", "rb") as file:
                 line = next((line for line in file if line.startswith(b"VmHWM")), b"VmHWM: 0 kB")

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 from lambent.worker.sandbox import kernel
 from lambent.worker.sandbox.confinement import Confinement
+from lambent.worker.sandbox.containers import Containers
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.plain import Plain
@@ -35,7 +36,8 @@ _TURN_WITHIN_S = 30.0
 
 
 class Way(Protocol):
-    """A way of running programs: `Confinement` or `Plain`. All but `close` may raise OSError or ImageError."""
+    """A way of running programs: `Confinement`, `Containers` or `Plain`. All but `close` may raise OSError or
+    ImageError."""
 
     def open(self) -> dict[str, Any]: ...
 
@@ -117,7 +119,7 @@ class Launcher:
         match what, cell:
             case "open", _:
                 self._turn = _take_turn(request["directory"])
-                self._way = Plain(request) if request["way"] == "process" else Confinement(request, self._loop)
+                self._way = self._choose_way(request)
                 self._send({"n": request["n"], **self._way.open()})
             case "boot", _:
                 self._boot(request)
@@ -132,6 +134,15 @@ class Launcher:
             case "destroy", Cell():
                 cell.destroy_number = request["n"]
                 self._destroy(cell)
+
+    def _choose_way(self, request: dict[str, Any]) -> Way:
+        match request["way"]:
+            case "process":
+                return Plain(request)
+            case "oci":
+                return Containers(request, self._loop)
+            case _:
+                return Confinement(request, self._loop)
 
     def _boot(self, request: dict[str, Any]) -> None:
         """Make a sandbox and its processes ahead of need; answered when they wait to be told what to run."""

@@ -7,6 +7,7 @@ It knows what to look at and what to advise. That a sandbox works is seen by sta
 import os
 import pwd
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from lambent.worker.sandbox.resolvers import machine_nameservers
 _DELEGATE = (
     "Run the server as root, or give it a cgroup of its own: systemd-run --user --scope -p Delegate=yes lambent serve."
 )
+_OCI_RUNTIMES = ("crun", "runc")
+_INSTALL_OCI_RUNTIME = "Install the system's package crun or runc, or name another with --sandbox-oci-runtime."
 _SWITCHES = {
     "/proc/sys/user/max_user_namespaces": ("0", "sysctl user.max_user_namespaces=10000"),
     "/proc/sys/kernel/unprivileged_userns_clone": ("0", "sysctl kernel.unprivileged_userns_clone=1"),
@@ -67,6 +70,45 @@ def look_at_user_namespaces() -> Finding:
     paths = ", ".join(path for path, _ in forbidding)
     mends = "; ".join(mend for _, mend in forbidding)
     return Finding("user namespaces", False, f"forbidden by {paths}", f"As root: {mends}.", needed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OciRuntime:
+    """`kind` is the name that the program gives itself, `version` the line in which it does."""
+
+    path: str
+    kind: str
+    version: str
+
+
+def find_oci_runtime(wanted: str) -> OciRuntime | None:
+    """`wanted` is a name or a path; empty for the first of those that are known to work. None when there is none, or
+    when it does not run."""
+    search = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    for name in (wanted,) if wanted else _OCI_RUNTIMES:
+        path = shutil.which(name, path=search)
+        if path is None:
+            continue
+        try:
+            told = subprocess.run((path, "--version"), capture_output=True, text=True, check=True, timeout=10).stdout
+        except (OSError, subprocess.SubprocessError):
+            continue
+        line = told.partition("\n")[0].strip()
+        return OciRuntime(os.path.realpath(path), line.partition(" ")[0], line)
+    return None
+
+
+def look_at_oci_runtime(wanted: str) -> Finding:
+    """Whether there is an OCI runtime, and whether it is one that we know."""
+    found = find_oci_runtime(wanted)
+    if found is None:
+        sought = wanted or " and ".join(_OCI_RUNTIMES)
+        detail = f"{sought} can not be found, or does not run"
+        return Finding("OCI runtime", False, detail, _INSTALL_OCI_RUNTIME, needed=True)
+    if found.kind not in _OCI_RUNTIMES:
+        mend = f"Use {' or '.join(_OCI_RUNTIMES)}."
+        return Finding("OCI runtime", False, f"{found.version}, {found.path}: untested with Lambent", mend)
+    return Finding("OCI runtime", True, f"{found.version}, {found.path}")
 
 
 def look_at_user_ids(uid_base: int, uid_count: int) -> Finding:

@@ -29,7 +29,8 @@ class Run:
     killed: bool = False
     failure: str = ""
 
-    def _word(self, name: str) -> str | None:
+    def word(self, name: str) -> str | None:
+        """What `status` has told after this word, None if it has not told it."""
         for line in self.told.decode(errors="replace").splitlines():
             word, _, rest = line.partition(" ")
             if word == name:
@@ -38,23 +39,23 @@ class Run:
 
     @property
     def is_ready(self) -> bool:
-        return self._word("ready") is not None
+        return self.word("ready") is not None
 
     def outcome(self) -> dict[str, Any]:
         """How the program ended, as the fields of `driver.Exit`."""
-        launch_error = self._word("launch")
+        launch_error = self.word("launch")
         if launch_error is not None:
             return {"launch_error": launch_error}
         if self.killed:
             return {"signal": int(signal.SIGKILL)}
-        told = self._word("exit")
+        told = self.word("exit")
         assert self.ended is not None
         code = os.waitstatus_to_exitcode(self.ended if told is None else int(told))
         return {"signal": -code} if code < 0 else {"code": code}
 
     def explain(self) -> str:
         """Why the start failed."""
-        return self.failure or self._word("failed") or "it ended before it could be started"
+        return self.failure or self.word("failed") or "it ended before it could be started"
 
     def close(self) -> None:
         for descriptor in (self.status, self.output, *self.listeners):

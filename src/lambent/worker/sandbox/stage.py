@@ -15,7 +15,7 @@ from lambent.worker.sandbox import kernel
 
 # Covered by the stage inside the private namespace only. Nobody keeps code or data to be run there.
 _PLACES = ("/dev/shm", "/mnt", "/run")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 _FROM_HOST_ETC = ("ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust", "ca-certificates")
 _COPIED_FROM_ETC = ("ld.so.cache", "localtime")
 
@@ -62,7 +62,7 @@ class Stage:
 
     def _make_devices(self) -> None:
         os.mkdir(self.path("dev"), 0o755)
-        for name in _DEVICES:
+        for name in DEVICES:
             _touch(self.path("dev", name))
             kernel.mount(f"/dev/{name}", self.path("dev", name), flags=kernel.MS_BIND)
         for number, name in enumerate(("stdin", "stdout", "stderr")):
