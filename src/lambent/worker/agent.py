@@ -12,6 +12,7 @@ from pathlib import Path
 from lambent.clock import Clock
 from lambent.core.allowance import Allowance
 from lambent.core.environment import Failure
+from lambent.core.limits import INIT_BUDGET_US
 from lambent.worker.execution_environment import EndpointFactory, ExecutionEnvironment, LaunchError, Surroundings
 from lambent.worker.messages import Command, EnvironmentSpec, Event, Hello, Retire, Run, Start
 from lambent.worker.runtimes.catalog import InvalidEntrypoint, Runtimes, RuntimeUnavailable
@@ -41,6 +42,7 @@ class Agent:
         front_door: EndpointFactory,
         parallel_starts: int,
         billing_step_ms: int,
+        init_budget_us: int = INIT_BUDGET_US,
     ) -> None:
         self._driver = driver
         self._runtimes = runtimes
@@ -51,6 +53,7 @@ class Agent:
         self._front_door = front_door
         self._parallel_starts = parallel_starts
         self._billing_step_ms = billing_step_ms
+        self._init_budget_us = init_budget_us
         self._environments: dict[str, ExecutionEnvironment] = {}
         self._around: Surroundings | None = None
 
@@ -67,6 +70,7 @@ class Agent:
             tasks=tasks,
             forget=self._forget,
             billing_step_ms=self._billing_step_ms,
+            init_budget_us=self._init_budget_us,
         )
         return missing
 
