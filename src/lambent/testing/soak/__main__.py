@@ -10,10 +10,8 @@ from dataclasses import asdict
 
 import uvloop
 
-from lambent.testing.soak.judge import growth, leaks
+from lambent.testing.soak.judge import BYTES_A_LIFE, growth, leaks
 from lambent.testing.soak.run import Plan, soak
-
-BYTES_A_LIFE = 16_384
 
 
 def main() -> int:
@@ -21,9 +19,10 @@ def main() -> int:
     parser.add_argument("--driver", required=True)
     for number in ("--seed", "--lives", "--rounds"):
         parser.add_argument(number, type=int, required=True)
+    parser.add_argument("--bytes-a-life", type=float, default=BYTES_A_LIFE, help="by how much memory may grow")
     given = parser.parse_args()
     told = uvloop.run(soak(Plan(given.driver, given.seed, given.lives, given.rounds)))
-    leaked = leaks(told.rests, BYTES_A_LIFE)
+    leaked = leaks(told.rests, given.bytes_a_life)
     document = {
         **asdict(told),
         "growth": {one.gauge: one.amount for one in growth(told.rests)},

@@ -116,6 +116,8 @@ class Lack(Enum):
 
 ANSWERED, RETIRED, REFUSED = "answered", "retired", "refused"
 _EXITED, _TIMED_OUT, _NO_ENTRYPOINT = "Runtime.ExitError", "Sandbox.Timedout", "Runtime.InvalidEntrypoint"
+_OUT_OF_MEMORY = (_EXITED, ANSWERED)
+"""The latter where no control group bounds an environment's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +162,15 @@ FAULTS: tuple[Fault, ...] = (
     _fault("exits in its first init only", ANSWERED, init="exits_once"),
     _fault("raises in init", "ValueError", init="raises", serves_again=False),
     _fault("hangs in init", _TIMED_OUT, init="hangs", timeout_ms=500, serves_again=False, weight=1),
-    _fault("takes memory in init", _EXITED, init="takes_memory", serves_again=False),
+    _fault("takes memory in init", *_OUT_OF_MEMORY, init="takes_memory", serves_again=False),
     _fault("bootstrap exits", _EXITED, program=BOOTSTRAP_EXITS, serves_again=False),
     _fault("bootstrap hangs", _TIMED_OUT, program=BOOTSTRAP_HANGS, timeout_ms=500, serves_again=False, weight=1),
     _fault("has no bootstrap", _NO_ENTRYPOINT, program=NO_BOOTSTRAP, serves_again=False),
     _fault("exits in invoke", _EXITED, event="exits"),
     _fault("raises in invoke", "Runtime.Unknown", event="raises"),
     _fault("hangs in invoke", _TIMED_OUT, event="hangs", timeout_ms=500, serves_again=False),
-    _fault("takes memory in invoke", _EXITED, event="takes_memory"),
-    _fault("forks without end", ANSWERED, _EXITED, _TIMED_OUT, event="forks", timeout_ms=5_000, memory_mib=512,
+    _fault("takes memory in invoke", *_OUT_OF_MEMORY, event="takes_memory"),
+    _fault("forks without end", ANSWERED, _EXITED, _TIMED_OUT, event="forks", timeout_ms=2_000, memory_mib=512,
            serves_again=False, weight=1),
     _fault("fills /tmp", ANSWERED, event="fills_tmp"),
     _fault("closes its output", ANSWERED, event="closes_output"),

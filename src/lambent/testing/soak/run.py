@@ -37,10 +37,7 @@ from lambent.testing.soak.worker import Known, Stuck, Worker, open_worker
 
 AT_ONCE = 8
 USER_IDS = 12
-AT_REST_WITHIN_S = 3.0
-LOST, STUCK, CROWD = "lost", "stuck", "in a crowd"
-_STRIKES = (Act.RETIRE, Act.KILL_FIRST_PROCESS, Act.KILL_OTHER_PROCESS)
-"""What is over at once."""
+LOST, STUCK, NOT_AGAIN, CROWD = "lost", "stuck", "not served again", "in a crowd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,10 @@ class Plan:
     lives: int
     rounds: int
     first: Sequence[Fault] = FAULTS
+    drawn: Fault | None = None
+    """The fault of all others, where chance is not to choose it."""
     shaken: bool = True
+    at_rest_within_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Told:
     rests: list[Rest]
 
 
-async def soak(plan: Plan, before_rest: Callable[[], object] = lambda: None) -> Told:
+async def soak(plan: Plan, before_rest: Callable[[Worker], object] = lambda _: None) -> Told:
     """Carry out the plan. `before_rest` is called before each reading: it may plant a leak."""
     place = Path(tempfile.mkdtemp(prefix="lambent-soak-", dir="/var/tmp"))
     try:
@@ -78,7 +78,7 @@ async def soak(plan: Plan, before_rest: Callable[[], object] = lambda: None) -> 
 
 
 class _Soak:
-    def __init__(self, plan: Plan, worker: Worker, before_rest: Callable[[], object]) -> None:
+    def __init__(self, plan: Plan, worker: Worker, before_rest: Callable[[Worker], object]) -> None:
         self._plan = plan
         self._worker = worker
         self._before_rest = before_rest
@@ -99,7 +99,7 @@ class _Soak:
         for number in range(plan.rounds):
             size = left * (number + 1) // plan.rounds - left * number // plan.rounds
             upheaval = kinds[number % len(kinds)] if number < self._shaken_rounds else None
-            await self._round([self._draw() for _ in range(size)], upheaval)
+            await self._round([self._draw(plan.drawn) for _ in range(size)], upheaval)
         return Told(
             seconds=time.monotonic() - began,
             ends={name: dict(ends) for name, ends in sorted(self._ends.items())},
@@ -125,7 +125,7 @@ class _Soak:
                 tasks.create_task(self._shake(upheaval))
         if upheaval is not None:
             await self._live(self._draw(WELL), shaken=False)  # the worker serves again
-        self._before_rest()
+        self._before_rest(self._worker)
         reading = await self._at_rest()
         self._rests.append(Rest(sum(map(Counter.total, self._ends.values())), self._is_settled(), reading))
 
@@ -135,7 +135,7 @@ class _Soak:
     async def _at_rest(self) -> gauges.Reading:
         """The reading once it is as the first one, or as it stays. The first is taken when two have been the same."""
         worker = self._worker
-        deadline = time.monotonic() + AT_REST_WITHIN_S
+        deadline = time.monotonic() + self._plan.at_rest_within_s
         expected = self._rests[0].reading if self._rests else None
         while True:
             reading = gauges.read(worker.place, worker.data_dir)
@@ -192,19 +192,27 @@ class _Soak:
         fault, dispatcher = life.fault, self._worker.dispatcher
         async with asyncio.TaskGroup() as tasks:
             acting = tasks.create_task(act(life, known, self._worker))
+            struck = fault.act is not None and fault.act is not Act.MAKE_GROUPS_BUSY
             await known.until(lambda: known.available, "available")
-            if fault.act in _STRIKES and fault.moment is Moment.READY:
+            if struck and fault.moment is Moment.READY:
                 await acting
             answer = await dispatcher.invoke(life, fault.event)
+            if struck:
+                await acting
             if answer is None:
                 end = LOST if known.lost else REFUSED if known.gone is not None and known.gone.reason else RETIRED
             else:
                 end = answer.error_type or ANSWERED
-                if fault.serves_again and life.twice:
-                    second = await dispatcher.invoke(life, "goes_well")
-                    if second is None or second.error_type is not None:
-                        end = f"not served again: {second}"
-            await acting
+                if fault.serves_again and life.twice and not await self._is_served_again(life, 2 if struck else 1):
+                    end = NOT_AGAIN
             dispatcher.retire(life)
             await known.until(lambda: False, "gone")
         return end
+
+    async def _is_served_again(self, life: Life, attempts: int) -> bool:
+        """A process that was just killed may still be given an event, and fail that one."""
+        for _ in range(attempts):
+            answer = await self._worker.dispatcher.invoke(life, "goes_well")
+            if answer is not None and answer.error_type is None:
+                return True
+        return False

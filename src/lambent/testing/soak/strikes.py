@@ -39,11 +39,11 @@ async def act(life: Life, known: Known, worker: Worker) -> None:
                 if gauges.is_first_in_its_namespace(process) == first:
                     _kill(process)
         case Act.MAKE_GROUPS_BUSY:
-            await _occupy(life, known, worker)
+            await _occupy(life, known)
 
 
-async def _occupy(life: Life, known: Known, worker: Worker) -> None:
-    """Ends when the environment is gone and the process that was put into its groups is dead."""
+async def _occupy(life: Life, known: Known) -> None:
+    """Others have a group in each of the environment's, and a process in that, until the environment is gone."""
     groups = gauges.groups_of(life.name)
     if not groups:
         return
@@ -51,9 +51,9 @@ async def _occupy(life: Life, known: Known, worker: Worker) -> None:
     try:
         for group in groups:
             inner = Path(group) / "others"
-            inner.mkdir()
-            (inner / "cgroup.procs").write_text(str(other.pid))
-        worker.dispatcher.retire(life)
+            with contextlib.suppress(FileNotFoundError):  # the environment is over already
+                inner.mkdir()
+                (inner / "cgroup.procs").write_text(str(other.pid))
         await known.until(lambda: False, "gone")
     finally:
         _kill(other.pid)
@@ -62,20 +62,24 @@ async def _occupy(life: Life, known: Known, worker: Worker) -> None:
 
 async def befall(upheaval: Upheaval, worker: Worker, chance: random.Random) -> bool:
     """Returns whether there was something to strike."""
-    launchers = [process for process in descendants(os.getpid()) if _LAUNCHER in _command(process)]
     match upheaval:
         case Upheaval.CONNECTION_CUT:
             await worker.dispatcher.cut()
             await worker.dispatcher.join()
             return True
         case Upheaval.LAUNCHER_KILLED:
-            victims = launchers[:1]
+            victims = launchers()
         case Upheaval.ANY_PROCESS_KILLED:
-            below = [process for launcher in launchers for process in descendants(launcher)]
+            below = [process for launcher in launchers() for process in descendants(launcher)]
             victims = [chance.choice(below)] if below else []
     for victim in victims:
         _kill(victim)
     return bool(victims)
+
+
+def launchers() -> list[int]:
+    """None or one."""
+    return [process for process in descendants(os.getpid()) if _LAUNCHER in _command(process)]
 
 
 def _command(process: int) -> bytes:

@@ -31,7 +31,7 @@ from lambent.worker.transport import MessageStream, WorkerServer, connect
 
 WITHIN_S = 60.0
 """How long anything that must come may take, with the machine full of others."""
-INIT_BUDGET_US = 3_000_000
+INIT_BUDGET_US = 2_000_000
 _RUNTIME = f"python3.{sys.version_info[1]}"
 
 

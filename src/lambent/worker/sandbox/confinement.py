@@ -177,7 +177,7 @@ class Confinement:
         try:
             arguments = _file_of(_joined(words))
         except (OSError, ValueError):
-            for descriptor in (status_read, status_write, block_read, block_write, output_read, output_write):
+            for descriptor in (status_read, block_write, output_read, output_write, *passed.values()):
                 os.close(descriptor)
             raise
         bwrap = self._stage.path(self._bwrap_files[0][1])

@@ -149,7 +149,7 @@ class Launcher:
             if not data:
                 self._forget(run.status)
                 run.status_closed = True
-            if not run.handed_over:
+            if not run.handed_over and not run.failure:
                 self._try_to_hand_over(cell, run)
         self._conclude(cell, run)
 
