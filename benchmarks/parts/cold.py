@@ -94,7 +94,7 @@ def plain_runtime() -> tuple[Path, Path]:
     interpreter = interpreters.find(int(subjects.RUNTIME.removeprefix("python3.")))
     assert interpreter is not None, "the server has found one"
     launch = PythonRuntimes(Settings().runtimes_dir, interpreters).prepare(subjects.RUNTIME)
-    kit = next(mount.source for mount in launch.mounts if mount.target == "/var/runtime")
+    kit = next(mount.source for mount in launch.template.mounts if mount.target == "/var/runtime")
     return interpreter.executable, kit
 
 

@@ -305,6 +305,9 @@ def _agent(
         emit=emit,
         front_door=front_door,
         parallel_starts=settings.parallel_starts,
+        fork=settings.fork_functions,
+        preboot_minimum=settings.preboot_minimum,
+        preboot_memory_mib=settings.preboot_memory_mib,
         billing_step_ms=settings.billing_step_ms,
     )
 

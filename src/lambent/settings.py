@@ -65,7 +65,12 @@ class Settings:
     log_level: str = _setting("info", "lowest level of the server's own log: debug, info, warning, error")
     shutdown_grace_s: int = _setting(30, "how long SIGTERM waits for running invocations")
 
-    sandbox: str = _setting("bubblewrap", "isolation driver: bubblewrap, or process (no isolation)")
+    sandbox: str = _setting("namespaces", "isolation driver: namespaces, or process (no isolation)")
+    fork_functions: bool = _setting(
+        True, "fork a function's process from one that has its interpreter and client loaded, where the runtime can"
+    )
+    preboot_minimum: int = _setting(1, "sandboxes kept booted ahead for each runtime in use; 0 for none without demand")
+    preboot_memory_mib: int = _setting(64, "memory that all sandboxes booted ahead may take; 0 for none at all")
     sandbox_uid_base: int = _setting(200_000, "first of the user ids given to environments, when started as root")
     sandbox_uid_count: int = _setting(10_000, "how many user ids there are")
     worker_socket: Path | None = _setting(
@@ -224,7 +229,7 @@ def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
 
 
 def _check(settings: Settings) -> None:
-    _one_of("sandbox", settings.sandbox, ("bubblewrap", "process"))
+    _one_of("sandbox", settings.sandbox, ("namespaces", "process"))
     _one_of("billing_step_ms", settings.billing_step_ms, (1, 100))
     _one_of("node_client", settings.node_client, ("lambent", "aws-lambda-ric"))
     _one_of("log_level", settings.log_level, ("debug", "info", "warning", "error"))

@@ -133,9 +133,26 @@ def mark_of(data_dir: Path) -> str:
 
 
 def leftovers(data_dir: Path) -> set[str]:
-    """What the sandboxes of the data directory have on the machine now: their processes, control groups, mounts,
-    loop devices and files. Empty when no environment lives; the server, idle, has nothing of it."""
-    return processes(data_dir) | control_groups(data_dir) | mounts(data_dir) | loop_devices(data_dir) | files(data_dir)
+    """What the environments of the data directory have on the machine now: their processes, control groups, mounts,
+    loop devices and files. Empty when no environment lives; the server, idle, has nothing of it. What is booted ahead
+    is nobody's yet, and not counted."""
+    devices = sorted(loop_devices(data_dir))[len(booted_ahead(data_dir)) :]
+    return processes(data_dir) | control_groups(data_dir) | mounts(data_dir) | set(devices) | files(data_dir)
+
+
+def booted_ahead(data_dir: Path) -> set[str]:
+    """The names of the sandboxes that no function has yet: there are processes in their groups, and none of them sees
+    a deployment package."""
+    seen: dict[str, bool] = {}
+    for process in Path("/proc").iterdir():
+        try:
+            named = re.search(rf"{mark_of(data_dir)}/(booted-\d+)", (process / "cgroup").read_text())
+            if named is not None:
+                sees = f"{data_dir}/packages/" in (process / "mountinfo").read_text()
+                seen[named[1]] = seen.get(named[1], False) or sees
+        except OSError:
+            continue
+    return {name for name, sees in seen.items() if not sees}
 
 
 def assert_nothing_left(data_dir: Path, before: Collection[str] = ()) -> None:
@@ -149,13 +166,14 @@ def assert_nothing_left(data_dir: Path, before: Collection[str] = ()) -> None:
 def processes(data_dir: Path) -> set[str]:
     """Those in the sandboxes' control groups, and those that see a deployment package of the data directory: where
     there are no control groups for us, the mount table tells whose a process is."""
-    group, code = f"{mark_of(data_dir)}/", f"{data_dir}/packages/"
+    others = "|".join(["zygotes", *booted_ahead(data_dir)])
+    group, code = re.compile(rf"{mark_of(data_dir)}/(?!({others})\n)"), f"{data_dir}/packages/"
     found = set()
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
         try:
-            if group in (process / "cgroup").read_text() or code in (process / "mountinfo").read_text():
+            if group.search((process / "cgroup").read_text()) or code in (process / "mountinfo").read_text():
                 found.add(f"process {process.name} {(process / 'comm').read_text().strip()}")
         except OSError:
             continue  # it has ended, or is another user's
@@ -163,13 +181,14 @@ def processes(data_dir: Path) -> set[str]:
 
 
 def control_groups(data_dir: Path) -> set[str]:
-    """The groups below the server's own one, in every hierarchy."""
+    """The groups of its environments, in every hierarchy."""
     roots = Path("/sys/fs/cgroup")
+    others = {"zygotes", *booted_ahead(data_dir)}
     return {
         str(group)
         for own in (*roots.glob(mark_of(data_dir)), *roots.glob("*/" + mark_of(data_dir)), *_nested(data_dir))
         for group in own.iterdir()
-        if group.is_dir()
+        if group.is_dir() and group.name not in others
     }
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from lambent.core.limits import EPHEMERAL_MIB_DEFAULT
 from lambent.core.record import Record
 
 LATEST = "$LATEST"
@@ -130,7 +131,7 @@ class Configuration(Record, frozen=True):
     description: str = ""
     timeout_s: int = 3
     memory_mib: int = 128
-    ephemeral_mib: int = 512
+    ephemeral_mib: int = EPHEMERAL_MIB_DEFAULT
     variables: dict[str, str] | None = None
     tracing_mode: str = "PassThrough"
     logging: Logging = Logging(log_group="")

@@ -30,6 +30,7 @@ REQUEST_HEAD_BYTES = 1_048_576
 # capacity providers.
 TIMEOUT_S_MAX = 900
 MEMORY_MIB_MAX = 10_240
+EPHEMERAL_MIB_DEFAULT = 512
 EPHEMERAL_MIB_MAX = 10_240
 ENVIRONMENT_BYTES = 4_096
 """Of all environment variables, measured on their JSON object."""

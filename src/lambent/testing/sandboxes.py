@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lambent.worker.sandbox.driver import Driver, Exit, Mount, Program, Running, Sandbox, SandboxSpec
+from lambent.worker.sandbox.driver import Driver, Exit, Mount, Program, Running, Sandbox, SandboxSpec, Template
 from lambent.worker.sandbox.drivers import make_driver
 
 _END_WITHIN_S = 60.0
@@ -98,8 +98,9 @@ class Bench:
         self, *, memory_mib: int = 128, ephemeral_mib: int = 64, processes: int = 1024, files: int = 1024
     ) -> Sandbox:
         self._made += 1
-        mounts = (Mount(self.code, "/var/task"), *self._mounts)
-        spec = SandboxSpec(f"box-{self._made}", mounts, (), memory_mib, ephemeral_mib, processes, files)
+        template = Template(self._mounts)
+        mounts = (Mount(self.code, "/var/task"),)
+        spec = SandboxSpec(f"box-{self._made}", template, mounts, memory_mib, ephemeral_mib, processes, files)
         return await self.driver.create(spec)
 
     async def start(self, sandbox: Sandbox, *command: str, **variables: str) -> Watched:

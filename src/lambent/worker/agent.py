@@ -9,10 +9,13 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from lambent.clock import Clock
 from lambent.core.allowance import Allowance
 from lambent.core.environment import Failure
 from lambent.core.limits import INIT_BUDGET_US
+from lambent.worker.booted_sandboxes import BootedSandboxes
 from lambent.worker.execution_environment import EndpointFactory, ExecutionEnvironment, LaunchError, Surroundings
 from lambent.worker.messages import Command, EnvironmentSpec, Event, Hello, Retire, Run, Start
 from lambent.worker.runtimes.catalog import InvalidEntrypoint, Runtimes, RuntimeUnavailable
@@ -42,6 +45,9 @@ class Agent:
         front_door: EndpointFactory,
         parallel_starts: int,
         billing_step_ms: int,
+        fork: bool,
+        preboot_minimum: int,
+        preboot_memory_mib: int,
         init_budget_us: int = INIT_BUDGET_US,
     ) -> None:
         self._driver = driver
@@ -54,12 +60,23 @@ class Agent:
         self._parallel_starts = parallel_starts
         self._billing_step_ms = billing_step_ms
         self._init_budget_us = init_budget_us
+        self._fork = fork
+        self._preboot_minimum = preboot_minimum
+        self._preboot_memory_mib = preboot_memory_mib
+        self._booted: BootedSandboxes | None = None
         self._environments: dict[str, ExecutionEnvironment] = {}
         self._around: Surroundings | None = None
 
     async def open(self, tasks: asyncio.TaskGroup) -> Sequence[str]:
         """Start the isolation driver. Returns the protections that this machine does not have."""
         missing = await self._driver.open()
+        self._booted = BootedSandboxes(
+            self._driver,
+            self._clock,
+            tasks,
+            minimum=self._preboot_minimum,
+            memory_bytes=self._preboot_memory_mib << 20,
+        )
         self._around = Surroundings(
             clock=self._clock,
             emit=self._emit,
@@ -76,6 +93,8 @@ class Agent:
 
     async def close(self) -> None:
         """End all environments and the driver, whatever they are doing."""
+        if self._booted is not None:
+            self._booted.close()
         environments = list(self._environments.values())
         self._environments.clear()
         await asyncio.gather(*(environment.abandon() for environment in environments), return_exceptions=True)
@@ -111,13 +130,17 @@ class Agent:
             raise SandboxError(str(error)) from error
         except InvalidEntrypoint as error:
             raise LaunchError(Failure("Runtime.InvalidEntrypoint", str(error))) from error
+        assert self._booted is not None, "a command before the agent was opened"
+        template = launch.template if self._fork else replace(launch.template, command=())
         sandbox = await self._driver.create(
             SandboxSpec(
                 sandbox_id=environment_id,
-                mounts=(Mount(code, "/var/task"), *([Mount(layers, "/opt")] if layers else ()), *launch.mounts),
-                links=launch.links,
+                template=template,
+                mounts=(Mount(code, "/var/task"), *([Mount(layers, "/opt")] if layers else ())),
                 memory_mib=spec.memory_mib,
                 ephemeral_mib=spec.ephemeral_mib,
-            )
+            ),
+            self._booted.take(template),
         )
-        return sandbox, Program(launch.command, compose(spec, launch, sandbox.addresses))
+        forked = self._fork and self._driver.forks and launch.forks(spec.variables)
+        return sandbox, Program(() if forked else launch.command, compose(spec, launch, sandbox.addresses))

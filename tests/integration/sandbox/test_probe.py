@@ -8,9 +8,9 @@ import pytest
 
 from lambent.testing.sandboxes import UID_BASE, UID_COUNT, open_bench
 from lambent.worker.sandbox import probe
-from lambent.worker.sandbox.bubblewrap import BubblewrapDriver
 from lambent.worker.sandbox.driver import SandboxError
 from lambent.worker.sandbox.drivers import examine
+from lambent.worker.sandbox.namespaces import NamespacesDriver
 
 
 def test_a_machine_that_can_run_sandboxes_has_all_that_is_needed() -> None:
@@ -21,7 +21,7 @@ def test_a_machine_that_can_run_sandboxes_has_all_that_is_needed() -> None:
 
 def test_what_is_found_agrees_with_what_a_server_is_told_to_be_missing() -> None:
     async def missing() -> int:
-        async with open_bench("bubblewrap") as bench:
+        async with open_bench("namespaces") as bench:
             return len(bench.missing)
 
     assert sum(not one.ok for one in examine(UID_BASE, UID_COUNT)) == asyncio.run(missing())
@@ -45,7 +45,7 @@ def test_a_driver_that_can_not_open_says_why_and_leaves_nothing(data_dir: Path, 
     """The first id that a server takes depends on its data directory; whether it is told of the others does not."""
 
     async def opened() -> None:
-        await BubblewrapDriver(data_dir / data_dir_name, (1 << 32) - 10, 20).open()
+        await NamespacesDriver(data_dir / data_dir_name, (1 << 32) - 10, 20).open()
 
     with pytest.raises(SandboxError, match="do not all exist in this container"):
         asyncio.run(opened())

@@ -8,9 +8,9 @@ import pytest
 import uvloop
 
 from lambent.testing.sandboxes import Bench, open_bench
-from lambent.worker.sandbox.driver import Exit, Link, Mount, Program, SandboxError, SandboxSpec
+from lambent.worker.sandbox.driver import Exit, Link, Mount, Program, SandboxError, SandboxSpec, Template
 
-both = pytest.mark.parametrize("driver", ["bubblewrap", "process"])
+both = pytest.mark.parametrize("driver", ["namespaces", "process"])
 
 TICK = """
 import time
@@ -72,9 +72,10 @@ def test_the_program_sees_its_variables_and_no_others(driver: str) -> None:
 def test_mounts_and_links_are_where_they_were_asked_for(driver: str) -> None:
     async def work(bench: Bench) -> None:
         (bench.code / "greeting").write_text("hello")
-        spec = SandboxSpec("linked", (Mount(bench.code, "/var/task"),), (Link("/opt/lib/task", "/var/task"),), 128, 16)
+        template = Template(links=(Link("/var/lib/task", "/var/task"),))
+        spec = SandboxSpec("linked", template, (Mount(bench.code, "/var/task"),), 128, 16)
         sandbox = await bench.driver.create(spec)
-        outcome = await bench.run(sandbox, "/bin/cat", "/opt/lib/task/greeting", "/var/task/greeting")
+        outcome = await bench.run(sandbox, "/bin/cat", "/var/lib/task/greeting", "/var/task/greeting")
         assert outcome.output == "hellohello"
 
     on_a_bench(driver, work)

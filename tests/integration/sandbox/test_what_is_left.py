@@ -47,6 +47,7 @@ def members(data_dir: Path) -> list[int]:
         int(process)
         for group in cgroups_of(data_dir)
         for procs in group.glob("*/cgroup.procs")
+        if procs.parent.name != "zygotes"
         for process in procs.read_text().split()
     ]
 
@@ -110,7 +111,7 @@ def state(data_dir: Path) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("driver", ["bubblewrap", "process"])
+@pytest.mark.parametrize("driver", ["namespaces", "process"])
 def test_sixty_sandboxes_leave_nothing_behind(driver: str) -> None:
     async def run() -> None:
         async with open_bench(driver) as bench:
@@ -136,7 +137,7 @@ def test_sixty_sandboxes_leave_nothing_behind(driver: str) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("driver", ["bubblewrap", "process"])
+@pytest.mark.parametrize("driver", ["namespaces", "process"])
 def test_when_the_server_is_killed_its_launcher_takes_everything_away(driver: str, data_dir: Path) -> None:
     with server(driver, data_dir) as (process, launcher, started):
         assert launcher in started
@@ -150,14 +151,14 @@ def test_when_the_server_is_killed_its_launcher_takes_everything_away(driver: st
 
 def test_when_server_and_launcher_are_killed_the_next_start_cleans_up(data_dir: Path) -> None:
     async def next_start() -> None:
-        async with open_bench("bubblewrap", data_dir) as bench:
+        async with open_bench("namespaces", data_dir) as bench:
             assert members(data_dir) == []
             assert (await bench.run(await bench.create(), "/bin/echo", "works")).output == "works\n"
 
     other = data_dir.with_name("other")
     with (
-        server("bubblewrap", other) as (_, _, living),
-        server("bubblewrap", data_dir) as (process, launcher, started),
+        server("namespaces", other) as (_, _, living),
+        server("namespaces", data_dir) as (process, launcher, started),
     ):
         os.kill(launcher, signal.SIGKILL)
         process.send_signal(signal.SIGKILL)
@@ -172,7 +173,7 @@ def test_when_server_and_launcher_are_killed_the_next_start_cleans_up(data_dir: 
 
 def test_when_the_launcher_is_killed_every_sandbox_ends_and_the_next_has_a_new_one() -> None:
     async def run() -> None:
-        async with open_bench("bubblewrap") as bench:
+        async with open_bench("namespaces") as bench:
             sandbox = await bench.create()
             watched = await bench.start(sandbox, "/bin/sleep", "600")
             launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
@@ -193,7 +194,7 @@ def test_when_the_launcher_is_killed_every_sandbox_ends_and_the_next_has_a_new_o
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives out user ids")
 def test_user_ids_are_used_again_and_never_twice_at_one_time() -> None:
     async def run() -> None:
-        async with open_bench("bubblewrap") as bench:
+        async with open_bench("namespaces") as bench:
             first = [await bench.create(ephemeral_mib=16) for _ in range(4)]
             uids = {sandbox.uid for sandbox in first}  # type: ignore[attr-defined]
             assert len(uids) == 4

@@ -9,7 +9,7 @@ import pytest
 
 from lambent.testing.sandboxes import Bench, open_bench
 
-both = pytest.mark.parametrize(("driver", "bounded"), [("bubblewrap", True), ("process", False)])
+both = pytest.mark.parametrize(("driver", "bounded"), [("namespaces", True), ("process", False)])
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="disk images can be attached by root only")
 
 TAKE_MEMORY = """
@@ -120,7 +120,7 @@ def test_tmp_is_disk_and_not_the_functions_memory() -> None:
         assert "No space left on device" in beyond.output
         assert beyond.exit.code == 0
 
-    on_a_bench("bubblewrap", work)
+    on_a_bench("namespaces", work)
 
 
 def test_a_function_can_not_open_more_files_than_allowed() -> None:
@@ -136,4 +136,4 @@ except OSError as error:
     async def work(bench: Bench) -> None:
         assert (await bench.probe(await bench.create(), script)).output == "1024\n"
 
-    on_a_bench("bubblewrap", work)
+    on_a_bench("namespaces", work)

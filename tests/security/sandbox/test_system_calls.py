@@ -53,7 +53,7 @@ def answers() -> dict[str, str]:
     script = PROBE.replace("CALLS", repr(architecture.refused)).replace("PERSONALITY", str(architecture.personality))
 
     async def run() -> str:
-        async with open_bench("bubblewrap") as bench:
+        async with open_bench("namespaces") as bench:
             outcome = await bench.probe(await bench.create(), script)
             assert outcome.exit.code == 0, outcome
             return outcome.output
@@ -84,7 +84,7 @@ print(*said, ours.recv(), subprocess.run(['/bin/echo', 'program'], capture_outpu
 """
 
     async def run() -> str:
-        async with open_bench("bubblewrap") as bench:
+        async with open_bench("namespaces") as bench:
             return (await bench.probe(await bench.create(), script)).output
 
     assert asyncio.run(run()).split() == ["thread", "process", "program"]

@@ -155,6 +155,7 @@ def _struck(act: Act, what: str) -> list[Fault]:
 
 
 WELL = _fault("nothing goes wrong", ANSWERED)
+BOOTSTRAP_EXITING = _fault("bootstrap exits", _EXITED, program=BOOTSTRAP_EXITS, serves_again=False)
 
 FAULTS: tuple[Fault, ...] = (
     WELL,
@@ -163,7 +164,7 @@ FAULTS: tuple[Fault, ...] = (
     _fault("raises in init", "ValueError", init="raises", serves_again=False),
     _fault("hangs in init", _TIMED_OUT, init="hangs", timeout_ms=500, serves_again=False, weight=1),
     _fault("takes memory in init", *_OUT_OF_MEMORY, init="takes_memory", serves_again=False),
-    _fault("bootstrap exits", _EXITED, program=BOOTSTRAP_EXITS, serves_again=False),
+    BOOTSTRAP_EXITING,
     _fault("bootstrap hangs", _TIMED_OUT, program=BOOTSTRAP_HANGS, timeout_ms=500, serves_again=False, weight=1),
     _fault("has no bootstrap", _NO_ENTRYPOINT, program=NO_BOOTSTRAP, serves_again=False),
     _fault("exits in invoke", _EXITED, event="exits"),

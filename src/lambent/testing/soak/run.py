@@ -20,6 +20,7 @@ from pathlib import Path
 from lambent.testing.soak import gauges
 from lambent.testing.soak.faults import (
     ANSWERED,
+    BOOTSTRAP_EXITING,
     FAULTS,
     REFUSED,
     RETIRED,
@@ -36,7 +37,7 @@ from lambent.testing.soak.strikes import act, befall
 from lambent.testing.soak.worker import Known, Stuck, Worker, open_worker
 
 AT_ONCE = 8
-USER_IDS = 12
+USER_IDS = 48
 LOST, STUCK, NOT_AGAIN, CROWD = "lost", "stuck", "not served again", "in a crowd"
 
 
@@ -123,8 +124,11 @@ class _Soak:
                 tasks.create_task(in_turn(life))
             if upheaval is not None:
                 tasks.create_task(self._shake(upheaval))
-        if upheaval is not None:
-            await self._live(self._draw(WELL), shaken=False)  # the worker serves again
+        # An hour later nothing is kept ready for the cold starts of the round. A life of each kind has its minimum be
+        # there, and shows that the worker serves again.
+        self._worker.clock.leap_h(1)
+        for fault in (WELL, BOOTSTRAP_EXITING):
+            await self._live(self._draw(fault), shaken=False)
         self._before_rest(self._worker)
         reading = await self._at_rest()
         self._rests.append(Rest(sum(map(Counter.total, self._ends.values())), self._is_settled(), reading))

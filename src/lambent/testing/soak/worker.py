@@ -32,7 +32,22 @@ from lambent.worker.transport import MessageStream, WorkerServer, connect
 WITHIN_S = 60.0
 """How long anything that must come may take, with the machine full of others."""
 INIT_BUDGET_US = 2_000_000
+POOLED, POOL_MIB = 1, 40
+"""Sandboxes booted ahead, of each kind: at the least, and what all of them may take."""
 _RUNTIME = f"python3.{sys.version_info[1]}"
+
+
+class LeapingClock(SystemClock):
+    """The worker's clock: the machine's own, but for the hours that it is put forward while nothing happens."""
+
+    def __init__(self) -> None:
+        self._ahead_us = 0
+
+    def monotonic_us(self) -> int:
+        return super().monotonic_us() + self._ahead_us
+
+    def leap_h(self, hours: int) -> None:
+        self._ahead_us += hours * 3_600_000_000
 
 
 class Stuck(Exception):
@@ -214,6 +229,7 @@ class Worker:
     packages: Packages
     place: Path
     data_dir: Path
+    clock: "LeapingClock"
 
 
 @asynccontextmanager
@@ -224,6 +240,7 @@ async def open_worker(driver: str, place: Path, user_ids: int) -> AsyncIterator[
     trees.mkdir(mode=0o755)
     packages = Packages(trees)
     runtimes = Runtimes(Settings().runtimes_dir)
+    clock = LeapingClock()
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
 
@@ -235,11 +252,14 @@ async def open_worker(driver: str, place: Path, user_ids: int) -> AsyncIterator[
                 runtimes=runtimes,
                 unpack=packages.unpack,
                 merge=_merge,
-                clock=SystemClock(),
+                clock=clock,
                 emit=emit,
                 front_door=front_door,
                 parallel_starts=Settings().parallel_starts,
                 billing_step_ms=1,
+                fork=True,
+                preboot_minimum=POOLED,
+                preboot_memory_mib=POOL_MIB,
                 init_budget_us=INIT_BUDGET_US,
             )
             await agent.open(tasks)
@@ -253,7 +273,7 @@ async def open_worker(driver: str, place: Path, user_ids: int) -> AsyncIterator[
         dispatcher = Dispatcher(socket, (host, port))
         await dispatcher.join()
         try:
-            yield Worker(dispatcher, packages, place, data_dir)
+            yield Worker(dispatcher, packages, place, data_dir, clock)
         finally:
             accepting.close()
             silent.close()

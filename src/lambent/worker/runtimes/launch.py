@@ -1,9 +1,11 @@
 """The plan of how a function's program is started, as the makers of such plans hand it to the environment's agent."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from lambent.core.record import Record
-from lambent.worker.sandbox.driver import Link, Mount
+from lambent.worker.sandbox.driver import Template
 
 
 class RuntimeUnavailable(Exception):
@@ -17,15 +19,21 @@ class InvalidEntrypoint(Exception):
 
 
 class Launch(Record, frozen=True):
-    """What to mount and start. The function's own code at /var/task is not in it: that is the agent's to add.
+    """How a function's program is started: in a sandbox of the `template`, by the `command`. The function's own code at
+    /var/task is the agent's to add.
 
-    `variables` is the runtime's part of the environment (`variables.compose` makes the whole of it).
+    `variables` is the runtime's part of the environment (`variables.compose` makes the whole of it). `at_start` are the
+    beginnings of the names of variables which an interpreter takes when it starts, and only then.
     """
 
-    mounts: tuple[Mount, ...]
-    links: tuple[Link, ...]
+    template: Template
     command: tuple[str, ...]
     variables: dict[str, str] = msgspec.field(default_factory=dict)
+    at_start: tuple[str, ...] = ()
+
+    def forks(self, customers: Iterable[str]) -> bool:
+        """Whether a function with these variables of its own is forked from the template's zygote, and not started."""
+        return bool(self.template.command) and not any(name.startswith(self.at_start) for name in customers)
 
 
 class FoundRuntime(Record, frozen=True):

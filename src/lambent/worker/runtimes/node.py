@@ -15,7 +15,7 @@ from lambent.worker.runtimes import kits
 from lambent.worker.runtimes.launch import FoundRuntime, Launch, RuntimeUnavailable
 from lambent.worker.runtimes.search import Search
 from lambent.worker.runtimes.variables import managed_variables
-from lambent.worker.sandbox.driver import Link, Mount
+from lambent.worker.sandbox.driver import Link, Mount, Template
 
 _ASK_TIMEOUT_S = 20
 _MAJORS = tuple(sorted(int(name[6:-2]) for name in RUNTIMES_RUN if name.startswith("nodejs")))
@@ -184,7 +184,7 @@ def _launch(runtime: str, node: Node, kit: Path, official: Path | None) -> Launc
         mounts.append(Mount(official, "/var/lang/lib/node_modules"))
         script = "/var/lang/lib/node_modules/" + _official_script(official)
     command = ("/bin/sh", "/var/runtime/bootstrap", "/var/lang/bin/node", script)
-    return Launch(tuple(mounts), tuple(links), command, variables)
+    return Launch(Template(tuple(mounts), tuple(links)), command, variables)
 
 
 def _official_script(place: Path) -> str:

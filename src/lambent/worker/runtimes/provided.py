@@ -7,13 +7,14 @@ from pathlib import Path
 
 from lambent.worker.runtimes.launch import InvalidEntrypoint, Launch
 from lambent.worker.runtimes.variables import common_variables
+from lambent.worker.sandbox.driver import Template
 
 
 def launch(code: Path, layers: Path | None = None) -> Launch:
     """The function's own bootstrap, or that of its layers. Raises InvalidEntrypoint when none can be executed."""
     for tree, directory in ((code, "/var/task"), (layers, "/opt")):
         if tree is not None and _is_program(tree / "bootstrap"):
-            return Launch((), (), (f"{directory}/bootstrap",), common_variables())
+            return Launch(Template(), (f"{directory}/bootstrap",), common_variables())
     raise InvalidEntrypoint("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
 
 

@@ -8,10 +8,15 @@ from lambent.worker.runtimes.interpreters import NEWEST_MINOR, OLDEST_MINOR, Int
 from lambent.worker.runtimes.launch import FoundRuntime, Launch, RuntimeUnavailable
 from lambent.worker.runtimes.pins import python_requirements
 from lambent.worker.runtimes.variables import managed_variables
-from lambent.worker.sandbox.driver import Link, Mount
+from lambent.worker.sandbox import zygote
+from lambent.worker.sandbox.driver import Link, Mount, Template
 
 _EXPLICIT_LOCALE_MINOR = 12
 """From this version on AWS sets LC_CTYPE. Source: the recorded environments of AWS's runtimes."""
+
+_ZYGOTE = "lambent_zygote"
+_AT_START = ("PYTHON", "LD_", "LANG", "LC_", "GLIBC_", "MALLOC_", "OPENSSL_", "AWS_LAMBDA_EXEC_WRAPPER")
+"""What the interpreter, the C library and OpenSSL take from the environment when they start."""
 
 
 class PythonRuntimes:
@@ -32,7 +37,7 @@ class PythonRuntimes:
         interpreter = self._interpreters.find(minor)
         if interpreter is None:
             raise RuntimeUnavailable(self._not_found(minor))
-        files = kits.client_files("python")
+        files = kits.client_files("python") | _zygote_files()
         requirements = python_requirements(minor)
         kit = kits.install(
             self._cache,
@@ -55,6 +60,13 @@ class PythonRuntimes:
             f"python3.{minor} is on PATH, in pyenv or in uv, or name its directory in the setting python_search, "
             "then update the function"
         )
+
+
+def _zygote_files() -> dict[str, bytes]:
+    """What a zygote is made of, as a package of its own in the kit: `lambent` can not be imported in a sandbox."""
+    directory = Path(zygote.__file__).parent
+    files = {f"{_ZYGOTE}/{name}": (directory / name).read_bytes() for name in ("zygote.py", "kernel.py")}
+    return {f"{_ZYGOTE}/__init__.py": b""} | files
 
 
 def _build(place: Path, interpreter: Interpreter, requirements: tuple[str, ...], files: dict[str, bytes]) -> None:
@@ -90,5 +102,6 @@ def _launch(runtime: str, interpreter: Interpreter, kit: Path) -> Launch:
     if interpreter.version[1] >= _EXPLICIT_LOCALE_MINOR:
         variables["LC_CTYPE"] = "C.UTF-8"
     # -S: without the packages that the machine has installed. -B: no attempts to write .pyc to read-only places.
-    command = (f"/var/lang/bin/{name}", "-S", "-B", "/var/runtime/wrap.py")
-    return Launch(tuple(mounts), tuple(links), command, variables)
+    command = (f"/var/lang/bin/{name}", "-S", "-B")
+    template = Template(tuple(mounts), tuple(links), (*command, "/var/runtime/fork.py"), variables)
+    return Launch(template, (*command, "/var/runtime/wrap.py"), variables, _AT_START)

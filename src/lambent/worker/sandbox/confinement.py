@@ -1,70 +1,90 @@
-"""The launcher's way of running programs under bubblewrap: what is made for a sandbox, and what for each program.
+"""The launcher's way of running programs in namespaces: what is made for a sandbox, and what for each program.
 
-Nothing of the customer runs before its limits and listeners are in place: bubblewrap stops short of executing the
-program (`--block-fd`) until the launcher has made the listening sockets inside its network namespace.
+A sandbox's processes are born by a zygote and wait to be told what to run. Nothing of the customer is near before
+their rights are gone, and nothing of it runs before the limits and listeners are in place: the listeners are made from
+here in their network namespace, and the function's code and /tmp are mounted from here into their mount namespace.
 """
 
+import json
 import os
 import resource
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lambent.worker.sandbox import cgroups, kernel, seccomp, view
+from lambent.worker.sandbox.freezing import descendants
+from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError, Images
-from lambent.worker.sandbox.run import Cell, Run, pipe_end, start_child
-from lambent.worker.sandbox.stage import Stage
+from lambent.worker.sandbox.run import Cell, Run, pipe_end
+from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage
+from lambent.worker.sandbox.zygotes import Zygotes
 
 RUNTIME_API_PORT, ENDPOINT_PORT = 9001, 4566
 _BACKLOG = 64
-_IP_FREEBIND = 15
-_SYSTEM_DIRECTORIES = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
 _DATA_MARGIN_MIB = 1024
 """Added to the memory size for RLIMIT_DATA, where there is no memory cgroup. It counts address space that is never
 used, too: Node.js 24 has 560 MiB of it when it has started, and dies with less than 640."""
+_SHOWN = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
 
 
 class Confinement:
-    """Owns the stage, the cgroups, the images and the user ids of all sandboxes of this launcher."""
+    """Owns the stage, the zygotes, the cgroups, the images and the user ids of all sandboxes of this launcher."""
 
-    def __init__(self, configuration: dict[str, Any]) -> None:
+    def __init__(self, configuration: dict[str, Any], loop: Loop) -> None:
+        self._loop = loop
         self._group_name: str = configuration["group"]
-        self._bwrap_files: Sequence[tuple[str, str]] = configuration["bwrap_files"]
         self._uid_base: int = configuration["uid_base"]
         self._uid_count: int = configuration["uid_count"]
         self._directory: str = configuration["directory"]
         self._as_root = os.geteuid() == 0
-        # Two servers with the same range start at different places of it.
-        self._next_uid = int(self._group_name.rpartition("-")[2], 16) % self._uid_count
+        self._zygotes_user = self._uid_base if self._as_root else os.geteuid()
+        # Two servers with the same range start at different places of it. The first id is that of the zygotes.
+        self._next_uid = 1 + int(self._group_name.rpartition("-")[2], 16) % (self._uid_count - 1)
         self._uids: set[int] = set()
         self._stage = Stage()
         self._images: Images | None = None
         self._choice = cgroups.Choice(None, None, None)
         self._own_network = -1
-        self._filter = b""
-        self._system = tuple(
-            (path, os.readlink(path) if os.path.islink(path) else "")
-            for path in _SYSTEM_DIRECTORIES
-            if os.path.lexists(path)
-        )
+        self._own_mounts = -1
+        self._zygotes: Zygotes | None = None
 
     def open(self) -> dict[str, Any]:
         """Prepare everything. Returns the protections that can not be had. Raises OSError."""
         missing = []
         machine = os.uname().machine
+        filter_program = b""
         if machine in seccomp.ARCHITECTURES:
-            self._filter = seccomp.program(machine)
+            filter_program = seccomp.program(machine)
         else:
             missing.append(f"No system-call filter: none is written for {machine} machines.")
         self._choice = cgroups.choose(self._group_name)
         removed = cgroups.clean(self._choice, self._group_name)
         self._stage.enter(self._as_root)
+        os.mkdir(self._stage.path("nothing"), 0o755)
         self._own_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._stage.copy_program(self._bwrap_files)
+        self._own_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        common = {
+            "filter": filter_program.decode("latin-1"),
+            "hostname": HOSTNAME,
+            "user": USER_ID,
+            "group": GROUP_ID,
+        }
+        ids = {"uid": (os.geteuid(), 1), "gid": (os.getegid(), 1)}
+        if self._as_root:
+            ids = dict.fromkeys(ids, (self._uid_base, self._uid_count))
+        nursery = cgroups.make_nursery(self._choice, self._group_name, self._zygotes_user)
+        self._zygotes = Zygotes(self._loop, common, self._build_root, ids, nursery)
         missing += self._missing_limits()
         missing += self._prepare_images()
         return {"missing": missing, "removed": removed, "found": self._found()}
+
+    def _build_root(self, template: dict[str, Any]) -> str:
+        place = self._stage.path("root")
+        sources = view.Sources(etc=self._stage.path("etc"), dev=self._stage.path("dev"))
+        view.build(place, sources, template["root"], template["mounts"], template["links"])
+        return place
 
     def _found(self) -> dict[str, str]:
         hierarchies = {
@@ -110,128 +130,120 @@ class Confinement:
         self._images = images
         return []
 
-    def create(self, request: dict[str, Any]) -> tuple[Cell, dict[str, Any]]:
+    def create(self, request: dict[str, Any]) -> Cell:
         """Make what lives as long as the sandbox. Raises OSError, and leaves nothing then."""
         cell = Cell(request["id"], request)
         try:
-            self._make(cell, request)
+            self._make(cell)
         except (OSError, ImageError):
             self.destroy(cell)
             raise
-        group = cell.group
-        reply = {"freeze_file": "", "freeze_version": 0, "peak_file": "", "uid": cell.uid}
-        if group is not None:
-            reply |= {
-                "freeze_file": group.freeze_file,
-                "freeze_version": group.freeze_version,
-                "peak_file": group.peak_file,
-            }
-        return cell, reply
+        return cell
 
-    def _make(self, cell: Cell, request: dict[str, Any]) -> None:
-        cell.uid = self._take_uid() if self._as_root else 0
-        for source, target in request["mounts"]:
-            if os.path.normpath(source) == target and target.startswith("/usr/"):
-                continue  # shown already
-            cell.mounts.append((self._stage.show(source), target))
-        scratch = f"tmp-{cell.name}"
-        if self._images is None:
-            cell.scratch = self._stage.make_scratch(scratch, request["ephemeral_mib"])
-        else:
-            path = self._stage.path(scratch)
-            os.mkdir(path)
-            try:
-                self._images.mount(path, request["ephemeral_mib"])
-            except (OSError, ImageError):
-                os.rmdir(path)
-                raise
-            cell.scratch = path
+    def _make(self, cell: Cell) -> None:
+        request = cell.request
+        cell.uid = self._take_uid() if self._as_root else os.geteuid()
+        cell.scratch = self._make_scratch(cell.name, request["ephemeral_mib"])
         if self._choice.all():
             limits = request["memory_mib"], request["processes"]
-            cell.group = cgroups.make(self._choice, self._group_name, cell.name, *limits)
+            cell.group = cgroups.make(self._choice, self._group_name, cell.name, *limits, self._zygotes_user)
+
+    def _make_scratch(self, name: str, size_mib: int) -> str:
+        scratch = f"tmp-{name}"
+        if self._images is None:
+            return self._stage.make_scratch(scratch, size_mib)
+        path = self._stage.path(scratch)
+        os.mkdir(path)
+        try:
+            self._images.mount(path, size_mib)
+        except (OSError, ImageError):
+            os.rmdir(path)
+            raise
+        return path
 
     def _take_uid(self) -> int:
         for _ in range(self._uid_count):
             uid: int = self._uid_base + self._next_uid
-            self._next_uid = (self._next_uid + 1) % self._uid_count
+            self._next_uid = self._next_uid % (self._uid_count - 1) + 1
             if uid not in self._uids:
                 self._uids.add(uid)
                 return uid
         raise OSError("every user id of the range in the settings (sandbox_uid_base, sandbox_uid_count) is in use")
 
-    def spawn(self, cell: Cell, request: dict[str, Any]) -> Run:
-        paths = view.Paths(
-            dev=self._stage.path("dev"),
-            etc=self._stage.path("etc"),
-            scratch=cell.scratch,
-            mounts=tuple(cell.mounts),
-            system=self._system,
-        )
+    def claim(self, cell: Cell, request: dict[str, Any]) -> None:
+        """What was booted for any function is one's from here on. Raises OSError."""
+        booted, cell.request = cell.request, request
+        if request["ephemeral_mib"] != booted["ephemeral_mib"]:
+            old, cell.scratch = cell.scratch, self._make_scratch(request["id"], request["ephemeral_mib"])
+            self._stage.remove(old)
+        if request["memory_mib"] != booted["memory_mib"] and cell.group is not None:
+            cell.group.limit_memory(request["memory_mib"])
+
+    def describe(self, cell: Cell) -> dict[str, Any]:
+        group = cell.group
+        if group is None:
+            return {"uid": cell.uid, "freeze_file": "", "freeze_version": 0, "peak_file": ""}
+        return {
+            "uid": cell.uid,
+            "freeze_file": group.freeze_file,
+            "freeze_version": group.freeze_version,
+            "peak_file": group.peak_file,
+        }
+
+    def spawn(self, cell: Cell, request: dict[str, Any], born: Callable[[Run], None]) -> Run:
+        assert self._zygotes is not None, "a sandbox before the launcher was opened"
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
-        block_read, block_write = os.pipe2(os.O_CLOEXEC)
         output_read, output_write = os.pipe2(os.O_CLOEXEC)
-        passed = {"--json-status-fd": status_write, "--block-fd": block_read}
-        if self._filter:
-            passed["--seccomp"] = _file_of(self._filter)
-        words = view.arguments(paths, cell.links, request["variables"], request["directory"], passed)
-        try:
-            arguments = _file_of(_joined(words))
-        except (OSError, ValueError):
-            for descriptor in (status_read, block_write, output_read, output_write, *passed.values()):
-                os.close(descriptor)
-            raise
-        bwrap = self._stage.path(self._bwrap_files[0][1])
-        command = [bwrap, "--args", str(arguments), "--", *request["command"]]
-        inherited = [arguments, *passed.values()]
+        run = Run(pipe_end(status_read), output_read, ours)
 
-        def prepare() -> None:
-            self._limit(cell)
-            if self._as_root:
-                os.setgroups([])
-                os.setresgid(cell.uid, cell.uid, cell.uid)
-                os.setresuid(cell.uid, cell.uid, cell.uid)
+        def told(process: int, reason: str) -> None:
+            run.process, run.failure = process, reason
+            born(run)
 
-        monitor = start_child(command, {}, inherited, output_write, prepare)
-        for descriptor in (*inherited, output_write):
-            os.close(descriptor)
-        return Run(monitor, pipe_end(status_read), output_read, block_write)
-
-    def _limit(self, cell: Cell) -> None:
-        """In the child, still with our rights. NPROC would count all of an ordinary user's own processes: that one is
-        set on the inner process, in whose user namespace the count starts anew."""
-        files = cell.request["file_descriptors"]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if self._as_root:
-            count = cell.request["processes"] + 2
-            resource.setrlimit(resource.RLIMIT_NPROC, (count, count))
-
-    def ready(self, cell: Cell, run: Run) -> list[int]:
-        """Bubblewrap has told the program's process: limit it, make its listeners, let it go on. Bubblewrap's own
-        process outside of the sandbox is no part of the group: it only waits, and would be frozen and woken along."""
+        wanted: dict[str, Any] = {
+            "in_group": False,
+            "owner": cell.uid - self._zygotes_user,
+            "limits": self._limits(cell),
+        }
+        groups = []
         if cell.group is not None:
-            cell.group.add(run.inner)
-        if not self._as_root:
-            count = cell.request["processes"] + 1
-            resource.prlimit(run.inner, resource.RLIMIT_NPROC, (count, count))
-        if self._choice.memory is None:
-            size = (cell.request["memory_mib"] + _DATA_MARGIN_MIB) << 20
-            resource.prlimit(run.inner, resource.RLIMIT_DATA, (size, size))
-        listeners = self._listen(run.inner)
-        os.write(run.block, b"1")
-        run.close_block()
-        return [listener.detach() for listener in listeners]
+            groups = [*cell.group.joins, *([cell.group.birth] if cell.group.birth >= 0 else [])]
+            wanted["in_group"] = cell.group.birth >= 0
+        try:
+            self._zygotes.ask(
+                cell.request["template"], wanted, [theirs.fileno(), status_write, output_write, *groups], told
+            )
+        except OSError:
+            run.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(status_write)
+            os.close(output_write)
+        return run
 
-    def _listen(self, inner: int) -> list[socket.socket]:
-        network = os.open(f"/proc/{inner}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        kernel.enter_namespace(network, kernel.CLONE_NEWNET)
-        os.close(network)
+    def _limits(self, cell: Cell) -> dict[int, int]:
+        """Resource limits, for the process that is born; the first process counts among the user's processes."""
+        return {
+            resource.RLIMIT_NOFILE: cell.request["file_descriptors"],
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_NPROC: cell.request["processes"] + 1,
+        }
+
+    def prepare(self, cell: Cell, run: Run) -> None:
+        run.listeners = [listener.detach() for listener in self._listen(run.process)]
+
+    def _listen(self, process: int) -> list[socket.socket]:
+        network = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            kernel.enter_namespace(network, kernel.CLONE_NEWNET)
+        finally:
+            os.close(network)
         try:
             listeners = []
             for port in (RUNTIME_API_PORT, ENDPOINT_PORT):
                 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-                # Bubblewrap may not have brought the loopback device up yet.
-                listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
                 listener.bind(("127.0.0.1", port))
                 listener.listen(_BACKLOG)
                 listeners.append(listener)
@@ -239,38 +251,81 @@ class Confinement:
         finally:
             kernel.enter_namespace(self._own_network, kernel.CLONE_NEWNET)
 
+    def tell(self, cell: Cell, run: Run, request: dict[str, Any]) -> None:
+        """Mount what is the function's own, and give the word. Raises OSError, and ValueError for a word that can not
+        be handed to a program."""
+        assert run.control is not None
+        _check_words(request["command"], request["variables"])
+        if self._choice.memory is None:
+            size = (cell.request["memory_mib"] + _DATA_MARGIN_MIB) << 20
+            for process in (run.process, *descendants(run.process)):
+                resource.prlimit(process, resource.RLIMIT_DATA, (size, size))
+        self._mount(cell, run.process)
+        word = {name: request[name] for name in ("command", "variables", "directory")}
+        run.control.send(json.dumps(word).encode())
+        run.control.close()
+        run.control = None
+
+    def _mount(self, cell: Cell, process: int) -> None:
+        nothing = self._stage.path("nothing")
+        shown = {"/opt": nothing, "/var/task": nothing}
+        shown |= {target: source for source, target in cell.request["mounts"]}
+        cloned: list[tuple[int, str]] = []
+        try:
+            for target, source in shown.items():
+                cloned.append((kernel.clone_mount(source, recursive=True), target))
+                kernel.set_mount_attributes(cloned[-1][0], _SHOWN)
+            cloned.append((kernel.clone_mount(cell.scratch), "/tmp"))
+            self._attach(cloned, process)
+        finally:
+            for descriptor, _ in cloned:
+                os.close(descriptor)
+
+    def _attach(self, cloned: list[tuple[int, str]], process: int) -> None:
+        theirs = os.open(f"/proc/{process}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            kernel.enter_namespace(theirs, kernel.CLONE_NEWNS)
+        finally:
+            os.close(theirs)
+        try:
+            for descriptor, target in cloned:
+                kernel.attach_mount(descriptor, target)
+        finally:
+            kernel.enter_namespace(self._own_mounts, kernel.CLONE_NEWNS)
+
+    def memory_bytes(self, run: Run) -> int:
+        """Their proportional set size: of what is shared with others, each one's part."""
+        total = 0
+        for process in (run.process, *descendants(run.process)):
+            with open(f"/proc/{process}/smaps_rollup", "rb") as file:
+                line = next(line for line in file if line.startswith(b"Pss:"))
+            total += int(line.split()[1]) << 10
+        return total
+
     def kill(self, cell: Cell, run: Run) -> None:
-        # With its first process the whole pid namespace dies.
-        run.kill_inner()
-        if cell.group is not None:
-            cell.group.kill()
-        if not run.inner and run.ended is None:
-            os.kill(run.monitor, signal.SIGKILL)
+        # With its first process the whole pid namespace dies. Not by `cgroup.kill`: whoever is born into a version 2
+        # group that was once killed so is killed as well.
+        if run.process and run.ended is None:
+            os.kill(run.process, signal.SIGKILL)
+        if cell.group is not None and cell.group.freeze_version == 1:
+            cell.group.thaw()  # there the frozen do not hear it
 
     def destroy(self, cell: Cell) -> None:
         if cell.group is not None:
             cell.group.remove()
-        for shown, _ in cell.mounts:
-            self._stage.hide(shown)
         if cell.scratch:
             self._stage.remove(cell.scratch)
         self._uids.discard(cell.uid)
 
     def close(self) -> None:
+        if self._zygotes is not None:
+            self._zygotes.close()
         cgroups.remove(self._choice, self._group_name)
 
 
-def _joined(words: Sequence[str]) -> bytes:
-    """The words as bubblewrap reads them from a file: a NUL ends each, so one inside a word would let a function's
-    variable become arguments of bubblewrap, and with them a view of the machine. Raises OSError."""
-    encoded = [os.fsencode(word) for word in words]
-    if any(b"\0" in word for word in encoded):
-        raise OSError("a variable of the program has a NUL character in it")
-    return b"".join(word + b"\0" for word in encoded)
-
-
-def _file_of(content: bytes) -> int:
-    descriptor = os.memfd_create("arguments", os.MFD_CLOEXEC)
-    os.write(descriptor, content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+def _check_words(command: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Raises ValueError for what a program can not be given."""
+    if any(b"\0" in os.fsencode(word) for word in (*command, *variables, *variables.values())):
+        raise ValueError("a word of the program has a NUL character in it")
+    if any(not name or "=" in name for name in variables):
+        raise ValueError("a variable of the program has a name that can not be")

@@ -1,7 +1,7 @@
 """The interface of an isolation driver: where a function's processes live.
 
 A driver knows nothing of functions, invocations or the Runtime API: it makes a place with limits, starts one
-program in it, and takes everything away again. Drivers: `bubblewrap` (the default) and `process` (none at all).
+program in it, and takes everything away again. Drivers: `namespaces` (the default) and `process` (none at all).
 """
 
 import socket
@@ -9,7 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from lambent.core.record import Record
+
+PROCESSES = FILE_DESCRIPTORS = 1024
+"""What AWS allows an environment."""
 
 
 class Mount(Record, frozen=True):
@@ -26,16 +31,32 @@ class Link(Record, frozen=True):
     target: str
 
 
+class Template(Record, frozen=True):
+    """What sandboxes of one kind have in common, and are booted with ahead of need.
+
+    `command` starts the zygote from which programs are forked that need not be executed (see `zygote.py`; its socket is
+    one more argument), with `variables`; empty where every program is executed. `root` is a directory tree to be the
+    root file system, in the place of the machine's /usr and an /etc of ours.
+    """
+
+    mounts: tuple[Mount, ...] = ()
+    links: tuple[Link, ...] = ()
+    command: tuple[str, ...] = ()
+    variables: Mapping[str, str] = msgspec.field(default_factory=dict)
+    root: Path | None = None
+
+
 class SandboxSpec(Record, frozen=True):
-    """What one sandbox is made of and may use. Sizes in MiB (1,048,576 bytes)."""
+    """What one sandbox is made of and may use. `mounts` are its own, beside the template's: at /var/task and /opt.
+    Sizes in MiB (1,048,576 bytes)."""
 
     sandbox_id: str
+    template: Template
     mounts: tuple[Mount, ...]
-    links: tuple[Link, ...]
     memory_mib: int
     ephemeral_mib: int
-    processes: int = 1024
-    file_descriptors: int = 1024
+    processes: int = PROCESSES
+    file_descriptors: int = FILE_DESCRIPTORS
 
 
 class Addresses(Record, frozen=True):
@@ -46,7 +67,8 @@ class Addresses(Record, frozen=True):
 
 
 class Program(Record, frozen=True):
-    """The program to start: `command` and `directory` are paths inside the sandbox."""
+    """The program to start: `command` and `directory` are paths inside the sandbox. Without a command the process that
+    was forked from the template's zygote goes on by itself."""
 
     command: tuple[str, ...]
     variables: Mapping[str, str]
@@ -71,6 +93,13 @@ class Running(Record, frozen=True):
     runtime_api: socket.socket
     endpoint: socket.socket
     output: int
+
+
+class Booted(Record, frozen=True):
+    """A sandbox that waits to be told whose it is. `memory_bytes` is what it takes, shared memory counted in parts."""
+
+    name: str
+    memory_bytes: int
 
 
 class Sandbox(Protocol):
@@ -100,12 +129,21 @@ class Sandbox(Protocol):
 
 class Driver(Protocol):
     name: str
+    forks: bool
+    """Whether it can run a program without a command, forked from a template's zygote."""
 
     async def open(self) -> Sequence[str]:
         """Start the driver, and remove what a dead server with this data directory left behind. Returns the
         protections that can not be had on this machine, one sentence each, with the reason."""
 
-    async def create(self, spec: SandboxSpec) -> Sandbox: ...
+    async def boot(self, template: Template, on_lost: Callable[[str], None]) -> Booted:
+        """Boot a sandbox ahead of need, for `create` or `discard`. `on_lost` is called with its name if it ends before
+        that. Raises SandboxError. Not to be called where `forks` is false."""
+
+    async def discard(self, booted: Booted) -> None: ...
+
+    async def create(self, spec: SandboxSpec, booted: Booted | None = None) -> Sandbox:
+        """Make a sandbox, or make it of the one that was booted with its template, which is faster."""
 
     async def close(self) -> None:
         """Destroy every sandbox and end the driver's helper processes."""

@@ -4,18 +4,18 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from lambent.worker.sandbox.bubblewrap import BubblewrapDriver
 from lambent.worker.sandbox.driver import Driver
+from lambent.worker.sandbox.namespaces import NamespacesDriver
 from lambent.worker.sandbox.probe import Finding
 from lambent.worker.sandbox.process import ProcessDriver
 
 
 def make_driver(name: str, data_dir: Path, uid_base: int, uid_count: int) -> Driver:
-    """`name` is the setting `sandbox`: bubblewrap or process. Not open yet."""
+    """`name` is the setting `sandbox`: namespaces or process. Not open yet."""
     if name == "process":
         return ProcessDriver(data_dir)
-    assert name == "bubblewrap", name
-    return BubblewrapDriver(data_dir, uid_base, uid_count)
+    assert name == "namespaces", name
+    return NamespacesDriver(data_dir, uid_base, uid_count)
 
 
 def examine(uid_base: int, uid_count: int) -> list[Finding]:
@@ -24,4 +24,4 @@ def examine(uid_base: int, uid_count: int) -> list[Finding]:
     A driver is opened on a directory of its own, so the answers are those that a server gets; nothing stays behind.
     """
     with tempfile.TemporaryDirectory(prefix="lambent-doctor-", dir="/var/tmp") as place:
-        return asyncio.run(BubblewrapDriver(Path(place), uid_base, uid_count).examine())
+        return asyncio.run(NamespacesDriver(Path(place), uid_base, uid_count).examine())

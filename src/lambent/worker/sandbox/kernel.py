@@ -1,33 +1,68 @@
 """System calls that the standard library of our oldest Python does not have, each a thin function that raises OSError.
 
-It owns no state and decides nothing. Used by the launcher, which is small and single-threaded: several of these act
-on the whole process. Constants are those of the kernel's own headers (`linux/mount.h`, `linux/sched.h`, ...).
+It owns no state and decides nothing. Used by processes that are small and have one thread: several of these act on the
+whole process. Constants are those of the kernel's own headers (`linux/mount.h`, `linux/sched.h`, ...).
+
+This module is part of the runtime kits as well, beside `zygote.py`: it runs on every Python that functions run on.
 """
 
-import ctypes
-import os
+from __future__ import annotations
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOATIME = 1, 2, 4, 1024
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import socket
+import struct
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
 MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 32, 4096, 16384, 1 << 19
 MNT_DETACH = 2
 
+CLONE_PARENT, _CLONE_INTO_CGROUP = 0x0000_8000, 0x2_0000_0000
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x0002_0000, 0x0200_0000, 0x0400_0000
 CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
+_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
+_SECCOMP_MODE_FILTER = 2
+_LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+
+# Calls without a wrapper in every C library, by number. Those since Linux 5.0 have one number everywhere.
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR, _CLONE3 = 428, 429, 442, 435
+_X86_64 = os.uname().machine == "x86_64"
+_PIVOT_ROOT, _CAPGET, _CAPSET = (155, 125, 126) if _X86_64 else (41, 90, 91)
+
+# PyDLL, not CDLL: the interpreter lock is kept, which a fresh clone could not take again.
+_libc = ctypes.PyDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.unshare.argtypes = (ctypes.c_int,)
 _libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+_libc.syscall.restype = ctypes.c_long
 
 
-def _check(result: int, what: str) -> None:
+def _check(result: int, what: str) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def _word(value: int) -> ctypes.c_long:
+    return ctypes.c_long(value)
+
+
+# Mounts -----------------------------------------------------------------------------------------------------------
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
@@ -39,6 +74,48 @@ def unmount(target: str) -> None:
     _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"unmount of {target}")
 
 
+def clone_mount(source: str, *, recursive: bool = False) -> int:
+    """A mount of its own of what is at `source`, attached nowhere: its descriptor."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    number = _libc.syscall(_word(_OPEN_TREE), _word(_AT_FDCWD), ctypes.c_char_p(os.fsencode(source)), _word(flags))
+    return _check(number, f"open_tree of {source}")
+
+
+def set_mount_attributes(descriptor: int, attributes: int) -> None:
+    """Add to the flags of a mount and of all below it."""
+    wanted = struct.pack("=4Q", attributes, 0, 0, 0)
+    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
+    result = _libc.syscall(
+        _word(_MOUNT_SETATTR), _word(descriptor), ctypes.c_char_p(b""), _word(flags), wanted, _word(len(wanted))
+    )
+    _check(result, "mount_setattr")
+
+
+def attach_mount(descriptor: int, target: str) -> None:
+    """Attach a cloned mount at a path of the present mount namespace."""
+    result = _libc.syscall(
+        _word(_MOVE_MOUNT),
+        _word(descriptor),
+        ctypes.c_char_p(b""),
+        _word(_AT_FDCWD),
+        ctypes.c_char_p(os.fsencode(target)),
+        _word(_MOVE_MOUNT_F_EMPTY_PATH),
+    )
+    _check(result, f"move_mount to {target}")
+
+
+def change_root(root: str) -> None:
+    """Make a mount the root of the present mount namespace, and let go of all that was mounted before."""
+    os.chdir(root)
+    here = ctypes.c_char_p(b".")
+    _check(_libc.syscall(_word(_PIVOT_ROOT), here, here), f"pivot_root to {root}")
+    unmount(".")
+    os.chdir("/")
+
+
+# Namespaces -------------------------------------------------------------------------------------------------------
+
+
 def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), f"unshare {flags:#x}")
 
@@ -47,11 +124,89 @@ def enter_namespace(descriptor: int, kind: int) -> None:
     _check(_libc.setns(descriptor, kind), f"setns {kind:#x}")
 
 
+def fork_into(flags: int, group: int = -1) -> int:
+    """Fork, the child into new namespaces, and into a version 2 control group if its directory's descriptor is given.
+    With CLONE_PARENT it is a child of our parent's. Returns as os.fork does."""
+    python = ctypes.pythonapi
+    # `struct clone_args`. With CLONE_PARENT the signal is ours, and must not be given.
+    signal_number = 0 if flags & CLONE_PARENT else int(signal.SIGCHLD)
+    flags |= _CLONE_INTO_CGROUP if group >= 0 else 0
+    arguments = struct.pack("=11Q", flags, 0, 0, 0, signal_number, 0, 0, 0, 0, 0, max(group, 0))
+    python.PyOS_BeforeFork()
+    process = _libc.syscall(_word(_CLONE3), arguments, _word(len(arguments)))
+    number = ctypes.get_errno()
+    if process == 0:
+        python.PyOS_AfterFork_Child()
+        return 0
+    python.PyOS_AfterFork_Parent()
+    if process < 0:
+        raise OSError(number, f"clone3 {flags:#x}: {os.strerror(number)}")
+    return int(process)
+
+
+def set_host_name(name: str) -> None:
+    data = name.encode()
+    _check(_libc.sethostname(data, len(data)), "sethostname")
+
+
+def raise_loopback() -> None:
+    """Bring the loopback device of the present network namespace up."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        name = struct.pack("16sh", b"lo", 0)
+        flags = struct.unpack("16sh", fcntl.ioctl(control, _SIOCGIFFLAGS, name))[1]
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", flags | _IFF_UP))
+
+
+# The process itself -----------------------------------------------------------------------------------------------
+
+
 def die_with_parent(signal_number: int) -> None:
-    """Have the kernel send this process a signal when its parent dies. To be called in a fresh child."""
+    """Have the kernel send this process a signal when its parent dies. To be called in a fresh child, after the last
+    change of its user, which resets it."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl PDEATHSIG")
 
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies, so that they can be reaped."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl CHILD_SUBREAPER")
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """Whether processes of the same user may look into this one."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0), "prctl DUMPABLE")
+
+
+def keep_capabilities() -> None:
+    """Have a program that we execute hold the capabilities that we hold, also where we are not the superuser."""
+    header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
+    sets = ctypes.create_string_buffer(24)
+    _check(_libc.syscall(_word(_CAPGET), header, sets), "capget")
+    effective, permitted, _, effective_high, permitted_high, _ = struct.unpack("=6I", sets.raw)
+    wanted = struct.pack("=6I", effective, permitted, permitted, effective_high, permitted_high, permitted_high)
+    _check(_libc.syscall(_word(_CAPSET), header, wanted), "capset")
+    for capability in range(64):
+        if (permitted | permitted_high << 32) >> capability & 1:
+            _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0), "prctl CAP_AMBIENT")
+
+
+def drop_all_capabilities() -> None:
+    """From every set, for good, the bounding set included."""
+    capability = 0
+    while _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+        capability += 1
+    if ctypes.get_errno() != errno.EINVAL:
+        _check(-1, "prctl CAPBSET_DROP")
+    _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "prctl CAP_AMBIENT")
+    header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
+    _check(_libc.syscall(_word(_CAPSET), header, bytes(24)), "capset")
+
+
+def forbid_new_privileges() -> None:
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl NO_NEW_PRIVS")
+
+
+def filter_system_calls(program: bytes) -> None:
+    """Install a seccomp filter, an array of `struct sock_filter`, for this process and all that it will start."""
+    code = ctypes.create_string_buffer(program, len(program))
+    described = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(described), 0, 0), "prctl SECCOMP")

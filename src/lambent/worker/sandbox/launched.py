@@ -11,7 +11,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lambent.worker.sandbox.driver import Addresses, Exit, Program, Running, SandboxError, SandboxSpec
+import msgspec
+
+from lambent.core.limits import EPHEMERAL_MIB_DEFAULT, MEMORY_MIB_MAX
+from lambent.worker.sandbox.driver import (
+    Addresses,
+    Booted,
+    Exit,
+    Program,
+    Running,
+    SandboxError,
+    SandboxSpec,
+    Template,
+)
 from lambent.worker.sandbox.freezing import FileFreezer, Freezer, descendants
 from lambent.worker.sandbox.link import Link
 
@@ -79,8 +91,8 @@ class LaunchedSandbox:
         on_exit, self._on_exit = self._on_exit, None
         process, self._process = self._process, 0
         if process and not self._link.alive:
-            # The launcher died under it. bubblewrap's processes ask the kernel to die with their parent, but one that
-            # had not come to asking when its parent died lives on.
+            # The launcher died under it. Its children ask the kernel to die with it, but one that had not come to
+            # asking when its parent died lives on.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
         if self._gone is not None:
@@ -169,11 +181,13 @@ class LaunchedDriver(ABC):
     """A driver whose sandboxes live in a launcher; see `driver.Driver`. A launcher that dies is replaced."""
 
     name = ""
+    forks = False
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._link: Link | None = None
         self._opening: asyncio.Task[list[str]] | None = None
+        self._made = 0
         self.found: dict[str, str] = {}
         """What the launcher uses for memory, pids, freezer, tmp: in words, empty where it has none."""
 
@@ -220,21 +234,63 @@ class LaunchedDriver(ABC):
         assert self._link is not None
         return self._link
 
-    async def create(self, spec: SandboxSpec) -> LaunchedSandbox:
+    async def boot(self, template: Template, on_lost: Callable[[str], None]) -> Booted:
         link = await self._living_link()
-        reply, _ = await link.ask(
-            "create",
-            id=spec.sandbox_id,
-            mounts=[(str(mount.source), mount.target) for mount in spec.mounts],
-            links=[(link.path, link.target) for link in spec.links],
-            memory_mib=spec.memory_mib,
-            ephemeral_mib=spec.ephemeral_mib,
-            processes=spec.processes,
-            file_descriptors=spec.file_descriptors,
-        )
+        self._made += 1
+        name = f"booted-{self._made}"
+        spec = SandboxSpec(name, template, (), memory_mib=MEMORY_MIB_MAX, ephemeral_mib=EPHEMERAL_MIB_DEFAULT)
+        link.watch(name, lambda _: on_lost(name))
+        try:
+            reply, _ = await link.ask("boot", **_fields(spec))
+        except BaseException:
+            link.unwatch(name)
+            link.post("destroy", id=name)
+            raise
+        return Booted(name, reply["memory_bytes"])
+
+    async def discard(self, booted: Booted) -> None:
+        if self._link is not None and self._link.alive:
+            self._link.unwatch(booted.name)
+            await self._link.ask("destroy", id=booted.name)
+
+    async def create(self, spec: SandboxSpec, booted: Booted | None = None) -> LaunchedSandbox:
+        link = await self._living_link()
+        name = booted.name if booted is not None else ""
+        link.unwatch(name)
+        try:
+            reply, _ = await link.ask("create", booted=name, **_fields(spec))
+        except BaseException:
+            if booted is not None:
+                link.post("destroy", id=name)
+            raise
         return self.sandbox(link, spec, reply)
 
     async def close(self) -> None:
         link, self._link = self._link, None
         if link is not None:
             await link.close()
+
+
+def template_key(template: Template) -> str:
+    """Equal for templates that are equal."""
+    return msgspec.json.encode(template, order="deterministic", enc_hook=str).decode()
+
+
+def _fields(spec: SandboxSpec) -> dict[str, Any]:
+    """The request for a sandbox, as the launcher reads it."""
+    template = spec.template
+    return {
+        "id": spec.sandbox_id,
+        "template": {
+            "root": str(template.root or ""),
+            "mounts": [(str(mount.source), mount.target) for mount in template.mounts],
+            "links": [(link.path, link.target) for link in template.links],
+            "command": template.command,
+            "variables": dict(template.variables),
+        },
+        "mounts": [(str(mount.source), mount.target) for mount in spec.mounts],
+        "memory_mib": spec.memory_mib,
+        "ephemeral_mib": spec.ephemeral_mib,
+        "processes": spec.processes,
+        "file_descriptors": spec.file_descriptors,
+    }

@@ -12,19 +12,20 @@ Started as `python -I -S -c ... FD` (see `link.py`); it imports next to nothing,
 fast.
 """
 
-import contextlib
 import fcntl
 import json
 import os
-import select
 import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from lambent.worker.sandbox import kernel
 from lambent.worker.sandbox.confinement import Confinement
+from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.plain import Plain
 from lambent.worker.sandbox.run import Cell, Run
@@ -37,42 +38,49 @@ class Way(Protocol):
     """A way of running programs: `Confinement` or `Plain`. All but `close` may raise OSError or ImageError."""
 
     def open(self) -> dict[str, Any]: ...
-    def create(self, request: dict[str, Any]) -> tuple[Cell, dict[str, Any]]: ...
-    def spawn(self, cell: Cell, request: dict[str, Any]) -> Run: ...
-    def ready(self, cell: Cell, run: Run) -> list[int]: ...
+
+    def create(self, request: dict[str, Any]) -> Cell:
+        """Make what lives as long as the sandbox, and leave nothing if that fails."""
+
+    def claim(self, cell: Cell, request: dict[str, Any]) -> None:
+        """Make what was booted ahead into what is wanted now."""
+
+    def describe(self, cell: Cell) -> dict[str, Any]:
+        """What the server must know of the sandbox."""
+
+    def spawn(self, cell: Cell, request: dict[str, Any], born: Callable[[Run], None]) -> Run:
+        """Start a process for the sandbox. `born` is called when it is known, or is not to come."""
+
+    def prepare(self, cell: Cell, run: Run) -> None:
+        """It is ready: make its listeners."""
+
+    def tell(self, cell: Cell, run: Run, request: dict[str, Any]) -> None:
+        """Let it run its program."""
+
+    def memory_bytes(self, run: Run) -> int:
+        """What all of its processes take."""
+
     def kill(self, cell: Cell, run: Run) -> None: ...
     def destroy(self, cell: Cell) -> None: ...
     def close(self) -> None: ...
 
 
 class Launcher:
-    """The loop, and the state of every sandbox. The only owner of `Cell` and `Run`."""
+    """What is done about the requests, and the state of every sandbox. The only owner of `Cell` and `Run`."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._loop = Loop()
         self._way: Way = Plain({})
         self._cells: dict[str, Cell] = {}
-        self._by_descriptor: dict[int, Cell] = {}
-        self._by_monitor: dict[int, Cell] = {}
-        self._poll = select.epoll()
-        self._wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        self._poll.register(connection.fileno(), select.EPOLLIN)
-        self._poll.register(self._wake_read, select.EPOLLIN)
+        self._loop.watch(connection.fileno(), self._receive)
         self._leaving = False
         self._turn = -1
         """The lock of the directory, kept to the end of this process."""
 
     def serve(self) -> None:
         while not (self._leaving and not self._cells):
-            for descriptor, _ in self._poll.poll():
-                if descriptor == self._connection.fileno():
-                    self._receive()
-                elif descriptor == self._wake_read:
-                    self._reap()
-                elif descriptor in self._by_descriptor:
-                    self._progress(self._by_descriptor[descriptor], descriptor)
+            self._loop.turn()
         self._way.close()
 
     def _send(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
@@ -101,117 +109,142 @@ class Launcher:
             self._send({"n": request["n"], "error": str(error)})
 
     def _obey(self, request: dict[str, Any]) -> None:
-        if request["do"] not in ("open", "create") and request["id"] not in self._cells:
+        what = request["do"]
+        cell = self._cells.get(request.get("id", ""))
+        if cell is None and what not in ("open", "boot", "create"):
             self._send({"n": request["n"], "error": f"there is no sandbox {request['id']}"})
             return
-        match request["do"]:
-            case "open":
+        match what, cell:
+            case "open", _:
                 self._turn = _take_turn(request["directory"])
-                self._way = Plain(request) if request["way"] == "process" else Confinement(request)
+                self._way = Plain(request) if request["way"] == "process" else Confinement(request, self._loop)
                 self._send({"n": request["n"], **self._way.open()})
-            case "create":
-                cell, reply = self._way.create(request)
-                self._cells[cell.name] = cell
-                self._send({"n": request["n"], **reply})
-            case "start":
-                self._start(self._cells[request["id"]], request)
-            case "kill":
-                self._kill(self._cells[request["id"]])
+            case "boot", _:
+                self._boot(request)
+            case "create", _:
+                self._create(request)
+            case "start", Cell():
+                cell.start = request
+                self._advance(cell)
+            case "kill", Cell():
+                self._kill(cell)
                 self._send({"n": request["n"]})
-            case "destroy":
-                cell = self._cells[request["id"]]
+            case "destroy", Cell():
                 cell.destroy_number = request["n"]
                 self._destroy(cell)
 
-    def _start(self, cell: Cell, request: dict[str, Any]) -> None:
-        run = self._way.spawn(cell, request)
-        cell.run, cell.start_number = run, request["n"]
-        self._by_monitor[run.monitor] = cell
-        self._watch(run.status, cell)
+    def _boot(self, request: dict[str, Any]) -> None:
+        """Make a sandbox and its processes ahead of need; answered when they wait to be told what to run."""
+        cell = self._way.create(request)
+        self._cells[cell.name] = cell
+        cell.boot_number = request["n"]
+        try:
+            self._spawn(cell)
+        except OSError:
+            self._destroy(cell)
+            raise
 
-    def _watch(self, descriptor: int, cell: Cell) -> None:
-        self._by_descriptor[descriptor] = cell
-        self._poll.register(descriptor, select.EPOLLIN)
-
-    def _forget(self, descriptor: int) -> None:
-        if self._by_descriptor.pop(descriptor, None) is not None:
-            self._poll.unregister(descriptor)
-
-    def _progress(self, cell: Cell, descriptor: int) -> None:
-        run = cell.run
-        assert run is not None
-        if descriptor == run.inner_descriptor:
-            self._forget(descriptor)
-            run.inner_ended = True
+    def _create(self, request: dict[str, Any]) -> None:
+        booted = self._cells.get(request["booted"])
+        if booted is None:
+            cell = self._way.create(request)
         else:
-            data = os.read(run.status, PACKET)
-            run.told += data
-            if not data:
-                self._forget(run.status)
-                run.status_closed = True
-            if not run.handed_over and not run.failure:
-                self._try_to_hand_over(cell, run)
+            cell = booted
+            self._way.claim(cell, request)
+            del self._cells[cell.name]
+            cell.name = request["id"]
+        self._cells[cell.name] = cell
+        self._send({"n": request["n"], **self._way.describe(cell)})
+
+    def _advance(self, cell: Cell) -> None:
+        """Take the next step towards the start that is asked for."""
+        run = cell.run
+        if run is None:
+            try:
+                self._spawn(cell)
+            except OSError:
+                cell.start = None
+                raise
+        elif run.prepared and not run.handed_over and cell.start is not None:
+            try:
+                self._way.tell(cell, run, cell.start)
+            except (OSError, ValueError) as error:
+                # It can have died meanwhile, or been killed; either way its end is coming, or is brought about here.
+                run.failure = str(error)
+                self._kill(cell)
+                return
+            run.handed_over = True
+            self._send({"n": cell.start["n"], "pid": run.process}, [*run.listeners, run.output])
+            cell.start = None
+            for descriptor in (*run.listeners, run.output):
+                os.close(descriptor)
+            run.listeners, run.output = [], -1
+
+    def _spawn(self, cell: Cell) -> None:
+        run = self._way.spawn(cell, cell.start or {}, partial(self._born, cell))
+        cell.run = run
+        self._loop.watch(run.status, partial(self._read_status, cell, run))
+        if run.process:
+            self._born(cell, run)
+
+    def _born(self, cell: Cell, run: Run) -> None:
+        if not run.process:
+            run.ended = 0
+            self._conclude(cell, run)
+            return
+        self._loop.mourn(run.process, partial(self._end, cell, run))
+        if run.killed:
+            self._way.kill(cell, run)
+        elif run.is_ready:
+            self._prepare(cell, run)
+
+    def _end(self, cell: Cell, run: Run, status: int) -> None:
+        run.ended = status
         self._conclude(cell, run)
 
-    def _try_to_hand_over(self, cell: Cell, run: Run) -> None:
-        """Answer the start as soon as the program's process is known."""
-        inner = run.find_inner()
-        if not inner:
-            return
+    def _read_status(self, cell: Cell, run: Run) -> None:
+        data = os.read(run.status, PACKET)
+        run.told += data
+        if not data:
+            self._loop.forget(run.status)
+            run.status_closed = True
+        if run.process and run.is_ready and not run.prepared and not run.killed:
+            self._prepare(cell, run)
+        self._conclude(cell, run)
+
+    def _prepare(self, cell: Cell, run: Run) -> None:
         try:
-            run.inner = inner
-            if inner != run.monitor:
-                run.inner_descriptor = os.pidfd_open(inner)
-                self._watch(run.inner_descriptor, cell)
-            listeners = self._way.ready(cell, run)
+            self._way.prepare(cell, run)
         except OSError as error:
-            # It can have died meanwhile, or been killed; either way its end is coming, or is brought about here.
             run.failure = str(error)
             self._kill(cell)
             return
-        run.handed_over = True
-        self._send({"n": cell.start_number, "pid": inner}, [*listeners, run.output])
-        cell.start_number = 0
-        for listener in listeners:
-            os.close(listener)
-        os.close(run.output)
-        run.output = -1
+        run.prepared = True
+        if cell.boot_number:
+            self._send({"n": cell.boot_number, "memory_bytes": self._way.memory_bytes(run)})
+            cell.boot_number = 0
+        self._advance(cell)
 
     def _kill(self, cell: Cell) -> None:
         if cell.run is not None:
             cell.run.killed = True
             self._way.kill(cell, cell.run)
 
-    def _reap(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_read, PACKET)
-        while True:
-            try:
-                child, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not child:
-                return
-            cell = self._by_monitor.pop(child, None)
-            if cell is not None and cell.run is not None:
-                cell.run.ended = status
-                self._conclude(cell, cell.run)
-
     def _conclude(self, cell: Cell, run: Run) -> None:
-        """Tell the end of a run, once our child, the program's process and what they could tell us have ended."""
-        if run.ended is None or not run.status_closed or (run.inner_descriptor >= 0 and not run.inner_ended):
+        """Tell the end of a run, once our child and what it could tell us have ended."""
+        if run.ended is None or not run.status_closed:
             return
         if cell.group is not None:
             cell.group.thaw()
-        if run.handed_over:
-            self._send({"exit": cell.name, **run.outcome()})
+        start, cell.start, cell.run = cell.start, None, None
+        if cell.boot_number:
+            self._send({"n": cell.boot_number, "error": run.explain()})
+        elif start is not None:
+            self._send({"n": start["n"], "exit": cell.name, "error": run.explain()})
         else:
-            self._send({"n": cell.start_number, "exit": cell.name, "error": run.explain()})
-        cell.run, cell.start_number = None, 0
-        if run.inner_descriptor >= 0:
-            self._forget(run.inner_descriptor)
+            self._send({"exit": cell.name, **run.outcome()})
         run.close()
-        if cell.destroy_number or self._leaving:
+        if cell.destroy_number or cell.boot_number or self._leaving:
             self._destroy(cell)
 
     def _destroy(self, cell: Cell) -> None:
@@ -229,7 +262,7 @@ class Launcher:
 
     def _leave(self) -> None:
         self._leaving = True
-        self._poll.unregister(self._connection.fileno())
+        self._loop.forget(self._connection.fileno())
         for cell in list(self._cells.values()):
             self._destroy(cell)
 

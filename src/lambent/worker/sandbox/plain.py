@@ -9,11 +9,15 @@ import os
 import shutil
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any
 
-from lambent.worker.sandbox.run import Cell, Run, pipe_end, start_child
+from lambent.worker.sandbox import kernel
+from lambent.worker.sandbox.run import Cell, Run, pipe_end
 
 _BACKLOG = 64
+_CANNOT_START = 126
+_IGNORED_HERE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Plain:
@@ -31,26 +35,39 @@ class Plain:
                 removed += 1
         return {"missing": [], "removed": removed}
 
-    def create(self, request: dict[str, Any]) -> tuple[Cell, dict[str, Any]]:
-        cell = Cell(request["id"], request)
+    def create(self, request: dict[str, Any]) -> Cell:
+        cell = Cell(request["id"], request, uid=os.geteuid())
         home = self._home(cell)
         cell.scratch = os.path.join(home, "tmp")
         os.makedirs(cell.scratch, 0o700)
-        for target, path in [*((t, s) for s, t in request["mounts"]), *request["links"]]:
+        mounts, links = self._mounts_and_links(cell)
+        for target, path in [*((t, s) for s, t in mounts), *links]:
             place = home + os.path.normpath(target)
             os.makedirs(os.path.dirname(place), exist_ok=True)
             os.symlink(self._translate(cell, path), place)
         self._listeners[cell.name] = [_listen(), _listen()]
+        return cell
+
+    def claim(self, cell: Cell, request: dict[str, Any]) -> None:
+        raise OSError("without isolation nothing is booted ahead")
+
+    def describe(self, cell: Cell) -> dict[str, Any]:
         ports = [listener.getsockname()[1] for listener in self._listeners[cell.name]]
-        return cell, {"freeze_file": "", "freeze_version": 0, "peak_file": "", "uid": os.geteuid(), "ports": ports}
+        return {"uid": cell.uid, "freeze_file": "", "freeze_version": 0, "peak_file": "", "ports": ports}
+
+    @staticmethod
+    def _mounts_and_links(cell: Cell) -> tuple[list[list[str]], list[list[str]]]:
+        template = cell.request["template"]
+        return [*template["mounts"], *cell.request["mounts"]], template["links"]
 
     def _home(self, cell: Cell) -> str:
         return os.path.join(self._directory, f"process-{cell.name}")
 
     def _translate(self, cell: Cell, text: str) -> str:
         """Replace every path of the sandbox, the longest first, where it begins a path of a list of paths."""
-        sources = {target: source for source, target in cell.request["mounts"]}
-        sources |= {path: self._home(cell) + path for path, _ in cell.request["links"]}
+        mounts, links = self._mounts_and_links(cell)
+        sources = {target: source for source, target in mounts}
+        sources |= {path: self._home(cell) + path for path, _ in links}
         sources["/tmp"] = cell.scratch
         words = text.split(":")
         for place, word in enumerate(words):
@@ -60,7 +77,8 @@ class Plain:
                     break
         return ":".join(words)
 
-    def spawn(self, cell: Cell, request: dict[str, Any]) -> Run:
+    def spawn(self, cell: Cell, request: dict[str, Any], born: Callable[[Run], None]) -> Run:
+        del born  # it is known at once
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
         output_read, output_write = os.pipe2(os.O_CLOEXEC)
         variables = {name: self._translate(cell, value) for name, value in request["variables"].items()}
@@ -69,27 +87,36 @@ class Plain:
         variables["LAMBENT_ROOT"] = self._home(cell)
         command = [self._translate(cell, word) for word in request["command"]]
         directory = self._translate(cell, request["directory"])
-
-        def prepare() -> None:
-            os.setsid()
-            os.chdir(directory if os.path.isdir(directory) else cell.scratch)
-
-        monitor = start_child(command, variables, (), output_write, prepare, status_write)
+        if not os.path.isdir(directory):
+            directory = cell.scratch
+        parent = os.getpid()
+        process = os.fork()
+        if process == 0:
+            try:
+                _become(command, variables, directory, output_write, status_write, parent)
+            finally:
+                os._exit(_CANNOT_START)
         os.close(status_write)
         os.close(output_write)
-        return Run(monitor, pipe_end(status_read), output_read, own_child=True)
+        return Run(pipe_end(status_read), output_read, process=process)
 
-    def ready(self, cell: Cell, run: Run) -> list[int]:
-        return [os.dup(listener.fileno()) for listener in self._listeners[cell.name]]
+    def prepare(self, cell: Cell, run: Run) -> None:
+        run.listeners = [os.dup(listener.fileno()) for listener in self._listeners[cell.name]]
+
+    def tell(self, cell: Cell, run: Run, request: dict[str, Any]) -> None:
+        """It was told when it was started."""
+
+    def memory_bytes(self, run: Run) -> int:
+        raise OSError("without isolation nothing is booted ahead")
 
     def kill(self, cell: Cell, run: Run) -> None:
         del cell
         if run.ended is not None:
             return
         # The process too: it may not have come to make its group yet.
-        os.kill(run.monitor, signal.SIGKILL)
+        os.kill(run.process, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(run.monitor, signal.SIGKILL)
+            os.killpg(run.process, signal.SIGKILL)
 
     def destroy(self, cell: Cell) -> None:
         for listener in self._listeners.pop(cell.name, ()):
@@ -98,6 +125,28 @@ class Plain:
 
     def close(self) -> None:
         """Nothing is shared between the sandboxes."""
+
+
+def _become(
+    command: list[str], variables: dict[str, str], directory: str, output: int, status: int, parent: int
+) -> None:
+    """In the fresh child: returns only when the program can not be executed, which is told then."""
+    try:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.setsid()
+        os.chdir(directory)
+        kernel.die_with_parent(signal.SIGKILL)
+        if os.getppid() != parent:
+            return
+        for number in _IGNORED_HERE:
+            signal.signal(number, signal.SIG_DFL)
+        os.write(status, b"ready\n")
+        os.execve(command[0], command, variables)
+    except (OSError, ValueError) as error:
+        os.write(status, f"launch {command[0]} could not be started: {error}\n".encode())
 
 
 def _listen() -> socket.socket:

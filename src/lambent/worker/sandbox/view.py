@@ -1,68 +1,87 @@
-"""What a sandbox sees of the machine, as bubblewrap's arguments. Pure: it looks at nothing and decides from its inputs.
+"""What a sandbox sees of the machine: builds the root directory of a template.
 
-/usr with its links, the sandbox's own mounts and links, an /etc of our own, five devices, a /proc of its own
+/usr with its links, the template's own mounts and links, an /etc of our own, five devices, a /proc of its own
 processes, /tmp. Everything but /tmp is read-only, the root directory included: it is memory, and would be a second,
-unlimited /tmp.
+unlimited /tmp. A sandbox's first process mounts its own /proc over the one here; its code and its /tmp come from
+outside, when it is known whose it is (`confinement.py`).
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID
+from lambent.worker.sandbox import kernel
+
+_READ_ONLY = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID
+_FILES = _READ_ONLY | kernel.MOUNT_ATTR_NODEV
+_SYSTEM_DIRECTORIES = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
+_PLACES_OF_CODE = ("/var/task/lib", "/opt/lib")
+"""The function's code is mounted over /var/task and /opt. The C library of a zygote, which has these two on its path,
+would not look into them ever again if they were not there when it starts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
-    """Where things are for the process that runs bubblewrap."""
+class Sources:
+    """Directories that every sandbox has parts of, as the builder sees them."""
 
-    dev: str
     etc: str
-    scratch: str
-    mounts: tuple[tuple[str, str], ...]
-    """(where the source can be seen, path in the sandbox)"""
-    system: tuple[tuple[str, str], ...]
-    """/bin, /lib and their like: (path, what it links to, or empty for a directory of its own)"""
+    dev: str
 
 
-def arguments(
-    paths: Paths,
-    links: Sequence[tuple[str, str]],
-    variables: Mapping[str, str],
-    directory: str,
-    descriptors: Mapping[str, int],
-) -> list[str]:
-    """Arguments for bubblewrap, without its own name and without the command."""
-    words = ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-    words += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    words += ["--uid", str(USER_ID), "--gid", str(GROUP_ID), "--hostname", HOSTNAME]
-    words += ["--ro-bind", "/usr", "/usr"]
-    for path, target in paths.system:
-        words += ["--symlink", target, path] if target else ["--ro-bind", path, path]
-    words += ["--ro-bind", paths.etc, "/etc"]
-    # Not bubblewrap's own --dev: its devpts would need a second user namespace, and it has a /dev/shm.
-    words += ["--dev-bind", paths.dev, "/dev", "--remount-ro", "/dev", "--proc", "/proc"]
-    words += ["--bind", paths.scratch, "/tmp"]
-    # Bubblewrap would make the directories in between for their owner alone.
-    for parent in _parents([*(target for _, target in paths.mounts), *(path for path, _ in links), "/var/task"]):
-        words += ["--dir", parent]
-    for source, target in sorted(paths.mounts, key=lambda mount: mount[1]):
-        words += ["--ro-bind", source, target]
+def build(
+    place: str, sources: Sources, root: str, mounts: Sequence[Sequence[str]], links: Sequence[Sequence[str]]
+) -> None:
+    """Build the root at `place`, a directory. `root` is a tree to be used in the place of the machine's /usr and of
+    our /etc, empty for these; it must have every directory in which something is to be mounted. `mounts` are (source,
+    target), `links` (path, what it points to). To be called in a mount namespace of its own. Raises OSError."""
+    if root:
+        show(root, place, _FILES)
+    else:
+        kernel.mount("tmpfs", place, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=1m")
+        for path in ("/dev", "/proc", "/tmp", "/etc", "/usr", *_PLACES_OF_CODE):
+            os.makedirs(place + path)
+        show("/usr", f"{place}/usr", _FILES)
+        show(sources.etc, f"{place}/etc", _FILES)
+        for path in filter(os.path.lexists, _SYSTEM_DIRECTORIES):
+            if os.path.islink(path):
+                os.symlink(os.readlink(path), place + path)
+            else:
+                _show_at(place, path, path)
+    show(sources.dev, f"{place}/dev", _READ_ONLY)
+    show("/proc", f"{place}/proc", 0)
+    for source, target in sorted(mounts, key=lambda mount: mount[1]):
+        if os.path.normpath(source) == target and target.startswith("/usr/"):
+            continue  # shown already
+        _show_at(place, source, target)
     for path, target in links:
-        words += ["--symlink", target, path]
-    words += ["--dir", "/var/task", "--dir", "/opt", "--remount-ro", "/"]
-    for name, value in variables.items():
-        words += ["--setenv", name, value]
-    words += ["--chdir", directory]
-    for option, descriptor in descriptors.items():
-        words += [option, str(descriptor)]
-    return words
+        os.makedirs(os.path.dirname(place + path), exist_ok=True)
+        os.symlink(target, place + path)
+    if not root:
+        # Last, and by itself: /tmp of the sandboxes is mounted into it later.
+        kernel.mount(
+            "none",
+            place,
+            flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV,
+        )
 
 
-def _parents(targets: Sequence[str]) -> list[str]:
-    """Every directory above the targets, the upper ones first; none of those that a mount brings along."""
-    parents = {str(parent) for target in targets for parent in PurePosixPath(target).parents}
-    inside = tuple(f"{target}/" for target in targets)
-    brought = ("/usr/", "/etc/", "/tmp/", "/dev/", "/proc/")
-    parents -= {"/", *(path.rstrip("/") for path in brought)}
-    return sorted(parent for parent in parents if not f"{parent}/".startswith((*brought, *inside)))
+def _show_at(place: str, source: str, target: str) -> None:
+    """Show a file or a directory at a path that need not be there yet."""
+    path = place + target
+    if os.path.isdir(source):
+        os.makedirs(path, exist_ok=True)
+    elif not os.path.lexists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o644))
+    show(source, path, _FILES)
+
+
+def show(source: str, target: str, attributes: int) -> None:
+    """Mount what is at `source`, with all that is mounted below it, at `target`."""
+    descriptor = kernel.clone_mount(source, recursive=True)
+    try:
+        if attributes:
+            kernel.set_mount_attributes(descriptor, attributes)
+        kernel.attach_mount(descriptor, target)
+    finally:
+        os.close(descriptor)

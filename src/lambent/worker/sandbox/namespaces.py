@@ -1,4 +1,4 @@
-"""The bubblewrap driver: namespaces, a seccomp filter and cgroups around every sandbox. The default."""
+"""The driver of our own: namespaces, a system-call filter and cgroups around every sandbox. The default."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lambent.worker.sandbox import probe
-from lambent.worker.sandbox.driver import Addresses, Exit, Program, SandboxError, SandboxSpec
+from lambent.worker.sandbox.driver import Addresses, Exit, Program, SandboxError, SandboxSpec, Template
 from lambent.worker.sandbox.freezing import TreeFreezer
 from lambent.worker.sandbox.launched import LaunchedDriver, LaunchedSandbox, mark_of
 from lambent.worker.sandbox.link import Link
@@ -16,10 +16,11 @@ _ADDRESSES = Addresses(runtime_api="127.0.0.1:9001", endpoint="127.0.0.1:4566")
 _TRIAL_WITHIN_S = 20.0
 
 
-class BubblewrapDriver(LaunchedDriver):
+class NamespacesDriver(LaunchedDriver):
     """See `driver.Driver`. `uid_base` and `uid_count` are the range of user ids for sandboxes, used as root only."""
 
-    name = "bubblewrap"
+    name = "namespaces"
+    forks = True
 
     def __init__(self, data_dir: Path, uid_base: int, uid_count: int) -> None:
         super().__init__(data_dir)
@@ -67,8 +68,8 @@ class BubblewrapDriver(LaunchedDriver):
             await self.close()
 
     async def _try_it(self) -> None:
-        """Start one program that does nothing: what bubblewrap is not allowed to do here, it says."""
-        sandbox = await self.create(SandboxSpec("trial", (), (), memory_mib=64, ephemeral_mib=16))
+        """Start one program that does nothing: what is not allowed here, the start says."""
+        sandbox = await self.create(SandboxSpec("trial", Template(), (), memory_mib=64, ephemeral_mib=16))
         ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         running = await sandbox.start(Program(("/usr/bin/env",), {}, directory="/"), ended.set_result)
         try:
@@ -84,14 +85,10 @@ class BubblewrapDriver(LaunchedDriver):
             await sandbox.destroy()
 
     def configuration(self) -> dict[str, Any]:
-        files = probe.find_bubblewrap()
-        if not files:
-            raise SandboxError("bubblewrap is missing")
         return {
-            "way": "bubblewrap",
+            "way": "namespaces",
             "group": mark_of(self._data_dir),
             "directory": str(self.directory),
-            "bwrap_files": files,
             "uid_base": self._uid_base,
             "uid_count": self._uid_count,
         }

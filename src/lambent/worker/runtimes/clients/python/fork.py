@@ -1,0 +1,45 @@
+"""The zygote of Python functions: an interpreter that has imported the official client, from which they are forked.
+
+What is set when a process starts a fork can not have of its own: a function whose variables ask for that is started
+by `wrap.py`, in the sandbox that is there.
+"""
+
+import gc
+import os
+import socket
+import sys
+import time
+from importlib import import_module, reload
+
+# What the client takes from the environment when it is imported.
+_READ_AT_IMPORT = ("AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL")
+_OURS = ("lambent_zygote", "lambent_zygote.kernel", "lambent_zygote.zygote")
+
+
+def become(variables: "dict[str, str]") -> None:
+    """Be the function's process: its environment, and of our modules no trace that its own could meet."""
+    os.environ.clear()
+    os.environ.update(variables)
+    time.tzset()
+    for name in (*_OURS, "bootstrap"):
+        del sys.modules[name]
+    if any(name in variables for name in _READ_AT_IMPORT):
+        reload(sys.modules["awslambdaric.bootstrap"])
+    gc.enable()
+
+
+def main() -> None:
+    import_module("awslambdaric.__main__")
+    zygote = import_module("lambent_zygote.zygote")
+    bootstrap = import_module("bootstrap")
+    gc.disable()
+    gc.collect()
+    gc.freeze()  # a collection in a child would touch, and so copy, all that it shares with the others
+    with socket.socket(fileno=int(sys.argv.pop())) as control:
+        word = zygote.serve(control)
+    become(word["variables"])
+    bootstrap.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""A zygote: a process from which sandboxes are born, and what becomes of its children until they are told what to run.
+
+A zygote has one thread, no secret and no right outside of a user namespace of its own, and sees nothing but the root
+of the sandboxes to come. For each request of the launcher it forks a child into namespaces of its own:
+
+```
+launcher                     the parent of all of these, so that it learns their ends from the kernel
+  zygote                     forks on request, maps the child's user
+  first process              pid 1 of a sandbox: mounts /proc, forks the program's process, tells its end. Stays until
+                             then, since a program that is pid 1 itself is immune to signals and has orphans to reap
+    program's process        pid 2: gives up all rights, takes the filter, and waits for the word what to run
+```
+
+The word is a program to execute, or nothing: then the interpreter that was forked goes on by itself (`serve` returns
+the word in the child). No code of a customer is near before the rights are gone.
+
+The pipe `status` of each child tells the launcher `ready`, `failed TEXT`, `launch TEXT` (the program could not be
+executed) and `exit N` (the wait status), each at most once and on a line.
+
+It runs on every Python that functions run on, and is part of the runtime kits (`runtimes/python.py`); in the launcher's
+own interpreter it serves the programs that are executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from typing import Any, NoReturn
+
+from . import kernel
+
+PACKET = 1 << 18
+_DESCRIPTORS = 16
+_CANNOT_START = 126
+_NAMESPACES = (
+    kernel.CLONE_NEWUSER
+    | kernel.CLONE_NEWNS
+    | kernel.CLONE_NEWPID
+    | kernel.CLONE_NEWNET
+    | kernel.CLONE_NEWIPC
+    | kernel.CLONE_NEWUTS
+)
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+def enter(root: str, control: socket.socket) -> None:
+    """Leave the machine: `root` becomes all that there is to see, and the rights that are left are those over a user
+    namespace of our own, into which the launcher maps the users of the children to come. Raises OSError."""
+    kernel.change_root(root)
+    if os.geteuid() == 0:
+        os.setgroups([])
+    kernel.unshare(kernel.CLONE_NEWUSER)
+    control.send(json.dumps({"map": os.getpid()}).encode())
+    control.recv(PACKET)
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    kernel.set_dumpable(True)  # else the kernel gives our children's files in /proc to its root, who we are not
+    kernel.die_with_parent(signal.SIGKILL)
+
+
+def serve(control: socket.socket) -> dict[str, Any]:
+    """Fork a child for each request until the launcher is gone. Returns in a child, with the word that it was given.
+
+    The first message is what all children have in common: `filter` (the seccomp program, empty for none), `hostname`,
+    `user` and `group`. A request has `n`, `owner` (the user and group of ours that it becomes), `limits` (by the number
+    of the resource), and comes with descriptors: the child's end of its socket, its status pipe, its output, the files
+    by which it joins control groups, and if `in_group` is set the directory of the group that it is born in.
+    """
+    common = json.loads(control.recv(PACKET) or b"null")
+    if common is None:
+        sys.exit(0)
+    common["filter"] = common["filter"].encode("latin-1")
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(control, PACKET, _DESCRIPTORS)
+        if not data:
+            sys.exit(0)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        request = json.loads(data)
+        go_read, go_write = os.pipe()
+        group = descriptors[-1] if request["in_group"] else -1
+        try:
+            child = kernel.fork_into(_NAMESPACES | kernel.CLONE_PARENT, group)
+        except OSError as error:
+            child = -1
+            control.send(json.dumps({"n": request["n"], "error": str(error)}).encode())
+        if child == 0:
+            os.close(go_write)
+            control.close()
+            if group >= 0:
+                os.close(descriptors.pop())
+            return _be_born(common, request, go_read, descriptors)
+        if child > 0:
+            _let_go(child, common, request, go_write, descriptors[1])
+            control.send(json.dumps({"n": request["n"], "pid": child}).encode())
+        for descriptor in (go_read, go_write, *descriptors):
+            os.close(descriptor)
+
+
+def _let_go(child: int, common: dict[str, Any], request: dict[str, Any], go: int, status: int) -> None:
+    """Map the child's user and group. One that can not be mapped sees the end of the pipe, and ends."""
+    try:
+        _write(f"/proc/{child}/uid_map", f"{common['user']} {request['owner']} 1")
+        _write(f"/proc/{child}/setgroups", "deny")
+        _write(f"/proc/{child}/gid_map", f"{common['group']} {request['owner']} 1")
+        os.write(go, b"1")
+    except OSError as error:
+        os.write(status, f"failed its user could not be mapped: {error}\n".encode())
+
+
+def _be_born(common: dict[str, Any], request: dict[str, Any], go: int, descriptors: list[int]) -> dict[str, Any]:
+    """The first process. Only the program's process returns."""
+    control, status, output = descriptors[:3]
+    try:
+        if not os.read(go, 1):
+            os._exit(_CANNOT_START)
+        os.close(go)
+        os.setresgid(common["group"], common["group"], common["group"])
+        os.setresuid(common["user"], common["user"], common["user"])
+        kernel.die_with_parent(signal.SIGKILL)
+        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+        kernel.set_host_name(common["hostname"])
+        kernel.raise_loopback()
+        _redirect(output)
+        for number, value in request["limits"].items():
+            resource.setrlimit(int(number), (value, value))
+        program = os.fork()
+        if program == 0:
+            return _wait_for_word(common, control, status, descriptors[3:])
+        for descriptor in (control, *descriptors[3:]):
+            os.close(descriptor)
+        _give_up_rights(common["filter"])
+        _watch(program, status)
+    except OSError as error:
+        os.write(status, f"failed {error}\n".encode())
+        os._exit(_CANNOT_START)
+
+
+def _watch(program: int, status: int) -> NoReturn:
+    """Reap whatever ends; end with the program, and with us everything in the sandbox."""
+    for number in (0, 1, 2):
+        os.close(number)
+    while True:
+        ended, how = os.waitpid(-1, 0)
+        if ended == program:
+            os.write(status, f"exit {how}\n".encode())
+            os._exit(0)
+
+
+def _wait_for_word(common: dict[str, Any], control: int, status: int, groups: list[int]) -> dict[str, Any]:
+    try:
+        for group in groups:
+            os.write(group, b"0")
+            os.close(group)
+        kernel.unshare(kernel.CLONE_NEWCGROUP)  # not before: its own group is to be the root of what it sees
+        os.setsid()
+        _give_up_rights(common["filter"])
+        kernel.set_dumpable(True)
+        os.write(status, b"ready\n")
+        with socket.socket(fileno=control) as end:
+            word: dict[str, Any] | None = json.loads(end.recv(PACKET) or b"null")
+        if word is None:
+            os._exit(0)  # nobody wants it
+    except OSError as error:
+        os.write(status, f"failed {error}\n".encode())
+        os._exit(_CANNOT_START)
+    try:
+        os.chdir(word["directory"])
+        if word["command"]:
+            _execute(word)
+    except (OSError, ValueError) as error:
+        os.write(status, f"launch {error}\n".encode())
+        os._exit(_CANNOT_START)
+    os.close(status)
+    return word
+
+
+def _execute(word: dict[str, Any]) -> None:
+    for number in _IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
+    os.execve(word["command"][0], word["command"], word["variables"])
+
+
+def _redirect(output: int) -> None:
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(nothing)
+    os.close(output)
+
+
+def _give_up_rights(filter_program: bytes) -> None:
+    kernel.drop_all_capabilities()
+    kernel.forbid_new_privileges()
+    kernel.set_dumpable(False)
+    if filter_program:
+        kernel.filter_system_calls(filter_program)
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def main() -> None:
+    """The zygote of programs that are executed. What it must know is in its environment and not on its command line,
+    which every process of a sandbox can read."""
+    variables = os.environ
+    with socket.socket(fileno=int(variables["CONTROL"])) as connection:
+        enter(variables["ROOT"], connection)
+        serve(connection)
