@@ -174,7 +174,7 @@ FAULTS: tuple[Fault, ...] = (
     _fault("forks without end", ANSWERED, _EXITED, _TIMED_OUT, event="forks", timeout_ms=2_000, memory_mib=512,
            serves_again=False, weight=1),
     _fault("fills /tmp", ANSWERED, event="fills_tmp"),
-    _fault("closes its output", ANSWERED, event="closes_output"),
+    _fault("closes its output", ANSWERED, event="closes_output", serves_again=False),
     _fault("floods its output", ANSWERED, event="floods"),
     _fault("answers too much", "Function.ResponseSizeTooLarge", event="answers_too_much"),
     _fault("holds connections", ANSWERED, event="holds_connections"),
