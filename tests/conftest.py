@@ -105,17 +105,17 @@ def data_dir() -> Iterator[Path]:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
+def running_server(*arguments: str) -> Iterator[Server]:
     """A server on a directory of its own, which must leave well."""
     directory = new_data_dir()
-    running = Server(directory).start()
+    running = Server(directory, arguments).start()
     yield running
     assert running.stop() == 0
     remove_data_dir(directory)
 
 
 @pytest.fixture(scope="session")
-def new_server() -> Callable[[], AbstractContextManager[Server]]:
+def new_server() -> Callable[..., AbstractContextManager[Server]]:
     """For tests that share a server among themselves only."""
     return running_server
 

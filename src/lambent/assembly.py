@@ -153,6 +153,7 @@ async def _open_server(
         new_id=partial(ids.hex, 32),
         concurrency_limit=settings.concurrency_limit,
         idle_timeout_s=settings.idle_timeout_s,
+        maximal_life_s=settings.maximal_life_s,
     )
     configuration = ServingConfiguration()
     configuration.on_superseded = dispatcher.supersede

@@ -81,6 +81,9 @@ class Settings:
 
     concurrency_limit: int = _setting(1000, "concurrent executions per account and region")
     idle_timeout_s: int = _setting(300, "idle time after which an environment is ended")
+    maximal_life_s: int = _setting(
+        14_400, "age from which an environment takes no more events; one of provisioned concurrency is replaced first"
+    )
     billing_step_ms: int = _setting(100, "step to which billed duration is rounded up: 100 or 1")
 
     runtimes_dir: Path = _setting(_default_runtimes_dir, "cache of the runtime clients and SDKs given to functions")
@@ -241,6 +244,7 @@ def _check(settings: Settings) -> None:
     for name in (
         "concurrency_limit",
         "idle_timeout_s",
+        "maximal_life_s",
         "parallel_starts",
         "sandbox_uid_base",
         "sandbox_uid_count",

@@ -28,6 +28,9 @@ class Traffic(RuleBasedStateMachine):
         self.answered: dict[str, int] = {}
         self.waiting: dict[str, str] = {}
         self.rechecks: list[tuple[int, str]] = []
+        self.started: dict[str, int] = {}
+        self.outlived: set[str] = set()
+        """Those at work that are to end with what they do."""
 
     def new_id(self) -> str:
         self.made += 1
@@ -37,8 +40,10 @@ class Traffic(RuleBasedStateMachine):
         if isinstance(decision, StartOne):
             self.pool_of[decision.environment_id] = pool
             self.starting.add(decision.environment_id)
+            self.started[decision.environment_id] = self.now
         elif isinstance(decision, Wait) and decision.recheck_us is not None:
             assert decision.recheck_us > self.now
+            assert any(self.pool_of[e] == pool for e in self.answered.keys() - self.outlived), "waits for none"
             self.rechecks.append((decision.recheck_us, pool))
 
     def becomes_available(self, environment: str) -> None:
@@ -84,7 +89,8 @@ class Traffic(RuleBasedStateMachine):
         self.pool_of[environment] = pool
         self.ahead.add(environment)
         self.provisioned.add(environment)
-        self.assignment.start_ahead(pool, environment)
+        self.started[environment] = self.now
+        self.assignment.start_ahead(pool, environment, self.now)
 
     @precondition(lambda self: self.ahead)
     @rule(data=st.data(), well=st.booleans())
@@ -122,7 +128,12 @@ class Traffic(RuleBasedStateMachine):
     def an_invocation_ends(self, data: st.DataObject, lost: bool) -> None:
         environment = data.draw(st.sampled_from(sorted(self.serving)))
         del self.serving[environment]
-        if lost:
+        if environment in self.outlived:
+            self.answered.pop(environment, None)
+            # It may have said so before it was told to end.
+            assert lost or self.assignment.available(environment, self.now) is None, "a request given to one that ends"
+            assert self.assignment.gone(environment) is None
+        elif lost:
             self.answered.pop(environment, None)
             self.provisioned.discard(environment)
             assert self.assignment.gone(environment) is None
@@ -156,6 +167,17 @@ class Traffic(RuleBasedStateMachine):
         assert not self.provisioned.intersection(retired), "one that stays was retired for being idle"
         assert self.surplus & self.idle <= set(retired), "one that is not needed stays"
         self.end(retired)
+
+    @rule(age=st.sampled_from([0, DRAINING_GRACE_US, 20 * DRAINING_GRACE_US]))
+    def some_have_lived_for_long_enough(self, age: int) -> None:
+        found = self.assignment.outlived(self.now - age)
+        at_work = set(self.serving) - self.outlived
+        old = {e for e in self.idle | at_work if self.started[e] < self.now - age}
+        assert set(found.staying) == old & self.provisioned
+        assert set(found.retired) == old - self.provisioned
+        assert len(found.retired) == len(set(found.retired))
+        self.outlived |= at_work.intersection(found.retired)
+        self.end([environment for environment in found.retired if environment in self.idle])
 
     def end(self, environments: list[str]) -> None:
         for environment in environments:

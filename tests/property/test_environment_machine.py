@@ -1,22 +1,52 @@
 """Random lives of an execution environment: whatever happens in whatever order, the promises to a caller hold."""
 
+from typing import ClassVar
+
+import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from lambent.core import environment as machine
-from lambent.core.environment import Environment, Failure, Phase
+from lambent.core.environment import RUNTIME, Environment, Failure, IllegalTransition, Phase
 from lambent.core.invocation import Answer, Outcome
 
 FAILURE = Failure("Runtime.ExitError", "Runtime exited without providing a reason")
+PARTICIPANTS = (RUNTIME, "extension", "another")
+ONE_OF_EACH: tuple[machine.Event, ...] = (
+    machine.SandboxStarted(),
+    machine.SandboxFailed("no room"),
+    machine.Next(),
+    machine.InitFailed(FAILURE),
+    machine.Assigned("stray"),
+    machine.Answered(Answer(b"{}")),
+    machine.Exited(FAILURE),
+    machine.Deadline(),
+    machine.Retired(),
+)
 
 
 class Lives(RuleBasedStateMachine):
     """Plays the owner: the world's events come only as the world can give them."""
 
+    reached: ClassVar[set[tuple[Phase, type]]] = set()
+    """The entries of the table that any life went through."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.environment = Environment(timeout_us=1_000_000)
         self.now = 0
+
+    @initialize(number=st.integers(1, len(PARTICIPANTS)))
+    def one_begins(self, number: int) -> None:
+        self.participants = frozenset(PARTICIPANTS[:number])
+        self.environment = Environment(timeout_us=1_000_000, participants=self.participants)
         self.starting = True
         self.alive = False
         self.available = False
@@ -25,8 +55,16 @@ class Lives(RuleBasedStateMachine):
         self.answers: dict[str, int] = {}
         self.finished: dict[str, int] = {}
         self.destroyed = 0
+        self.asking: set[str] = set()
+        """The participants that wait for their next event."""
+
+    @precondition(lambda self: self.environment.phase is Phase.GONE)
+    @rule(number=st.integers(1, len(PARTICIPANTS)))
+    def another_begins(self, number: int) -> None:
+        self.one_begins(number)
 
     def feed(self, event: machine.Event) -> None:
+        self.reached.add((self.environment.phase, type(event)))
         self.environment, commands = machine.step(self.environment, event, self.now)
         for command in commands:
             self.perform(command)
@@ -45,6 +83,7 @@ class Lives(RuleBasedStateMachine):
             case machine.BecomeAvailable():
                 assert not self.retired
                 assert not self.available
+                assert not self.alive or self.asking == self.participants, "not all are done"
                 self.available = True
             case machine.StartProgram():
                 assert not self.alive, "two programs in one sandbox"
@@ -53,6 +92,8 @@ class Lives(RuleBasedStateMachine):
                 assert self.alive or self.starting, "nothing to kill"
             case machine.Deliver():
                 assert self.alive, "an event for nobody"
+                assert self.asking == self.participants, "an event for one that is not done with the last"
+                self.asking.clear()
             case machine.Destroy():
                 self.destroyed += 1
                 assert not self.alive, "a sandbox taken away from under its processes"
@@ -63,8 +104,14 @@ class Lives(RuleBasedStateMachine):
         deadline = self.environment.deadline_us
         if deadline is not None and self.now >= deadline and machine.allows(self.environment, machine.Deadline):
             if self.environment.phase is Phase.SHUTDOWN:
-                self.alive = False
+                self.alive = False  # the sandbox is taken away, whatever is in it
             self.feed(machine.Deadline())
+
+    @precondition(lambda self: self.environment.deadline_us is not None)
+    @rule()
+    def its_deadline_passes(self) -> None:
+        assert self.environment.deadline_us is not None
+        self.time_passes(max(0, self.environment.deadline_us - self.now))
 
     @precondition(lambda self: self.starting)
     @rule(well=st.booleans())
@@ -82,13 +129,23 @@ class Lives(RuleBasedStateMachine):
     @rule(undelivered=st.booleans())
     def the_last_process_ends(self, undelivered: bool) -> None:
         self.alive = False
+        self.asking.clear()
         if machine.allows(self.environment, machine.Exited):
             self.feed(machine.Exited(FAILURE, undelivered))
 
-    @precondition(lambda self: self.alive and machine.allows(self.environment, machine.Next))
-    @rule()
-    def the_runtime_asks(self) -> None:
-        self.feed(machine.Next())
+    def may_ask(self) -> list[str]:
+        """The runtime owes an answer before it asks; the others may be done first."""
+        if not self.alive or not machine.allows(self.environment, machine.Next):
+            return []
+        owing = {RUNTIME} if self.environment.phase is Phase.INVOKE else set()
+        return sorted(self.participants - self.asking - owing)
+
+    @precondition(lambda self: self.may_ask())
+    @rule(data=st.data())
+    def a_participant_asks(self, data: st.DataObject) -> None:
+        participant = data.draw(st.sampled_from(self.may_ask()))
+        self.asking.add(participant)
+        self.feed(machine.Next(participant))
 
     @precondition(lambda self: self.alive and machine.allows(self.environment, machine.InitFailed))
     @rule()
@@ -113,6 +170,34 @@ class Lives(RuleBasedStateMachine):
         self.retired = True
         self.available = False
         self.feed(machine.Retired())
+
+    @rule(steps=st.integers(1, 4))
+    def life_goes_on_as_it_should(self, steps: int) -> None:
+        """Else most lives would end before they had an invocation."""
+        for _ in range(steps):
+            if self.starting:
+                self.starting, self.alive = False, True
+                if machine.allows(self.environment, machine.SandboxStarted):
+                    self.feed(machine.SandboxStarted())
+            elif self.may_ask():
+                participant = self.may_ask()[-1]
+                self.asking.add(participant)
+                self.feed(machine.Next(participant))
+            elif self.alive and machine.allows(self.environment, machine.Answered):
+                self.feed(machine.Answered(Answer(b"{}")))
+            elif self.available:
+                self.an_invocation_comes()
+            else:
+                return
+
+    @invariant()
+    def an_event_out_of_turn_is_refused(self) -> None:
+        phase = self.environment.phase
+        for event in ONE_OF_EACH:
+            runtime_owes = phase is Phase.INVOKE and isinstance(event, machine.Next)
+            if runtime_owes or not machine.allows(self.environment, type(event)):
+                with pytest.raises(IllegalTransition):
+                    machine.step(self.environment, event, self.now)
 
     @invariant()
     def each_caller_is_answered_once_at_most_and_before_the_end(self) -> None:
@@ -140,3 +225,11 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
+
+
+def test_these_lives_go_through_the_whole_table() -> None:
+    """Else the promises would hold of a part of the machine only."""
+    thorough = settings(max_examples=300, stateful_step_count=60, derandomize=True, database=None, deadline=None)
+    run_state_machine_as_test(Lives, settings=thorough)
+    assert sorted(machine.TABLE.keys() - Lives.reached, key=str) == []
+    assert {type(event) for event in ONE_OF_EACH} == {event_type for _, event_type in machine.TABLE}

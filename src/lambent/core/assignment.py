@@ -11,6 +11,9 @@ a client that calls again as soon as it has its answer must not cause a cold sta
 
 An environment of provisioned concurrency is used before those that were started on demand, and stays when it is idle.
 While it starts nobody waits for it, for it may take long; whoever waits when it is done has it.
+
+An environment lives for so long and no longer, whatever it does: `outlived` takes out those that are older, a busy one
+as well, which ends after its invocation. One that stays is only named: it serves until another one has its place.
 """
 
 from collections import deque
@@ -52,7 +55,7 @@ class _Pool:
     surplus: set[str] = field(default_factory=set)
     """Those that stayed, and are to go as soon as they are idle."""
     leaving: set[str] = field(default_factory=set)
-    """Of the busy ones: retired while they started, so that they may still say that they are available."""
+    """Of the busy ones: retired while they started or worked, so that they may still say that they are available."""
 
     def is_empty(self) -> bool:
         return not (self.idle or self.starting or self.busy or self.waiting or self.ahead or self.idle_provisioned)
@@ -80,6 +83,14 @@ class Wait(Record, frozen=True):
 Decision = Use | StartOne | Wait
 
 
+class Outlived(Record, frozen=True):
+    """Environments that have lived for too long: those that are to be retired, and those that stay until another one
+    has their place."""
+
+    retired: tuple[str, ...]
+    staying: tuple[str, ...]
+
+
 class Assignment:
     """Environments by pool, and the invocations that wait for one. Ids are any unique strings, made by the caller."""
 
@@ -88,6 +99,8 @@ class Assignment:
         self._tenants: dict[str, set[str]] = {}
         """The pools of tenants, by their version's."""
         self._pool_of: dict[str, str] = {}
+        self._started: dict[str, int] = {}
+        """When an environment was started, by environment that was not taken out; the oldest come first."""
 
     def arrive(self, pool_id: str, request_id: str, new_environment_id: Callable[[], str], now: int) -> Decision:
         """An invocation needs an environment of the pool. `new_environment_id` makes the id for StartOne."""
@@ -143,9 +156,10 @@ class Assignment:
         environment_id = new_environment_id()
         pool.starting.add(environment_id)
         self._pool_of[environment_id] = pool_id
+        self._started[environment_id] = now
         return StartOne(environment_id)
 
-    def start_ahead(self, pool_id: str, environment_id: str) -> None:
+    def start_ahead(self, pool_id: str, environment_id: str, now: int) -> None:
         """An environment of provisioned concurrency, with this id, is being started."""
         pool = self._pools.get(pool_id)
         if pool is None:
@@ -153,6 +167,7 @@ class Assignment:
         pool.ahead.add(environment_id)
         pool.provisioned.add(environment_id)
         self._pool_of[environment_id] = pool_id
+        self._started[environment_id] = now
 
     def unprovision(self, environment_id: str) -> bool:
         """The environment need not stay. True if it serves nobody and is taken out, to be retired; else it goes by
@@ -161,10 +176,12 @@ class Assignment:
         pool.provisioned.discard(environment_id)
         if environment_id in pool.idle_provisioned:
             pool.idle_provisioned.remove(environment_id)
+            del self._started[environment_id]
             pool.busy.add(environment_id)
             return True
         if environment_id in pool.ahead:
             pool.ahead.remove(environment_id)
+            del self._started[environment_id]
             pool.busy.add(environment_id)
             pool.leaving.add(environment_id)
             return True
@@ -174,7 +191,7 @@ class Assignment:
     def answered(self, environment_id: str, now: int) -> None:
         """The environment's caller is answered; it is expected to become available at once."""
         pool = self._pools[self._pool_of[environment_id]]
-        if environment_id in pool.busy:
+        if environment_id in pool.busy and environment_id not in pool.leaving:
             pool.draining[environment_id] = now + DRAINING_GRACE_US
 
     def available(self, environment_id: str, now: int) -> str | None:
@@ -201,6 +218,7 @@ class Assignment:
         pool_id = self._pool_of.pop(environment_id, None)
         if pool_id is None:
             return None
+        self._started.pop(environment_id, None)
         pool = self._pools[pool_id]
         never_available = environment_id in pool.starting
         pool.starting.discard(environment_id)
@@ -254,10 +272,38 @@ class Assignment:
             )
         return stale
 
-    @staticmethod
-    def _take_idle(pool: _Pool, environment_ids: list[str]) -> list[str]:
+    def outlived(self, started_before: int) -> Outlived:
+        """What was started before the given time and has been available since. What need not stay is taken out, to be
+        retired; a busy one may serve its invocation to the end, and nobody waits for it any more."""
+        retired: list[str] = []
+        staying: list[str] = []
+        for environment_id, started in self._started.items():
+            if started >= started_before:
+                break
+            pool = self._pools[self._pool_of[environment_id]]
+            if environment_id in pool.starting or environment_id in pool.ahead:
+                continue
+            if environment_id in pool.provisioned:
+                staying.append(environment_id)
+            else:
+                retired.append(environment_id)
+        for environment_id in retired:
+            self._retire(environment_id)
+        return Outlived(tuple(retired), tuple(staying))
+
+    def _retire(self, environment_id: str) -> None:
+        pool = self._pools[self._pool_of[environment_id]]
+        if environment_id in pool.idle_since:
+            self._take_idle(pool, [environment_id])
+        else:
+            del self._started[environment_id]
+            pool.draining.pop(environment_id, None)
+            pool.leaving.add(environment_id)
+
+    def _take_idle(self, pool: _Pool, environment_ids: list[str]) -> list[str]:
         for environment_id in environment_ids:
             pool.idle.remove(environment_id)
             del pool.idle_since[environment_id]
+            del self._started[environment_id]
             pool.busy.add(environment_id)
         return environment_ids

@@ -18,7 +18,8 @@ GONE       nothing is left
 
 `step(environment, event, now)` returns the next environment and the commands that its owner must perform, in order.
 An event that a phase does not know raises `IllegalTransition`: the owner asks `allows` first where an event comes
-from a function's code, which is hostile.
+from a function's code, which is hostile. In INVOKE it is the participant that decides: the runtime owes an answer
+before it asks, every other one may be done first.
 
 Source of the phases and of their budgets: AWS Lambda developer guide, "Understanding the Lambda execution
 environment lifecycle"; of the repeated initialisation: the same page, "Failures during the Init phase".
@@ -144,11 +145,12 @@ class StartProgram(Record, frozen=True):
 
 
 class InitEnded(Record, frozen=True):
-    """An initialisation of its own (not one inside an invocation) is over; `failure` tells if it failed."""
+    """An initialisation is over. Of one that is repeated inside an invocation only its failure is told."""
 
     duration_us: int
     outcome: Outcome
     error_type: str | None = None
+    repeated: bool = False
 
 
 class Deliver(Record, frozen=True):
@@ -204,14 +206,14 @@ class IllegalTransition(Exception):
 
 def step(environment: Environment, event: Event, now: int) -> Step:
     """The next state, and what to do. Raises IllegalTransition."""
-    transition = _TABLE.get((environment.phase, type(event)))
+    transition = TABLE.get((environment.phase, type(event)))
     if transition is None:
         raise IllegalTransition(f"{type(event).__name__} in {environment.phase.name}")
     return transition(environment, event, now)
 
 
 def allows(environment: Environment, event_type: type[Event]) -> bool:
-    return (environment.phase, event_type) in _TABLE
+    return (environment.phase, event_type) in TABLE
 
 
 # Transitions ------------------------------------------------------------------------------------------------------
@@ -288,12 +290,16 @@ def _reinitialised(environment: Environment, event: Next, _now: int) -> Step:
     return replace(environment, phase=Phase.INVOKE, asking=frozenset()), _TO_DELIVER
 
 
+def _done_first(environment: Environment, event: Next, _now: int) -> Step:
+    if event.participant == RUNTIME:
+        raise IllegalTransition("Next of the runtime in INVOKE")
+    return replace(environment, asking=environment.asking | {event.participant}), ()
+
+
 def _answered(environment: Environment, event: Answered, _now: int) -> Step:
     answer = event.answer
     outcome = Outcome.SUCCESS if answer.error_type is None else Outcome.FUNCTION_ERROR
-    draining = replace(
-        environment, phase=Phase.DRAINING, asking=frozenset(), outcome=outcome, error_type=answer.error_type
-    )
+    draining = replace(environment, phase=Phase.DRAINING, outcome=outcome, error_type=answer.error_type)
     return draining, (AnswerCaller(answer),)
 
 
@@ -357,9 +363,24 @@ def _draining_timed_out(environment: Environment, _event: Deadline, _now: int) -
     return replace(late, phase=Phase.RESETTING, deadline_us=None), (Kill(),)
 
 
-def _reinit_failed(environment: Environment, event: InitFailed, _now: int) -> Step:
+def _repetition_ended(environment: Environment, now: int, outcome: Outcome, error_type: str | None = None) -> InitEnded:
+    return InitEnded(now - environment.since_us, outcome, error_type, repeated=True)
+
+
+def _reinit_failed(environment: Environment, event: InitFailed, now: int) -> Step:
+    ended = _repetition_ended(environment, now, Outcome.FUNCTION_ERROR, event.failure.error_type)
     failed = _failed(environment, event.failure, Outcome.CRASH)
-    return replace(failed, phase=Phase.RESETTING, deadline_us=None), (FailCaller(event.failure), Kill())
+    return replace(failed, phase=Phase.RESETTING, deadline_us=None), (ended, FailCaller(event.failure), Kill())
+
+
+def _reinit_exited(environment: Environment, event: Exited, now: int) -> Step:
+    after, commands = _crashed(environment, event, now)
+    return after, (_repetition_ended(environment, now, Outcome.CRASH, event.failure.error_type), *commands)
+
+
+def _reinit_timed_out(environment: Environment, event: Deadline, now: int) -> Step:
+    after, commands = _invoke_timed_out(environment, event, now)
+    return after, (_repetition_ended(environment, now, Outcome.TIMEOUT), *commands)
 
 
 def _reset(environment: Environment, _event: Exited, now: int) -> Step:
@@ -407,7 +428,7 @@ _DELIVER = Deliver()
 _TO_DELIVER = (_DELIVER,)
 _AVAILABLE = BecomeAvailable()
 
-_TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
+TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
     (Phase.STARTING, SandboxStarted): _started,
     (Phase.STARTING, SandboxFailed): _not_started,
     (Phase.STARTING, Retired): _remember,
@@ -419,6 +440,7 @@ _TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
     (Phase.READY, Assigned): _assigned,
     (Phase.READY, Exited): _broke,
     (Phase.READY, Retired): _shut_down,
+    (Phase.INVOKE, Next): _done_first,
     (Phase.INVOKE, Answered): _answered,
     (Phase.INVOKE, Exited): _invoke_exited,
     (Phase.INVOKE, Deadline): _invoke_timed_out,
@@ -436,10 +458,11 @@ _TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
     (Phase.REINIT, SandboxFailed): _lost,
     (Phase.REINIT, Next): _reinitialised,
     (Phase.REINIT, InitFailed): _reinit_failed,
-    (Phase.REINIT, Exited): _crashed,
-    (Phase.REINIT, Deadline): _invoke_timed_out,
+    (Phase.REINIT, Exited): _reinit_exited,
+    (Phase.REINIT, Deadline): _reinit_timed_out,
     (Phase.REINIT, Retired): _remember,
     (Phase.SHUTDOWN, Exited): _gone,
     (Phase.SHUTDOWN, Deadline): _gone,
     (Phase.SHUTDOWN, Retired): _remember,
 }
+"""The whole machine: which event a phase knows, and what it makes of it."""

@@ -22,6 +22,10 @@ _STATUS_OF = {
 _LEVELS = {"DEBUG": 0, "INFO": 1, "WARN": 2}
 
 
+def _phase(repeated: bool) -> str:
+    return "invoke" if repeated else "init"
+
+
 def _milliseconds(duration_us: int) -> str:
     return f"{duration_us / 1000:.2f}"
 
@@ -39,12 +43,12 @@ class LogLines(Record, frozen=True):
     level: str = "INFO"
     tenant_id: str | None = None
 
-    def init_start(self, wall_ms: int) -> list[str]:
+    def init_start(self, wall_ms: int, *, repeated: bool) -> list[str]:
         if not self.json_format:
             return [f"INIT_START Runtime Version: {self.runtime}\tRuntime Version ARN: {self.runtime_arn}"]
         record = {
             "initializationType": self.initialization_type,
-            "phase": "init",
+            "phase": _phase(repeated),
             "runtimeVersion": self.runtime,
             "runtimeVersionArn": self.runtime_arn,
             "functionName": self.function_name,
@@ -52,18 +56,20 @@ class LogLines(Record, frozen=True):
         }
         return self._record("INFO", wall_ms, "platform.initStart", record)
 
-    def init_report(self, wall_ms: int, duration_us: int, outcome: Outcome, error_type: str | None) -> list[str]:
+    def init_report(
+        self, wall_ms: int, duration_us: int, outcome: Outcome, error_type: str | None, *, repeated: bool
+    ) -> list[str]:
         """The report of an initialisation that failed, or that nobody waited for; others that succeeded are told by the
-        first invocation's."""
-        status = _STATUS_OF[outcome]
+        first invocation's. `repeated` says that it was inside an invocation."""
+        status, phase = _STATUS_OF[outcome], _phase(repeated)
         if not self.json_format:
-            line = f"INIT_REPORT Init Duration: {_milliseconds(duration_us)} ms\tPhase: init\tStatus: {status}"
+            line = f"INIT_REPORT Init Duration: {_milliseconds(duration_us)} ms\tPhase: {phase}\tStatus: {status}"
             if error_type is not None and outcome is not Outcome.TIMEOUT:
                 line += f"\tError Type: {error_type}"
             return [line]
         record: dict[str, object] = {
             "initializationType": self.initialization_type,
-            "phase": "init",
+            "phase": phase,
             "status": status,
             "metrics": {"durationMs": round(duration_us / 1000, 3)},
         }

@@ -60,6 +60,8 @@ class _Goal:
     count: int = 0
     starting: set[str] = field(default_factory=set)
     initialised: set[str] = field(default_factory=set)
+    outlived: set[str] = field(default_factory=set)
+    """Of the initialised ones: those that others are to take the place of."""
     failure: str | None = None
     may_retry: bool = False
 
@@ -82,10 +84,10 @@ class Goals:
         goal = self._goals.setdefault(pool_id, _Goal())
         goal.count, goal.failure = count, None
         surplus = []
-        for environments in (goal.starting, goal.initialised):
+        for environments in (goal.starting, goal.outlived, goal.initialised):
             while environments and len(goal.starting) + len(goal.initialised) > count:
-                environment_id = environments.pop()
-                del self._pool_of[environment_id]
+                environment_id = next(iter(environments))
+                self._leave(environment_id)
                 surplus.append(environment_id)
         if count == 0:
             del self._goals[pool_id]
@@ -96,7 +98,7 @@ class Goals:
         goal = self._goals.get(pool_id)
         if goal is None or goal.failure is not None:
             return []
-        missing = goal.count - len(goal.starting) - len(goal.initialised)
+        missing = goal.count - len(goal.starting) - len(goal.initialised) + len(goal.outlived)
         started = [new_environment_id() for _ in range(min(missing, PARALLEL_STARTS - len(goal.starting)))]
         goal.starting.update(started)
         self._pool_of.update(dict.fromkeys(started, pool_id))
@@ -109,6 +111,22 @@ class Goals:
         goal.starting.discard(environment_id)
         goal.initialised.add(environment_id)
         return pool_id
+
+    def outlived(self, environment_id: str) -> None:
+        """The environment has lived for too long: another one is to be started in its place."""
+        goal = self._goals[self._pool_of[environment_id]]
+        if environment_id in goal.initialised:
+            goal.outlived.add(environment_id)
+
+    def replaced(self, pool_id: str) -> list[str]:
+        """The environments that others have taken the place of. They count no more."""
+        goal = self._goals[pool_id]
+        replaced = []
+        while goal.outlived and len(goal.initialised) > goal.count:
+            environment_id = next(iter(goal.outlived))
+            self._leave(environment_id)
+            replaced.append(environment_id)
+        return replaced
 
     def failed(self, environment_id: str) -> None:
         """The function could not be initialised. The environment counts no more, and no further one is tried."""
@@ -133,10 +151,11 @@ class Goals:
         if goal is None:
             return Progress()
         available = len(goal.initialised)
-        return Progress(available + len(goal.starting), available, goal.failure)
+        return Progress(min(goal.count, available + len(goal.starting)), available, goal.failure)
 
     def _leave(self, environment_id: str) -> _Goal:
         goal = self._goals[self._pool_of.pop(environment_id)]
         goal.starting.discard(environment_id)
         goal.initialised.discard(environment_id)
+        goal.outlived.discard(environment_id)
         return goal

@@ -45,7 +45,7 @@ from lambent.worker.messages import (
 _log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
-"""How often environments are looked through. An idle one lives up to this much longer than its setting."""
+"""How often environments are looked through. One lives up to this much longer than the settings say."""
 
 _ENDS_THE_PROGRAM = (Outcome.CRASH, Outcome.TIMEOUT)
 
@@ -95,6 +95,7 @@ class Dispatcher:
         new_id: Callable[[], str],
         concurrency_limit: int,
         idle_timeout_s: int,
+        maximal_life_s: int,
     ) -> None:
         self._clock = clock
         self._ledger = ledger
@@ -102,6 +103,7 @@ class Dispatcher:
         self._credentials = credentials
         self._new_id = new_id
         self._idle_timeout_us = idle_timeout_s * 1_000_000
+        self._maximal_life_us = maximal_life_s * 1_000_000
         self._admission = Admission(concurrency_limit)
         self._assignment = Assignment()
         self._goals = Goals()
@@ -203,7 +205,7 @@ class Dispatcher:
             if serving.version.configuration.unreadable is not None:
                 self._goals.failed(environment_id)  # it is not to run without its environment variables
                 continue
-            self._assignment.start_ahead(pool_id, environment_id)
+            self._assignment.start_ahead(pool_id, environment_id, self._clock.monotonic_us())
             self._start(serving, environment_id, PROVISIONED)
 
     def _start(self, serving: Serving, environment_id: str, initialization_type: str = ON_DEMAND) -> None:
@@ -269,9 +271,15 @@ class Dispatcher:
             asyncio.get_running_loop().call_soon(self._ledger.flush)
 
     def _look_after(self) -> None:
-        """Retire what is idle for too long, and start anew what is to be there and is not."""
-        for environment_id in self._assignment.expired(self._clock.monotonic_us() - self._idle_timeout_us):
+        """Retire what is idle, or has lived, for too long, and start anew what is to be there and is not."""
+        now = self._clock.monotonic_us()
+        for environment_id in self._assignment.expired(now - self._idle_timeout_us):
             self.send(Retire(environment_id))
+        outlived = self._assignment.outlived(now - self._maximal_life_us)
+        for environment_id in outlived.retired:
+            self.send(Retire(environment_id))
+        for environment_id in outlived.staying:
+            self._goals.outlived(environment_id)
         self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._look_after)
         for pool_id in self._goals.pools():
             self._goals.retry(pool_id)
@@ -302,7 +310,10 @@ class Dispatcher:
             self._goals.failed(event.environment_id)
             self._release(event.environment_id)
         else:
-            self._start_ahead(self._goals.initialised(event.environment_id))
+            pool_id = self._goals.initialised(event.environment_id)
+            for environment_id in self._goals.replaced(pool_id):
+                self._release(environment_id)
+            self._start_ahead(pool_id)
 
     def _answered(self, event: Answered) -> None:
         entry = self._in_flight[event.request_id]

@@ -20,7 +20,7 @@ from lambent.worker.execution_environment import EndpointFactory, ExecutionEnvir
 from lambent.worker.messages import Command, EnvironmentSpec, Event, Hello, Retire, Run, Start
 from lambent.worker.runtimes.catalog import InvalidEntrypoint, Runtimes, RuntimeUnavailable
 from lambent.worker.runtimes.variables import compose
-from lambent.worker.sandbox.driver import Driver, Mount, Program, Sandbox, SandboxError, SandboxSpec
+from lambent.worker.sandbox.driver import Driver, Mount, Program, Sandbox, SandboxError, SandboxSpec, Template
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class Agent:
             minimum=self._preboot_minimum,
             memory_bytes=self._preboot_memory_mib << 20,
         )
+        self._runtimes.on_ready = self._expect
         self._around = Surroundings(
             clock=self._clock,
             emit=self._emit,
@@ -90,6 +91,14 @@ class Agent:
             init_budget_us=self._init_budget_us,
         )
         return missing
+
+    def _expect(self, template: Template) -> None:
+        """Functions of a runtime are about to come."""
+        assert self._booted is not None, "a runtime before the agent was opened"
+        self._booted.know(self._template(template))
+
+    def _template(self, template: Template) -> Template:
+        return template if self._fork else replace(template, command=())
 
     async def close(self) -> None:
         """End all environments and the driver, whatever they are doing."""
@@ -131,7 +140,7 @@ class Agent:
         except InvalidEntrypoint as error:
             raise LaunchError(Failure("Runtime.InvalidEntrypoint", str(error))) from error
         assert self._booted is not None, "a command before the agent was opened"
-        template = launch.template if self._fork else replace(launch.template, command=())
+        template = self._template(launch.template)
         sandbox = await self._driver.create(
             SandboxSpec(
                 sandbox_id=environment_id,

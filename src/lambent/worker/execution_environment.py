@@ -147,7 +147,8 @@ class ExecutionEnvironment:
         if phase is Phase.READY and self._waiting is None:
             self._waiting = connection
             return None
-        if self._waiting is not None or not machine.allows(self._state, machine.Next):
+        owes_an_answer = phase is Phase.INVOKE
+        if owes_an_answer or self._waiting is not None or not machine.allows(self._state, machine.Next):
             return failures.not_now(phase, "Ready")
         self._waiting = connection
         self._feed(_RUNTIME_ASKS)
@@ -269,8 +270,8 @@ class ExecutionEnvironment:
                 self._available = True
             case machine.FailCaller(failure):
                 self._fail(failure)
-            case machine.InitEnded(duration_us, outcome, error_type):
-                self._init_ended(duration_us, outcome, error_type)
+            case machine.InitEnded():
+                self._init_ended(command)
             case machine.StartProgram():
                 self._begin_start()
             case machine.Kill():
@@ -371,13 +372,18 @@ class ExecutionEnvironment:
             log.add_past(wall_ms, lines)
         self._around.emit(messages.Finished(self.environment_id, finish.request_id, report))
 
-    def _init_ended(self, duration_us: int, outcome: Outcome, error_type: str | None) -> None:
+    def _init_ended(self, ended: machine.InitEnded) -> None:
         self._take_output()
-        if outcome is not Outcome.SUCCESS or self._ahead:
+        failed = ended.outcome is not Outcome.SUCCESS
+        if failed or self._ahead:
             wall_ms = self._around.clock.wall_ms()
-            self._log.add(wall_ms, self._log.platform.init_report(wall_ms, duration_us, outcome, error_type))
+            lines = self._log.platform.init_report(
+                wall_ms, ended.duration_us, ended.outcome, ended.error_type, repeated=ended.repeated
+            )
+            self._log.add(wall_ms, lines)
         self._log.send()
-        self._around.emit(messages.Initialised(self.environment_id, outcome is not Outcome.SUCCESS))
+        if not ended.repeated:
+            self._around.emit(messages.Initialised(self.environment_id, failed))
 
     def _on_output_line(self, line: str) -> None:
         self._log.add(self._around.clock.wall_ms(), (line,))
@@ -419,7 +425,7 @@ class ExecutionEnvironment:
 
     def _log_init_start(self) -> None:
         wall_ms = self._around.clock.wall_ms()
-        self._log.add(wall_ms, self._log.platform.init_start(wall_ms))
+        self._log.add(wall_ms, self._log.platform.init_start(wall_ms, repeated=self._invocation is not None))
 
     async def _listen(self, running: Running) -> None:
         loop = asyncio.get_running_loop()

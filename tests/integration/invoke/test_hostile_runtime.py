@@ -1,5 +1,6 @@
 """A function's code that speaks to the Runtime API itself, and not as it should."""
 
+import json
 from typing import Any
 
 import pytest
@@ -205,9 +206,11 @@ def test_an_unknown_response_mode_is_refused(hostile: Function) -> None:
         ("anything", "Runtime.Unknown"),
     ],
 )
-def test_an_error_document_passes_unread_whatever_it_is(hostile: Function, given: str, logged: str) -> None:
+def test_an_error_document_passes_unread_whatever_it_is(functions: Functions, given: str, logged: str) -> None:
+    hostile = functions.create(HOSTILE, Timeout=20, LoggingConfig={"LogFormat": "JSON"})
     answer = hostile.invoke({"do": "error", "body": "not JSON", "type": given})
     assert (answer.status, answer.error, answer.body) == (200, "Unhandled", b"not JSON")
+    assert json.loads(answer.report)["record"]["errorType"] == logged
     assert seen(hostile.invoke({})) == [ACCEPTED]
 
 

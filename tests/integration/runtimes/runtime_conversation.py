@@ -177,9 +177,9 @@ class Machine:
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
             path.chmod(0o755)
         launch = self._runtimes.launch(runtime, task)
-        for mount in launch.mounts:
+        for mount in launch.template.mounts:
             _link(root, mount.target, str(mount.source))
-        for link in launch.links:
+        for link in launch.template.links:
             _link(root, link.path, link.target if link.target.startswith("/usr") else f"{root}{link.target}")
         given = [event if isinstance(event, Event) else Event(json.dumps(event).encode()) for event in events]
         api = FakeRuntimeApi(given, deadline_ms, until_exit=until_exit)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lambent.testing.sandboxes import Bench, open_bench
-from lambent.worker import sandbox
+from lambent.worker.sandbox import launcher
 
 both = pytest.mark.parametrize(("driver", "reaches"), [("namespaces", False), ("process", True)])
 
@@ -220,7 +220,7 @@ def test_the_first_process_tells_no_path_of_the_machine() -> None:
     async def work(bench: Bench) -> None:
         outcome = await bench.probe(await bench.create(), "print(open('/proc/1/cmdline').read())")
         assert "zygote" in outcome.output
-        for place in (bench.code, bench.data_dir, Path(sandbox.__file__).parent, Path(sys.prefix)):
+        for place in (bench.code, bench.data_dir, Path(launcher.__file__).parent, Path(sys.prefix)):
             assert str(place) not in outcome.output
 
     on_a_bench("namespaces", work)

@@ -142,8 +142,13 @@ def test_an_initialisation_that_fails_twice_fails_the_invocation_with_the_runtim
         Assigned("r1"), SandboxStarted(), InitFailed(failure), Exited(CRASH), environment=environment, at=10_000
     )
     assert environment.phase is Phase.BROKEN
-    assert commands[:3] == [StartProgram(), FailCaller(failure), Kill()]
-    assert commands[3].error_type == "Runtime.ImportModuleError"
+    assert commands[:4] == [
+        StartProgram(),
+        InitEnded(2_000, Outcome.FUNCTION_ERROR, "Runtime.ImportModuleError", repeated=True),
+        FailCaller(failure),
+        Kill(),
+    ]
+    assert commands[4].error_type == "Runtime.ImportModuleError"
 
 
 def test_an_initialisation_has_ten_seconds():
@@ -158,6 +163,14 @@ def test_a_repeated_initialisation_runs_under_the_functions_timeout():
     environment, _ = play(Exited(CRASH), environment=invoking(), at=20_000)
     environment, _ = play(Assigned("r2"), environment=environment, at=99_000)
     assert environment.deadline_us == 100_000 + TIMEOUT_US
+    late, commands = play(SandboxStarted(), Deadline(), environment=environment, at=TIMEOUT_US + 99_000)
+    assert late.phase is Phase.RESETTING
+    assert commands[0] == InitEnded(TIMEOUT_US + 1_000, Outcome.TIMEOUT, repeated=True)
+    assert [type(command) for command in commands[1:]] == [FailCaller, Kill]
+    crashed, commands = play(SandboxStarted(), Exited(CRASH), environment=environment, at=100_000)
+    assert crashed.phase is Phase.BROKEN
+    assert commands[0] == InitEnded(2_000, Outcome.CRASH, "Runtime.ExitError", repeated=True)
+    assert [type(command) for command in commands[1:]] == [FailCaller, Finish, BecomeAvailable]
 
 
 def test_a_busy_environment_that_is_retired_ends_after_its_invocation():

@@ -41,20 +41,29 @@ def test_an_error_of_the_handler_is_no_status_of_the_report():
 
 
 def test_a_failed_initialisation_has_a_report_of_its_own():
-    assert TEXT.init_report(0, 1_236_040, Outcome.CRASH, "Runtime.ExitError") == [
+    assert TEXT.init_report(0, 1_236_040, Outcome.CRASH, "Runtime.ExitError", repeated=False) == [
         "INIT_REPORT Init Duration: 1236.04 ms\tPhase: init\tStatus: error\tError Type: Runtime.ExitError"
     ]
-    assert TEXT.init_report(0, 9_999_500, Outcome.TIMEOUT, None) == [
+    assert TEXT.init_report(0, 9_999_500, Outcome.TIMEOUT, None, repeated=False) == [
         "INIT_REPORT Init Duration: 9999.50 ms\tPhase: init\tStatus: timeout"
     ]
 
 
 def test_an_initialisation_that_nobody_waited_for_has_one_too():
-    assert TEXT.init_report(0, 1_500, Outcome.SUCCESS, None) == [
+    assert TEXT.init_report(0, 1_500, Outcome.SUCCESS, None, repeated=False) == [
         "INIT_REPORT Init Duration: 1.50 ms\tPhase: init\tStatus: success"
     ]
-    (record,) = JSON.init_report(0, 1_500, Outcome.SUCCESS, None)
+    (record,) = JSON.init_report(0, 1_500, Outcome.SUCCESS, None, repeated=False)
     assert json.loads(record)["record"]["status"] == "success"
+
+
+def test_one_that_was_repeated_inside_an_invocation_says_so():
+    assert TEXT.init_report(0, 1_500, Outcome.CRASH, "Runtime.ExitError", repeated=True) == [
+        "INIT_REPORT Init Duration: 1.50 ms\tPhase: invoke\tStatus: error\tError Type: Runtime.ExitError"
+    ]
+    (start,) = JSON.init_start(0, repeated=True)
+    (report,) = JSON.init_report(0, 1_500, Outcome.TIMEOUT, None, repeated=True)
+    assert [json.loads(line)["record"]["phase"] for line in (start, report)] == ["invoke", "invoke"]
 
 
 def test_the_json_format_gives_records_and_no_text():

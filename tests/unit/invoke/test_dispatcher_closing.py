@@ -50,6 +50,7 @@ def test_an_answered_invocation_is_waited_for_until_it_is_written_down(data_dir:
             new_id=lambda: "e1",
             concurrency_limit=1,
             idle_timeout_s=1,
+            maximal_life_s=3600,
         )
         dispatcher.send = lambda command: None
         told = []

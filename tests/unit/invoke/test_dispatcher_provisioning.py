@@ -77,6 +77,7 @@ class Bench:
             new_id=lambda: f"e{next(numbers)}",
             concurrency_limit=10,
             idle_timeout_s=1,
+            maximal_life_s=3600,
         )
         self.sent: list[Command] = []
         self.dispatcher.send = self.sent.append

@@ -8,6 +8,7 @@ import pytest
 
 from lambent.core.limits import RETIRED_RUNTIMES, RUNTIMES, RUNTIMES_RUN
 from lambent.worker.runtimes.catalog import InvalidEntrypoint, Runtimes, RuntimeUnavailable
+from lambent.worker.sandbox.driver import Template
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_package_with_an_executable_bootstrap_is_its_own_runtime(
     (tmp_path / "bootstrap").chmod(0o755)
     asyncio.run(runtimes.prepare(runtime))
     launch = runtimes.launch(runtime, tmp_path)
-    assert (launch.command, launch.mounts, launch.links) == (("/var/task/bootstrap",), (), ())
+    assert (launch.command, launch.template) == (("/var/task/bootstrap",), Template())
     assert "AWS_EXECUTION_ENV" not in launch.variables
 
 

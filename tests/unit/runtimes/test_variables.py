@@ -8,7 +8,7 @@ from lambent.core.limits import RESERVED_VARIABLES
 from lambent.worker.messages import EnvironmentSpec
 from lambent.worker.runtimes.launch import Launch
 from lambent.worker.runtimes.variables import OVERRIDABLE, common_variables, compose, managed_variables
-from lambent.worker.sandbox.driver import Addresses
+from lambent.worker.sandbox.driver import Addresses, Template
 
 SPEC = EnvironmentSpec(
     account="123456789012",
@@ -27,7 +27,7 @@ SPEC = EnvironmentSpec(
     log_stream="2026/01/01/[7]0123456789abcdef0123456789abcdef",
 )
 ADDRESSES = Addresses("127.0.0.1:9001", "127.0.0.1:4566")
-MANAGED = Launch((), (), (), managed_variables("python3.12") | {"PYTHONPATH": "/var/runtime"})
+MANAGED = Launch(Template(), (), managed_variables("python3.12") | {"PYTHONPATH": "/var/runtime"})
 
 
 def composed(variables: dict[str, str], launch: Launch = MANAGED) -> dict[str, str]:
@@ -91,7 +91,7 @@ def test_a_customers_own_pass_except_those_that_start_with_an_underscore() -> No
 
 
 def test_a_program_that_is_its_own_runtime_is_told_of_no_runtime() -> None:
-    environment = composed({"AWS_EXECUTION_ENV": "mine"}, Launch((), (), (), common_variables()))
+    environment = composed({"AWS_EXECUTION_ENV": "mine"}, Launch(Template(), (), common_variables()))
     assert "AWS_EXECUTION_ENV" not in environment
     assert "SHLVL" not in environment
 

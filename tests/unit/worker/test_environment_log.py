@@ -16,5 +16,5 @@ from lambent.worker.environment_log import EnvironmentLog
     ],
 )
 def test_a_runtime_is_told_by_its_family_and_its_version(runtime: str, told: str) -> None:
-    (line,) = EnvironmentLog(replace(SPEC, runtime=runtime), lambda event: None).platform.init_start(0)
+    (line,) = EnvironmentLog(replace(SPEC, runtime=runtime), lambda event: None).platform.init_start(0, repeated=False)
     assert line.startswith(f"INIT_START Runtime Version: {told}\t")

@@ -6,7 +6,7 @@ before its first environment; `launch` is for every environment and only reads m
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lambent.core.limits import RUNTIMES, RUNTIMES_RUN
@@ -15,6 +15,7 @@ from lambent.worker.runtimes.interpreters import Interpreters
 from lambent.worker.runtimes.launch import FoundRuntime, InvalidEntrypoint, Launch, RuntimeUnavailable
 from lambent.worker.runtimes.node import NodeRuntimes, Nodes
 from lambent.worker.runtimes.python import PythonRuntimes
+from lambent.worker.sandbox.driver import Template
 
 __all__ = ["FoundRuntime", "InvalidEntrypoint", "Launch", "RuntimeUnavailable", "Runtimes"]
 
@@ -30,6 +31,8 @@ class Runtimes:
         self._node = NodeRuntimes(cache_dir, nodes, node_client, os.environ)
         self._ready: dict[str, Launch] = {}
         self._preparing: dict[str, asyncio.Task[Launch]] = {}
+        self.on_ready: Callable[[Template], None] = lambda _: None
+        """Is called with the template of each runtime that was prepared."""
 
     async def prepare(self, runtime: str) -> None:
         """Make sure that functions of the runtime can be launched. Raises RuntimeUnavailable."""
@@ -41,7 +44,10 @@ class Runtimes:
             self._preparing[runtime] = task
             task.add_done_callback(lambda _: self._preparing.pop(runtime))
         # A caller that is cancelled leaves the preparation to the others, and to the next one.
-        self._ready[runtime] = await asyncio.shield(task)
+        launch = await asyncio.shield(task)
+        if runtime not in self._ready:
+            self._ready[runtime] = launch
+            self.on_ready(launch.template)
 
     def launch(self, runtime: str, code: Path, layers: Path | None = None) -> Launch:
         """How to start a function of a prepared runtime, whose unpacked package is `code` and whose layers' merged
