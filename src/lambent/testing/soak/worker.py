@@ -248,7 +248,7 @@ async def open_worker(driver: str, place: Path, user_ids: int) -> AsyncIterator[
             emit: Callable[[messages.Event], None], front_door: Callable[[Allowance], asyncio.Protocol]
         ) -> Agent:
             agent = Agent(
-                driver=make_driver(driver, data_dir, UID_BASE, user_ids),
+                driver=make_driver(driver, data_dir, UID_BASE, user_ids, oci_runtime=""),
                 runtimes=runtimes,
                 unpack=packages.unpack,
                 merge=_merge,
