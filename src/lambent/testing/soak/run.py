@@ -184,6 +184,7 @@ class _Soak:
             end = await self._end_of(life, await self._worker.dispatcher.start(life))
         except* Stuck as stuck:
             end = f"{STUCK}: {stuck.exceptions[0]}"
+            self._worker.dispatcher.retire(life)
         finally:
             self._worker.dispatcher.forget(life)
             self._worker.packages.remove(life)
