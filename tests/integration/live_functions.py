@@ -97,13 +97,18 @@ class Functions:
     made: list[Function] = field(default_factory=list)
 
     def create(
-        self, files: Mapping[str, str] | str, runtime: str = PYTHON, handler: str = "app.handler", **configuration: Any
+        self,
+        files: Mapping[str, str] | str,
+        runtime: str = PYTHON,
+        handler: str = "app.handler",
+        name: str = "",
+        **configuration: Any,
     ) -> Function:
         """`files`, or the text of the one file that the handler is in."""
         if isinstance(files, str):
             suffix = {"p": ".py", "n": ".js"}[runtime[0]]
             files = {"bootstrap" if runtime == PROVIDED else handler.split(".")[0] + suffix: files}
-        function = Function(f"f-{uuid.uuid4().hex[:12]}", self.client)
+        function = Function(name or f"f-{uuid.uuid4().hex[:12]}", self.client)
         self.client.create_function(
             FunctionName=function.name,
             Runtime=runtime,

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lambent.core.network import LOOPBACK, Network
 from lambent.worker.sandbox.driver import Driver, Exit, Mount, Program, Running, Sandbox, SandboxSpec, Template
 from lambent.worker.sandbox.drivers import make_driver
 
@@ -95,10 +96,16 @@ class Bench:
             self.python = f"/var/lang/{program.relative_to(prefix)}"
 
     async def create(
-        self, *, memory_mib: int = 128, ephemeral_mib: int = 64, processes: int = 1024, files: int = 1024
+        self,
+        *,
+        memory_mib: int = 128,
+        ephemeral_mib: int = 64,
+        processes: int = 1024,
+        files: int = 1024,
+        network: Network = LOOPBACK,
     ) -> Sandbox:
         self._made += 1
-        template = Template(self._mounts)
+        template = Template(self._mounts, network=network)
         mounts = (Mount(self.code, "/var/task"),)
         spec = SandboxSpec(f"box-{self._made}", template, mounts, memory_mib, ephemeral_mib, processes, files)
         return await self.driver.create(spec)

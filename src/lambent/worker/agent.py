@@ -136,7 +136,7 @@ class Agent:
         except InvalidEntrypoint as error:
             raise LaunchError(Failure("Runtime.InvalidEntrypoint", str(error))) from error
         assert self._booted is not None, "a command before the agent was opened"
-        template = self._template(launch.template)
+        template = replace(self._template(launch.template), network=spec.network)
         sandbox = await self._driver.create(
             SandboxSpec(
                 sandbox_id=environment_id,

@@ -17,6 +17,8 @@ from lambent.worker.sandbox import cgroups, kernel, seccomp, view
 from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError, Images
+from lambent.worker.sandbox.network import Networks
+from lambent.worker.sandbox.resolvers import resolver_configuration
 from lambent.worker.sandbox.run import Cell, Run, pipe_end
 from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage
 from lambent.worker.sandbox.zygotes import Zygotes
@@ -46,6 +48,12 @@ class Confinement:
         # Two servers with the same range start at different places of it. The first id is that of the zygotes.
         self._next_uid = 1 + int(self._group_name.rpartition("-")[2], 16) % (self._uid_count - 1)
         self._uids: set[int] = set()
+        self._networks = Networks(
+            mark=self._group_name,
+            directory=self._directory,
+            nft=configuration["nft"],
+            pasta=configuration["pasta"],
+        )
         self._stage = Stage()
         self._images: Images | None = None
         self._choice = cgroups.Choice(None, None, None)
@@ -64,6 +72,7 @@ class Confinement:
             missing.append(f"No system-call filter: none is written for {machine} machines.")
         self._choice = cgroups.choose(self._group_name)
         removed = cgroups.clean(self._choice, self._group_name)
+        self._networks.open()
         self._stage.enter(self._as_root)
         os.mkdir(self._stage.path("nothing"), 0o755)
         self._own_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -234,16 +243,22 @@ class Confinement:
             resource.RLIMIT_NPROC: cell.request["processes"] + 1,
         }
 
-    def prepare(self, cell: Cell, run: Run) -> None:
-        run.listeners = [listener.detach() for listener in self._listen(run.process)]
+    def first_process(self, run: Run) -> int:
+        """Whose namespaces the sandbox's are."""
+        return run.process
 
-    def _listen(self, process: int) -> list[socket.socket]:
-        network = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    def prepare(self, cell: Cell, run: Run) -> None:
+        namespace = os.open(f"/proc/{self.first_process(run)}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            kernel.enter_namespace(network, kernel.CLONE_NEWNET)
+            if cell.request["network"] is not None:
+                self._networks.attach(namespace, cell.request["network"])
+            run.listeners = [listener.detach() for listener in self._listen(namespace)]
         finally:
-            os.close(network)
+            os.close(namespace)
+
+    def _listen(self, namespace: int) -> list[socket.socket]:
         try:
+            kernel.enter_namespace(namespace, kernel.CLONE_NEWNET)
             listeners = []
             for port in (RUNTIME_API_PORT, ENDPOINT_PORT):
                 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -273,6 +288,9 @@ class Confinement:
         """What is the function's own and can not be written to: the source for each target."""
         nothing = self._stage.path("nothing")
         shown = {"/opt": nothing, "/var/task": nothing}
+        if cell.request["network"] is not None:
+            resolvers = resolver_configuration(cell.request["network"])
+            shown["/etc/resolv.conf"] = self._stage.file("resolv.conf", resolvers)
         return shown | {target: source for source, target in cell.request["mounts"]}
 
     def _mount(self, cell: Cell, process: int) -> None:
@@ -327,6 +345,7 @@ class Confinement:
         if self._zygotes is not None:
             self._zygotes.close()
         cgroups.remove(self._choice, self._group_name)
+        self._networks.close()
 
 
 def _check_words(command: Sequence[str], variables: Mapping[str, str]) -> None:

@@ -61,7 +61,7 @@ class Containers(Confinement):
             runtime=self._runtime,
             bundle=place,
             nothing=self._stage.path("nothing"),
-            configure=partial(self._configure, cell, request, user, place),
+            configure=partial(self._configure, cell, self._shown(cell), request, user, place),
             program=request["command"][0],
             users=users,
             groups=groups,
@@ -105,11 +105,17 @@ class Containers(Confinement):
         return f"{user[0]} {os.geteuid()} 1", f"{user[1]} {os.getegid()} 1", user
 
     def _configure(
-        self, cell: Cell, request: dict[str, Any], user: tuple[int, int], place: str, namespaces: Mapping[str, str]
+        self,
+        cell: Cell,
+        own: Mapping[str, str],
+        request: dict[str, Any],
+        user: tuple[int, int],
+        place: str,
+        namespaces: Mapping[str, str],
     ) -> dict[str, Any]:
         """In the keeper's mount namespace: show what the container is to see, where the runtime may look for it."""
         mounts = []
-        for number, (target, source) in enumerate(self._shown(cell).items()):
+        for number, (target, source) in enumerate(own.items()):
             shown = f"{place}/mount-{number}"
             if os.path.isdir(source):
                 os.mkdir(shown)
@@ -125,8 +131,8 @@ class Containers(Confinement):
         )
         return bundle.configuration(places, request, user, self._limits(cell), namespaces, self._profile)
 
-    def prepare(self, cell: Cell, run: Run) -> None:
-        run.listeners = [listener.detach() for listener in self._listen(int(run.word("holder") or 0))]
+    def first_process(self, run: Run) -> int:
+        return int(run.word("holder") or 0)
 
     def _mount(self, cell: Cell, process: int) -> None:
         """The runtime has done it."""

@@ -225,14 +225,13 @@ class _Keeper:
         if self._order.inside:
             kernel.enter_namespace(self._user_namespace, kernel.CLONE_NEWUSER)
             _take_user(self._order)
-        else:
-            kernel.keep_capabilities()
         kernel.die_with_parent(signal.SIGKILL)
         if os.getppid() != keeper:
             return
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        os.execve(command[0], command, {})
+        with kernel.lent_capabilities():
+            os.execve(command[0], command, {})
 
     def _end(self) -> None:
         """End what is left, and with it the container."""

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from lambent.core.limits import EPHEMERAL_MIB_DEFAULT, MEMORY_MIB_MAX
+from lambent.core.network import NEVER, NOT_PUBLIC, Network, NetworkMode
 from lambent.worker.sandbox.driver import (
     Addresses,
     Booted,
@@ -169,6 +170,19 @@ class LaunchedSandbox:
                 self._peak = -1
 
 
+def _network(network: Network) -> dict[str, Any] | None:
+    """A network as the launcher is told of it: `never` is refused, then `allow` ([network, protocol, port], the latter
+    two may be empty) is let through, then all but `all_but`, where that is not empty. None is loopback."""
+    if network.mode is NetworkMode.LOOPBACK:
+        return None
+    return {
+        "never": NEVER,
+        "allow": [(one.block, one.protocol, one.port) for one in network.allow],
+        "all_but": NOT_PUBLIC if network.mode is NetworkMode.INTERNET else (),
+        "nameservers": network.nameservers,
+    }
+
+
 def _open_peak(path: str) -> int:
     """For writing too where that may be: it forgets the peak, in version 2 for this descriptor alone."""
     try:
@@ -288,6 +302,7 @@ def _fields(spec: SandboxSpec) -> dict[str, Any]:
             "command": template.command,
             "variables": dict(template.variables),
         },
+        "network": _network(template.network),
         "mounts": [(str(mount.source), mount.target) for mount in spec.mounts],
         "memory_mib": spec.memory_mib,
         "ephemeral_mib": spec.ephemeral_mib,

@@ -95,6 +95,7 @@ class NamespacesDriver(LaunchedDriver):
             "directory": str(self.directory),
             "uid_base": self._uid_base,
             "uid_count": self._uid_count,
+            **probe.find_network_programs(),
         }
 
     def sandbox(self, link: Link, spec: SandboxSpec, reply: dict[str, Any]) -> LaunchedSandbox:

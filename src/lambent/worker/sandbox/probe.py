@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lambent.worker.sandbox.resolvers import machine_nameservers
+
 _DELEGATE = (
     "Run the server as root, or give it a cgroup of its own: systemd-run --user --scope -p Delegate=yes lambent serve."
 )
@@ -37,6 +39,13 @@ class Finding:
     explanation: str
     mend: str = ""
     needed: bool = False
+
+
+def find_network_programs() -> dict[str, str]:
+    """Where the programs are that functions' networks take: `nft`, and `pasta` for an ordinary user. Empty where one
+    is not. They are in the system's directories, which an ordinary user's PATH may not have."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"))
+    return {name: shutil.which(name, path=path) or "" for name in ("nft", "pasta")}
 
 
 def look_around(uid_base: int, uid_count: int) -> list[Finding]:
@@ -116,6 +125,45 @@ def look_at_user_ids(uid_base: int, uid_count: int) -> Finding:
     if accounts:
         return Finding(name, False, f"{uid_base} to {last} include accounts: {', '.join(accounts)}", change)
     return Finding(name, True, f"{uid_base} to {last}")
+
+
+def look_at_network() -> list[Finding]:
+    """What functions take that are given a network other than loopback."""
+    programs = find_network_programs()
+    findings = [_look_at_program("nftables", programs["nft"], "nftables", "functions with a network do not start")]
+    if os.geteuid() == 0:
+        findings.append(_look_at_forwarding())
+    else:
+        findings.append(_look_at_program("pasta", programs["pasta"], "passt", "functions with a network do not start"))
+        findings.append(_look_at_tun())
+    servers = machine_nameservers()
+    if servers:
+        return [*findings, Finding("name servers for functions", True, ", ".join(servers))]
+    detail = "none that can be reached from a sandbox: the machine's are on its loopback, or have IPv6 addresses"
+    return [*findings, Finding("name servers for functions", False, detail, "Set nameservers of the networks.")]
+
+
+def _look_at_program(name: str, path: str, package: str, without: str) -> Finding:
+    if path:
+        return Finding(name, True, path)
+    return Finding(name, False, f"not installed: {without}", f"Install the system's package {package}.")
+
+
+def _look_at_forwarding() -> Finding:
+    """To be known, and nothing to mend: Lambent does it."""
+    name = "forwarding of packets"
+    if Path("/proc/sys/net/ipv4/ip_forward").read_text(encoding="ascii").strip() == "1":
+        return Finding(name, True, "the machine does it already (net.ipv4.ip_forward)")
+    return Finding(name, True, "switched on while functions with a network run, and for them alone")
+
+
+def _look_at_tun() -> Finding:
+    name = "/dev/net/tun"
+    if os.access(name, os.R_OK | os.W_OK):
+        return Finding(name, True, "can be opened")
+    detail = "not there" if not os.path.exists(name) else "can not be opened"
+    mend = f"As root: modprobe tun; chmod 666 {name}. Or run the server as root."
+    return Finding(name, False, f"{detail}: functions with a network do not start", mend)
 
 
 def judge(found: dict[str, str]) -> Iterator[Finding]:

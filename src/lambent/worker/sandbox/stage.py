@@ -7,6 +7,7 @@ the launcher is gone, however it went.
 An ordinary user gets the same by way of a user namespace in which only the own user id exists.
 """
 
+import hashlib
 import os
 import shutil
 
@@ -87,6 +88,14 @@ class Stage:
         else:
             _touch(target)
         kernel.mount(source, target, flags=kernel.MS_BIND)
+
+    def file(self, name: str, text: str) -> str:
+        """The path of a file below the stage with the text. It stays, and serves every sandbox that is to have it."""
+        target = self.path(f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}")
+        if not os.path.exists(target):
+            _write(target, text)
+            os.chmod(target, 0o644)
+        return target
 
     def make_scratch(self, name: str, size_mib: int) -> str:
         """A tmpfs for a sandbox's /tmp, where a disk image can not be had."""
