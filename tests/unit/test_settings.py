@@ -76,7 +76,7 @@ def test_a_path_is_read_as_a_path() -> None:
     [
         (["--port", "many"], "--port must be a whole number, not 'many'"),
         (["--port", "70000"], "port must be from 0 to 65535, not 70000"),
-        (["--sandbox", "hope"], "sandbox must be one of namespaces, process, not 'hope'"),
+        (["--sandbox", "hope"], "sandbox must be one of namespaces, oci, process, not 'hope'"),
         (["--billing-step-ms", "10"], "billing_step_ms must be one of 1, 100, not 10"),
         (["--account", "12"], "account must be 12 digits, not '12'"),
         (["--idle-timeout-s", "0"], "idle_timeout_s must be at least 1, not 0"),

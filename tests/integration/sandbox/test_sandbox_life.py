@@ -1,8 +1,12 @@
 """The life of a sandbox under both drivers: start, exit, freeze, kill, start again, destroy."""
 
 import asyncio
+import re
+import shutil
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -214,3 +218,33 @@ def test_the_drivers_work_on_the_servers_event_loop(driver: str) -> None:
             assert [outcome.output for outcome in outcomes] == ["hi\n"] * 4
 
     uvloop.run(work())
+
+
+def a_tree_with(program: str, place: Path) -> None:
+    """A root file system with one program, the libraries that it loads, and the places where things are mounted."""
+    for name in ("dev", "proc", "tmp", "opt", "var/task"):
+        (place / name).mkdir(parents=True)
+    loaded = subprocess.run(("ldd", program), capture_output=True, text=True, check=True).stdout
+    for path in (program, *re.findall(r"(/\S+) \(0x", loaded)):
+        (place / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place / path[1:])
+
+
+@pytest.mark.parametrize("driver", isolating())
+def test_a_directory_can_be_the_root_file_system(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        root = bench.code.parent / "root"
+        a_tree_with("/usr/bin/find", root)
+        (root / "release").write_text("another system")
+        (bench.code / "greeting").write_text("hello")
+        template = Template(root=root)
+        sandbox = await bench.driver.create(SandboxSpec("other", template, (Mount(bench.code, "/var/task"),), 128, 16))
+        found = (await bench.run(sandbox, "/usr/bin/find", "/", "-xdev", "-maxdepth", "1")).output.split()
+        assert "/release" in found
+        assert "/etc" not in found
+        assert "greeting" in (await bench.run(sandbox, "/usr/bin/find", "/var/task")).output
+        removed = await bench.run(sandbox, "/usr/bin/find", "/release", "-delete")
+        assert "Read-only file system" in removed.output
+        assert (root / "release").exists()
+
+    on_a_bench(driver, work)

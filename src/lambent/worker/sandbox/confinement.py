@@ -243,16 +243,16 @@ class Confinement:
             resource.RLIMIT_NPROC: cell.request["processes"] + 1,
         }
 
-    def prepare(self, cell: Cell, run: Run) -> None:
-        run.listeners = self._connect(cell, run.process)
+    def first_process(self, run: Run) -> int:
+        """Whose namespaces the sandbox's are."""
+        return run.process
 
-    def _connect(self, cell: Cell, process: int) -> list[int]:
-        """Join the process's network namespace to what the function reaches, and make the listeners in it."""
-        namespace = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    def prepare(self, cell: Cell, run: Run) -> None:
+        namespace = os.open(f"/proc/{self.first_process(run)}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             if cell.request["network"] is not None:
                 self._networks.attach(namespace, cell.request["network"])
-            return [listener.detach() for listener in self._listen(namespace)]
+            run.listeners = [listener.detach() for listener in self._listen(namespace)]
         finally:
             os.close(namespace)
 
@@ -289,7 +289,8 @@ class Confinement:
         nothing = self._stage.path("nothing")
         shown = {"/opt": nothing, "/var/task": nothing}
         if cell.request["network"] is not None:
-            shown["/etc/resolv.conf"] = self._stage.file("resolv.conf", resolver_configuration(cell.request["network"]))
+            resolvers = resolver_configuration(cell.request["network"])
+            shown["/etc/resolv.conf"] = self._stage.file("resolv.conf", resolvers)
         return shown | {target: source for source, target in cell.request["mounts"]}
 
     def _mount(self, cell: Cell, process: int) -> None:

@@ -31,20 +31,29 @@ class Containers(Confinement):
 
     def __init__(self, configuration: dict[str, Any], loop: Loop) -> None:
         super().__init__(configuration, loop)
-        self._runtime = (configuration["runtime"], *_OPTIONS.get(configuration["runtime_kind"], ()))
+        self._runtime: str = configuration["runtime"]
+        self._options = _OPTIONS.get(configuration["runtime_kind"], ())
+        self._command: tuple[str, ...] = ()
         self._wants_user_0 = configuration["runtime_kind"] != "crun"
         machine = os.uname().machine
         self._profile = seccomp_profile.profile(machine) if machine in seccomp.ARCHITECTURES else None
 
     def open(self) -> dict[str, Any]:
         told = super().open()
+        # Where every user can come to it: the directories above it may be their owner's alone.
+        shown = self._stage.path("runtime")
+        os.close(os.open(shown, os.O_CREAT | os.O_CLOEXEC, 0o644))
+        view.show(self._runtime, shown, kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV)
+        self._command = (shown, *self._options)
         bundles = self._stage.path("bundles")
         os.mkdir(bundles)
         # Apart from the stage: a runtime writes what it likes to know of a container into its bundle.
         kernel.mount("tmpfs", bundles, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, "mode=0711")
+        told["found"]["user"] = str(USER_ID)
         if not self._as_root and self._wants_user_0:
+            told["found"]["user"] = ""
             told["missing"].append(
-                f"Functions run as user 0 of their own user namespace, without any of its rights: {self._runtime[0]} "
+                f"Functions run as user 0 of their own user namespace, without any of its rights: {self._runtime} "
                 "needs that user, and an ordinary user can have no second one."
             )
         return told
@@ -58,10 +67,10 @@ class Containers(Confinement):
         group = cell.group
         users, groups, user = self._users(cell)
         order = keeper.Order(
-            runtime=self._runtime,
+            runtime=self._command,
             bundle=place,
             nothing=self._stage.path("nothing"),
-            configure=partial(self._configure, cell, request, user, place),
+            configure=partial(self._configure, cell, self._shown(cell), request, user, place),
             program=request["command"][0],
             users=users,
             groups=groups,
@@ -105,11 +114,17 @@ class Containers(Confinement):
         return f"{user[0]} {os.geteuid()} 1", f"{user[1]} {os.getegid()} 1", user
 
     def _configure(
-        self, cell: Cell, request: dict[str, Any], user: tuple[int, int], place: str, namespaces: Mapping[str, str]
+        self,
+        cell: Cell,
+        own: Mapping[str, str],
+        request: dict[str, Any],
+        user: tuple[int, int],
+        place: str,
+        namespaces: Mapping[str, str],
     ) -> dict[str, Any]:
         """In the keeper's mount namespace: show what the container is to see, where the runtime may look for it."""
         mounts = []
-        for number, (target, source) in enumerate(self._shown(cell).items()):
+        for number, (target, source) in enumerate(own.items()):
             shown = f"{place}/mount-{number}"
             if os.path.isdir(source):
                 os.mkdir(shown)
@@ -125,8 +140,8 @@ class Containers(Confinement):
         )
         return bundle.configuration(places, request, user, self._limits(cell), namespaces, self._profile)
 
-    def prepare(self, cell: Cell, run: Run) -> None:
-        run.listeners = self._connect(cell, int(run.word("holder") or 0))
+    def first_process(self, run: Run) -> int:
+        return int(run.word("holder") or 0)
 
     def _mount(self, cell: Cell, process: int) -> None:
         """The runtime has done it."""

@@ -230,8 +230,6 @@ class _Keeper:
             return
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        if self._order.inside:
-            os.execve(command[0], command, {})
         with kernel.lent_capabilities():
             os.execve(command[0], command, {})
 

@@ -96,7 +96,6 @@ class NamespacesDriver(LaunchedDriver):
             "uid_base": self._uid_base,
             "uid_count": self._uid_count,
             **probe.find_network_programs(),
-            **probe.find_network_programs(),
         }
 
     def sandbox(self, link: Link, spec: SandboxSpec, reply: dict[str, Any]) -> LaunchedSandbox:

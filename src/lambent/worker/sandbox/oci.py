@@ -1,6 +1,7 @@
 """The driver on an OCI runtime: the same limits and the same view as `namespaces`, in containers that another program
 makes. For machines whose owners want that program to be what isolates."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ class OciDriver(NamespacesDriver):
     def __init__(self, data_dir: Path, uid_base: int, uid_count: int, runtime: str) -> None:
         super().__init__(data_dir, uid_base, uid_count)
         self._runtime = runtime
+
+    async def open(self) -> Sequence[str]:
+        missing = list(await super().open())
+        runtime = probe.look_at_oci_runtime(self._runtime)
+        return missing if runtime.ok else [*missing, f"{runtime.name}: {runtime.explanation}."]
 
     def look_around(self) -> list[probe.Finding]:
         return [*super().look_around(), probe.look_at_oci_runtime(self._runtime)]

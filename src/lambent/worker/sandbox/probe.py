@@ -19,6 +19,7 @@ _DELEGATE = (
 )
 _OCI_RUNTIMES = ("crun", "runc")
 _INSTALL_OCI_RUNTIME = "Install the system's package crun or runc, or name another with --sandbox-oci-runtime."
+_ANOTHER_USER = "Run the server as root, or use crun."
 _SWITCHES = {
     "/proc/sys/user/max_user_namespaces": ("0", "sysctl user.max_user_namespaces=10000"),
     "/proc/sys/kernel/unprivileged_userns_clone": ("0", "sysctl kernel.unprivileged_userns_clone=1"),
@@ -173,8 +174,11 @@ def judge(found: dict[str, str]) -> Iterator[Finding]:
         "pids": ("process limit", "by RLIMIT_NPROC in the environment's user namespace", _DELEGATE),
         "freezer": ("freezing", "by SIGSTOP, which a function's own processes can notice", _DELEGATE),
         "tmp": ("/tmp on disk", "a tmpfs instead, which is memory", _mend_images()),
+        "user": ("user of functions", "0 of their own user namespace, with none of its rights", _ANOTHER_USER),
     }
     for key, (name, fallback, mend) in without.items():
+        if key not in found:
+            continue
         if found[key]:
             yield Finding(name, True, found[key])
         else:
