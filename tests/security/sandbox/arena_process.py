@@ -82,6 +82,8 @@ def laid_out(bench: Bench, unisolated: Bench) -> Iterator[dict[str, str]]:
             "beside": str(beside),
             "canary": str(beside / "canary"),
             "state": str(bench.data_dir / "state"),
+            "sandbox_data": str(bench.data_dir),
+            "process_data": str(unisolated.data_dir),
             "port": str(services[0].getsockname()[1]),
             "abstract": abstract,
             "socket": str(beside / "service"),

@@ -19,8 +19,9 @@ _PLACES = ("/dev/shm", "/mnt", "/run")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _FROM_HOST_ETC = ("ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust", "ca-certificates")
 _COPIED_FROM_ETC = ("ld.so.cache", "localtime")
-_INODES_A_MIB = 64
-"""As many as a disk image has. A tmpfs keeps an empty file in kernel memory, which its size does not bound."""
+_INODES_A_MIB = 256
+"""One for each page: files with something in them fill a tmpfs by their size before. Empty ones take kernel memory, and
+a tmpfs would have as many as go into half of the machine's."""
 
 USER, USER_ID, GROUP_ID = "sbx_user1051", 993, 990
 HOSTNAME = "169-254-100-6"
