@@ -60,6 +60,10 @@ class Arena:
     def filled_in(self, arguments: tuple[str, ...]) -> list[str]:
         return [argument.format_map(self.facts) for argument in arguments]
 
+    def tells(self, beginning: str) -> str:
+        """The sentence on what can not be had on this machine that begins so; empty if there is none."""
+        return next((sentence for sentence in self.missing if sentence.startswith(beginning)), "")
+
     # Sandboxes. `bench` is "sandbox", or "process" for no isolation.
 
     def create(self, bench: str = "sandbox", **limits: int) -> int:

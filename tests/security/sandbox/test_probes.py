@@ -15,9 +15,10 @@ every_probe = pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.n
 
 @every_probe
 def test_a_sandbox_holds_it_back(arena: Arena, probe: Probe) -> None:
-    told = [sentence for sentence in arena.missing if probe.unless_told and sentence.startswith(probe.unless_told)]
-    if told:
-        pytest.skip(told[0])
+    if probe.unless_told and arena.tells(probe.unless_told):
+        pytest.skip(arena.tells(probe.unless_told))
+    if probe.where_told and not arena.tells(probe.where_told):
+        pytest.skip("another protection does it better here")
     ended = arena.attempt(probe.script, probe.arguments, probe.limits)
     assert GOT_THROUGH not in ended.output
     if probe.killed_by is None or ended.signal is None:

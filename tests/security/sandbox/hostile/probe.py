@@ -134,6 +134,8 @@ class Probe:
     """The signal by which the kernel may end the probe in the sandbox."""
     unless_told: str = ""
     """How the sentence begins by which a driver tells that this machine can not give the protection."""
+    where_told: str = ""
+    """How the sentence begins by which a driver tells that it gives this protection in the place of a better one."""
 
     @property
     def script(self) -> str:

@@ -73,15 +73,12 @@ PROBES = (
         "address space",
         "reserve far more than its memory, where that is all that can be bounded",
         """
-        def attempt():
-            try:
-                return len(bytearray(2 << 30))
-            except MemoryError:
-                return 0
+        import mmap
+        def attempt(): return len(mmap.mmap(-1, 2 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         """,
         Unisolated(),
         limits={"memory_mib": 256},
-        killed_by=9,
+        where_told=_NO_MEMORY_LIMIT,
     ),
     Probe(
         "processes",
