@@ -12,6 +12,7 @@ any, others their own.
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 
@@ -19,6 +20,7 @@ from lambent.worker.sandbox import kernel, seccomp
 
 PROTECTIONS = {
     "the filter": "the system-call filter",
+    "the core limit": "a crash is told to no program of the machine",
     "the capability drop": "an empty bounding set, and a user that is not the namespace's root",
     "another user": "a user id that is not 0 in the namespace",
     "no_new_privs": "programs give no rights",
@@ -86,6 +88,8 @@ def _protect(without: set[str]) -> None:
     if "the capability drop" not in without:
         for capability in range(_LAST_CAPABILITY + 1):
             _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # one that this kernel does not know is an error
+    if "the core limit" not in without:
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     if "no_new_privs" not in without:
         _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if "the filter" not in without:

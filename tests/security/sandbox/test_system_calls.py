@@ -138,6 +138,13 @@ def test_the_filter_decides_alike_on_every_machine(machine: str) -> None:
     assert asked(architecture.ioctl, 0, 0x5412) == refuse
     assert asked(architecture.ioctl, 0, 0x5413) == allow
     assert asked(425) == refuse
+    done, some_pointer = 0x0005_0000, 0x7F00_0000_0000
+    assert asked(architecture.setrlimit, 4) == done
+    assert asked(architecture.setrlimit, 7) == allow
+    assert asked(architecture.prlimit64, 0, 4, some_pointer) == done
+    assert asked(architecture.prlimit64, 0, 4, 1) == done
+    assert asked(architecture.prlimit64, 0, 4, 0, some_pointer) == allow
+    assert asked(architecture.prlimit64, 0, 7, some_pointer) == allow
     assert asked(0) == allow
     assert decide(program, 0, 0x4000_0003) == kill
 

@@ -24,6 +24,11 @@ _DATA_MARGIN_MIB = 1024
 """Added to the memory size for RLIMIT_DATA, where there is no memory cgroup. It counts address space that is never
 used, too: Node.js 24 has 560 MiB of it when it has started, and dies with less than 640."""
 
+_NO_CORE_DUMP = 1
+"""Not 0: with that the kernel still has the program of a core_pattern that is a pipe started, as root on the machine,
+with the memory of what crashed. 1 is too small for a file, and says that there is to be no such program: fs/coredump.c.
+The system-call filter keeps it at that."""
+
 
 class Confinement:
     """Owns the stage, the cgroups, the images and the user ids of all sandboxes of this launcher."""
@@ -201,7 +206,7 @@ class Confinement:
         set on the inner process, in whose user namespace the count starts anew."""
         files = cell.request["file_descriptors"]
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CORE, (_NO_CORE_DUMP, _NO_CORE_DUMP))
         if self._as_root:
             count = cell.request["processes"] + 2
             resource.setrlimit(resource.RLIMIT_NPROC, (count, count))

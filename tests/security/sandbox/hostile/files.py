@@ -36,14 +36,19 @@ PROBES = (
     ),
     Probe(
         "an inherited directory",
-        "leave the sandbox by a descriptor of a directory outside that was left open",
+        "leave the sandbox by a directory that it, or any process it sees, was left with open",
         """
         def attempt(path):
-            for descriptor in map(int, os.listdir('/proc/self/fd')):
+            for process in filter(str.isdigit, os.listdir('/proc')):
                 try:
-                    return open(os.open('..' + path, os.O_RDONLY, dir_fd=descriptor)).read()
+                    descriptors = os.listdir(f'/proc/{process}/fd')
                 except OSError:
                     continue
+                for descriptor in descriptors:
+                    try:
+                        return open(f'/proc/{process}/fd/{descriptor}{"/.." * 30}{path}').read()
+                    except OSError:
+                        continue
         """,
         Caged(("closed descriptors",)),
         # A path that the cage has and no sandbox: what is open there is the machine's root.

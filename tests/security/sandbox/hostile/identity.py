@@ -78,6 +78,23 @@ PROBES = (
         Caged(("the capability drop",)),
     ),
     Probe(
+        "a process with more rights",
+        "write to the memory of a process that no filter holds, or that has a capability: its own first one, say",
+        """
+        def attempt():
+            for process in filter(str.isdigit, os.listdir('/proc')):
+                status = dict(line.split(':', 1) for line in open(f'/proc/{process}/status'))
+                if status['Seccomp'].strip() == '2' and not int(status['CapBnd'], 16):
+                    continue
+                try:
+                    os.close(os.open(f'/proc/{process}/mem', os.O_RDWR))
+                    return process
+                except OSError:
+                    continue
+        """,
+        Caged(("the filter",)),
+    ),
+    Probe(
         "real-time priority",
         "take the processor from everybody",
         "def attempt(): os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); return True",
@@ -89,13 +106,13 @@ PROBES = (
         """
         import resource
         def attempt():
-            for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE):
-                wanted = 1025 if limit == resource.RLIMIT_NOFILE else 4096
+            for limit, wanted in ((resource.RLIMIT_NOFILE, 1025), (resource.RLIMIT_CORE, 4096)):
                 try:
                     resource.setrlimit(limit, (wanted, wanted))
-                    return True
                 except (OSError, ValueError):
                     continue
+                if resource.getrlimit(limit)[0] == wanted:
+                    return True
         """,
         Unisolated(),
     ),

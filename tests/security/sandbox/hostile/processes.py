@@ -12,6 +12,11 @@ def _no_core_pattern() -> str:
     return "" if os.access("/proc/sys/kernel/core_pattern", os.W_OK) else "here not even root may set it"
 
 
+def _no_symbols() -> str:
+    there = Path("/proc/kallsyms").exists() and Path("/proc/sys/kernel/kptr_restrict").read_text().strip() in "01"
+    return "" if there else "this kernel tells them to nobody"
+
+
 def _no_group() -> str:
     return "" if any(Path("/sys/fs/cgroup").rglob("cgroup.procs")) else "no control groups are mounted"
 
@@ -124,6 +129,14 @@ PROBES = (
             return True
         """,
         Unisolated(right=_CAP_SYS_RESOURCE),
+    ),
+    Probe(
+        "the kernel's addresses",
+        "read where in memory the kernel's code lies, which makes faults in it easier to use",
+        """
+        def attempt(): return any(int(line.split()[0], 16) for line in open('/proc/kallsyms'))
+        """,
+        Unisolated(right=_CAP_SYSLOG, missing=_no_symbols),
     ),
     Probe(
         "the kernel's log",

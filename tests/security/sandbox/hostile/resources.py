@@ -1,6 +1,6 @@
 """Using more of something than a function has. Every program is bounded, as the controls run on the machine itself."""
 
-from hostile.probe import Probe, Unisolated
+from hostile.probe import Caged, Probe, Unisolated
 
 _CAP_SYS_RESOURCE = 24
 _NO_MEMORY_LIMIT = "Memory is bounded per process"
@@ -184,6 +184,20 @@ PROBES = (
             return os.WCOREDUMP(os.waitpid(child, 0)[1])
         """,
         Unisolated(),
+    ),
+    Probe(
+        "the machine's program for crashes",
+        "have it started as root with a crash of its own: by no limit but 1 the kernel is kept from that",
+        """
+        import resource
+        def attempt():
+            try:
+                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            except (OSError, ValueError):
+                pass
+            return resource.getrlimit(resource.RLIMIT_CORE)[0] != 1
+        """,
+        Caged(("the filter",)),
     ),
     Probe(
         "a pipe of any size",
