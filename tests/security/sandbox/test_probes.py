@@ -30,6 +30,8 @@ def test_a_sandbox_holds_it_back(arena: Arena, probe: Probe) -> None:
 @every_probe
 def test_control_it_gets_through_without_that_protection(arena: Arena, probe: Probe) -> None:
     ended = arena.control(probe.control, probe.script, probe.arguments)
+    if ended.output.startswith(f"{HELD_BACK} ENOSYS"):
+        pytest.skip("no control: this kernel does not have the call")
     assert ended.output.startswith(GOT_THROUGH), ended
 
 

@@ -27,26 +27,25 @@ SEARCH = whole(
                         yield memory.read(end - begin)
                     except (OSError, OverflowError):
                         continue
+    def variables_of(process):
+        with open(f'/proc/{process}/environ', 'rb') as variables:
+            yield variables.read()
     def attempt(digest, *processes):
         wanted, left = re.compile(rb'canary-[0-9a-f]{32}'), 512 << 20
-        own = str(os.getpid())
-        seen = sorted(filter(str.isdigit, os.listdir('/proc')), key=int, reverse=True)
-        for process in processes or [one for one in seen if one != own]:
-            try:
-                with open(f'/proc/{process}/environ', 'rb') as variables:
-                    pieces = [variables.read()]
-            except OSError:
-                pieces = []
-            try:
-                for piece in (*pieces, *memory_of(process)):
-                    left -= len(piece)
-                    for found in wanted.findall(piece):
-                        if hashlib.sha256(found).hexdigest() == digest:
-                            return process
-            except OSError:
-                continue
-            if left < 0:
-                return None
+        others = [one for one in os.listdir('/proc') if one.isdigit() and one != str(os.getpid())]
+        # Of the machine's own processes there may be more than can be searched in whole.
+        for pieces_of in (variables_of, memory_of):
+            for process in processes or others:
+                try:
+                    for piece in pieces_of(process):
+                        left -= len(piece)
+                        for found in wanted.findall(piece):
+                            if hashlib.sha256(found).hexdigest() == digest:
+                                return process
+                except OSError:
+                    continue
+                if left < 0:
+                    return None
     """
 )
 LISTEN = """

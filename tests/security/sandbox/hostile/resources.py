@@ -154,20 +154,20 @@ PROBES = (
     ),
     Probe(
         "files in /tmp",
-        "make 40,000 empty files in a /tmp of 64 MiB: each is memory of the kernel, or a place on the disk",
+        "make 10,000 empty files in a /tmp of 16 MiB: each is memory of the kernel, or a place on the disk",
         """
         import shutil
         def attempt():
             os.mkdir(TMP + '/many')
             try:
-                for number in range(40000):
+                for number in range(10000):
                     os.close(os.open(f'{TMP}/many/{number}', os.O_CREAT | os.O_WRONLY))
                 return number
             finally:
                 shutil.rmtree(TMP + '/many')
         """,
         Unisolated(),
-        limits={"ephemeral_mib": 64},
+        limits={"ephemeral_mib": 16},
     ),
     Probe(
         "core dumps",
