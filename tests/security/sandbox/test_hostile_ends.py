@@ -40,6 +40,7 @@ CHAIN = (
 # Every process but the first makes its successor, in a session of its own, and is gone.
 if os.fork():
     time.sleep(20)
+os.setsid()
 print('up', flush=True)
 while time.monotonic() < end:
     time.sleep(0.002)  # else nobody could see one before it is gone
