@@ -43,7 +43,7 @@ if os.fork():
 os.setsid()
 print('up', flush=True)
 while time.monotonic() < end:
-    time.sleep(0.002)  # else nobody could see one before it is gone
+    time.sleep(0.02)  # else nobody could see one before it is gone
     if os.fork():
         os._exit(0)
     os.setsid()
