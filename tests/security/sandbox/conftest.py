@@ -1,10 +1,12 @@
-"""A machine of its own for each test of networks, and sandboxes on it: root's and an ordinary user's."""
+"""For the hostile tests the arena, opened once for each place in each test process; for those of networks a machine of
+their own for each, and sandboxes on it: root's and an ordinary user's."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from arena import PLACES, Arena, open_arena
 
 from lambent.core.network import Network
 from lambent.testing import machines
@@ -53,3 +55,9 @@ def sandboxes(
     for one in opened:
         if one.process.poll() is None:
             assert one.close() == 0
+
+
+@pytest.fixture(scope="session", params=PLACES)
+def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
+    with open_arena(request.param) as opened:
+        yield opened

@@ -10,6 +10,8 @@ from lambent.testing.sandboxes import open_bench
 from lambent.worker.sandbox import seccomp
 from sandbox_drivers import isolating
 
+every_driver = pytest.mark.parametrize("driver", isolating())
+
 # Each line calls one system call with arguments that do no harm, and prints its name and errno.
 PROBE = """
 import ctypes, errno, socket, os
@@ -62,8 +64,8 @@ def answers(driver: str) -> dict[str, str]:
     return dict(line.split() for line in asyncio.run(run()).splitlines())
 
 
+@every_driver
 @pytest.mark.skipif(os.uname().machine not in seccomp.ARCHITECTURES, reason="no filter is written for this machine")
-@pytest.mark.parametrize("driver", isolating())
 def test_what_reaches_beyond_the_sandbox_is_refused(driver: str) -> None:
     told = answers(driver)
     expected = dict.fromkeys(seccomp.ARCHITECTURES[os.uname().machine].refused, "EPERM")
@@ -75,7 +77,7 @@ def test_what_reaches_beyond_the_sandbox_is_refused(driver: str) -> None:
     assert told == expected
 
 
-@pytest.mark.parametrize("driver", isolating())
+@every_driver
 def test_threads_and_child_processes_work(driver: str) -> None:
     script = """
 import subprocess, threading, multiprocessing
@@ -136,6 +138,13 @@ def test_the_filter_decides_alike_on_every_machine(machine: str) -> None:
     assert asked(architecture.ioctl, 0, 0x5412) == refuse
     assert asked(architecture.ioctl, 0, 0x5413) == allow
     assert asked(425) == refuse
+    done, some_pointer = 0x0005_0000, 0x7F00_0000_0000
+    assert asked(architecture.setrlimit, 4) == done
+    assert asked(architecture.setrlimit, 7) == allow
+    assert asked(architecture.prlimit64, 0, 4, some_pointer) == done
+    assert asked(architecture.prlimit64, 0, 4, 1) == done
+    assert asked(architecture.prlimit64, 0, 4, 0, some_pointer) == allow
+    assert asked(architecture.prlimit64, 0, 7, some_pointer) == allow
     assert asked(0) == allow
     assert decide(program, 0, 0x4000_0003) == kill
 

@@ -30,6 +30,11 @@ _DATA_MARGIN_MIB = 1024
 used, too: Node.js 24 has 560 MiB of it when it has started, and dies with less than 640."""
 _SHOWN = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
 
+_NO_CORE_DUMP = 1
+"""Not 0: with that the kernel still has the program of a core_pattern that is a pipe started, as root on the machine,
+with the memory of what crashed. 1 is too small for a file, and says that there is to be no such program: fs/coredump.c.
+The system-call filter keeps it at that."""
+
 
 class Confinement:
     """Owns the stage, the zygotes, the cgroups, the images and the user ids of all sandboxes of this launcher."""
@@ -239,7 +244,7 @@ class Confinement:
         """Resource limits, for the process that is born; the first process counts among the user's processes."""
         return {
             resource.RLIMIT_NOFILE: cell.request["file_descriptors"],
-            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_CORE: _NO_CORE_DUMP,
             resource.RLIMIT_NPROC: cell.request["processes"] + 1,
         }
 

@@ -69,6 +69,8 @@ class Architecture:
     personality: int
     mknod: int | None
     mknodat: int
+    setrlimit: int
+    prlimit64: int
 
 
 _X86_64 = Architecture(
@@ -133,6 +135,8 @@ _X86_64 = Architecture(
     personality=135,
     mknod=133,
     mknodat=259,
+    setrlimit=160,
+    prlimit64=302,
 )
 _AARCH64 = Architecture(
     audit=0xC000_00B7,
@@ -188,6 +192,8 @@ _AARCH64 = Architecture(
     personality=92,
     mknod=None,
     mknodat=33,
+    setrlimit=164,
+    prlimit64=261,
 )
 ARCHITECTURES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 
@@ -196,7 +202,11 @@ FAMILIES = (1, 2, 10)  # UNIX, INET, INET6
 NETLINK, NETLINK_ROUTE = 16, 0
 IOCTLS = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put characters into a terminal
 PERSONALITIES = (0, 0xFFFF_FFFF)  # the plain one, and the question which it is
+RLIMIT_CORE = 4
 CHARACTER_DEVICE, BLOCK_DEVICE, FILE_TYPE = 0o020000, 0o060000, 0o170000
+
+_DONE = _ERRNO
+"""No call is made, and it is told to have succeeded."""
 
 _Instruction = tuple[int, int, int, int]
 
@@ -243,6 +253,17 @@ def _device_body(mode_argument: int) -> list[_Instruction]:
     return [*kind, *_none_of((CHARACTER_DEVICE, BLOCK_DEVICE), _ERRNO | EPERM)]
 
 
+def _set_core_limit_body() -> list[_Instruction]:
+    return [_argument(0), *_none_of((RLIMIT_CORE,), _DONE)]
+
+
+def _change_core_limit_body() -> list[_Instruction]:
+    """As above, of the call that also asks what a limit is: then it has no new one, a null pointer."""
+    new = _ARGUMENTS + 8 * 2
+    asked = [_load(new), (_JEQ, 0, 2, 0), _load(new + 4), (_JEQ, 1, 0, 0), _return(_DONE)]
+    return [_argument(1), (_JEQ, 0, len(asked), RLIMIT_CORE), *asked, _return(_ALLOW)]
+
+
 def program(machine: str) -> bytes:
     """The filter for a machine (`os.uname().machine`), an array of `struct sock_filter`.
 
@@ -263,6 +284,8 @@ def program(machine: str) -> bytes:
     if architecture.mknod is not None:
         code += _for_call(architecture.mknod, _device_body(1))
     code += _for_call(architecture.mknodat, _device_body(2))
+    code += _for_call(architecture.setrlimit, _set_core_limit_body())
+    code += _for_call(architecture.prlimit64, _change_core_limit_body())
     for number in sorted({*architecture.refused.values(), *EVERYWHERE.values()}):
         code += _for_call(number, [_return(_ERRNO | EPERM)])
     code.append(_return(_ALLOW))

@@ -17,7 +17,7 @@ from typing import Any
 from lambent.worker.sandbox import seccomp
 
 _NAMES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
-_LOWER_HALF = 0xFFFF_FFFF
+_LOWER_HALF, _WHOLE = 0xFFFF_FFFF, (1 << 64) - 1
 _OTHERS = """
 accept accept4 access afs_syscall alarm arch_prctl bind brk cachestat capget capset chdir chmod chown clock_getres
 clock_gettime clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3 epoll_create
@@ -34,7 +34,7 @@ listxattrat llistxattr lremovexattr lseek lsetxattr lsm_get_self_attr lsm_list_m
 madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mkdir mkdirat mlock mlock2 mlockall mmap
 mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv
 msgsnd msync munlock munlockall munmap nanosleep newfstatat open openat openat2 pause pidfd_open pidfd_send_signal
-pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 prlimit64 process_mrelease
+pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 process_mrelease
 pselect6 putpmsg pwrite64 pwritev pwritev2 query_module read readahead readlink readlinkat readv recvfrom recvmmsg
 recvmsg remap_file_pages removexattr removexattrat rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction
 rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo
@@ -42,7 +42,7 @@ sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sc
 sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp security
 select semctl semget semop semtimedop sendfile sendmmsg sendmsg sendto set_mempolicy set_mempolicy_home_node
 set_robust_list set_thread_area set_tid_address setfsgid setfsuid setgid setgroups setitimer setpgid setpriority
-setregid setresgid setresuid setreuid setrlimit setsid setsockopt setuid setxattr setxattrat shmat shmctl shmdt
+setregid setresgid setresuid setreuid setsid setsockopt setuid setxattr setxattrat shmat shmctl shmdt
 shmget shutdown sigaltstack signalfd signalfd4 splice stat statfs statx symlink symlinkat sync sync_file_range
 sync_file_range2 syncfs sysinfo tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime
 timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill truncate tuxcall umask uname unlink
@@ -72,12 +72,27 @@ def profile(machine: str) -> dict[str, Any]:
     if architecture.mknod is not None:
         rules += _compared("mknod", 1, seccomp.FILE_TYPE, refused=devices)
     rules += _compared("mknodat", 2, seccomp.FILE_TYPE, refused=devices)
+    rules += _core_limit()
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": seccomp.ENOSYS,
         "architectures": [_NAMES[machine]],
         "syscalls": rules,
     }
+
+
+def _core_limit() -> Iterator[dict[str, Any]]:
+    """A change of it is told to have been made; the call that can also ask what it is may do that (a null pointer)."""
+    done, core = 0, (seccomp.RLIMIT_CORE,)
+    for mask, value in _outside(core, _LOWER_HALF):
+        yield _allow(["setrlimit"], (0, mask, value))
+        yield _allow(["prlimit64"], (1, mask, value))
+    yield _refuse(["setrlimit"], done, (0, _LOWER_HALF, seccomp.RLIMIT_CORE))
+    asked = (1, _LOWER_HALF, seccomp.RLIMIT_CORE)
+    yield _allow(["prlimit64"], asked, (2, _WHOLE, 0))
+    for bit in range(64):
+        above = _WHOLE & ~((1 << bit + 1) - 1)
+        yield _refuse(["prlimit64"], done, asked, (2, above | 1 << bit, 1 << bit))
 
 
 def _clone() -> Iterator[dict[str, Any]]:

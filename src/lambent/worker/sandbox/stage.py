@@ -18,6 +18,9 @@ _PLACES = ("/dev/shm", "/mnt", "/run")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 _FROM_HOST_ETC = ("ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust", "ca-certificates")
 _COPIED_FROM_ETC = ("ld.so.cache", "localtime")
+_INODES_A_MIB = 256
+"""One for each page: files with something in them fill a tmpfs by their size before. Empty ones take kernel memory, and
+a tmpfs would have as many as go into half of the machine's."""
 
 USER, USER_ID, GROUP_ID = "sbx_user1051", 993, 990
 HOSTNAME = "169-254-100-6"
@@ -101,7 +104,8 @@ class Stage:
         """A tmpfs for a sandbox's /tmp, where a disk image can not be had."""
         target = self.path(name)
         os.mkdir(target)
-        kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"mode=1777,size={size_mib}m")
+        options = f"mode=1777,size={size_mib}m,nr_inodes={size_mib * _INODES_A_MIB}"
+        kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
         return target
 
     def remove(self, target: str) -> None:
