@@ -194,8 +194,8 @@ class Upheaval(Enum):
     """What befalls all environments of a round at once."""
 
     LAUNCHER_KILLED = auto()
-    ANY_PROCESS_KILLED = auto()
-    """One below the launcher, whichever."""
+    ANY_PROCESSES_KILLED = auto()
+    """Some below the launcher, whichever: also those that others are forked from."""
     CONNECTION_CUT = auto()
     """That of the dispatcher to the worker: all environments end, and the driver with them."""
     USER_IDS_EXHAUSTED = auto()

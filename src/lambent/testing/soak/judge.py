@@ -27,7 +27,7 @@ class Growth:
 
 
 MEMORY = ("memory_kib", "helper_memory_kib")
-BYTES_A_LIFE = 2_048.0
+BYTES_A_LIFE = 4_096.0
 """By how much memory may grow in a soak of some hundred lives. These are too few to tell a smaller trend from the pages
 that an allocator comes to touch one after another."""
 

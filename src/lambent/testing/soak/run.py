@@ -53,7 +53,8 @@ class Plan:
     drawn: Fault | None = None
     """The fault of all others, where chance is not to choose it."""
     shaken: bool = True
-    at_rest_within_s: float = 3.0
+    at_rest_within_s: float = 10.0
+    """A sandbox that could not be booted ahead is tried again some seconds later."""
 
 
 @dataclass(frozen=True, slots=True)

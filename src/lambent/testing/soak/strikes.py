@@ -8,10 +8,11 @@ import signal
 from pathlib import Path
 
 from lambent.testing.soak import gauges
-from lambent.testing.soak.faults import Act, Life, Moment, Upheaval
+from lambent.testing.soak.faults import LONGEST_DELAY_S, Act, Life, Moment, Upheaval
 from lambent.testing.soak.worker import Known, Worker
 from lambent.worker.sandbox.freezing import descendants
 
+ANY_KILLED = 10
 _LAUNCHER = b"lambent.worker.sandbox.launcher"
 
 
@@ -69,12 +70,24 @@ async def befall(upheaval: Upheaval, worker: Worker, chance: random.Random) -> b
             return True
         case Upheaval.LAUNCHER_KILLED:
             victims = launchers()
-        case Upheaval.ANY_PROCESS_KILLED:
-            below = [process for launcher in launchers() for process in descendants(launcher)]
-            victims = [chance.choice(below)] if below else []
-    for victim in victims:
-        _kill(victim)
-    return bool(victims)
+            for victim in victims:
+                _kill(victim)
+            return bool(victims)
+        case Upheaval.ANY_PROCESSES_KILLED:
+            return await _kill_around(chance)
+        case Upheaval.USER_IDS_EXHAUSTED:
+            raise AssertionError("that is done by environments")
+
+
+async def _kill_around(chance: random.Random) -> bool:
+    killed = 0
+    for _ in range(ANY_KILLED):
+        await asyncio.sleep(chance.uniform(0, LONGEST_DELAY_S))
+        below = [process for launcher in launchers() for process in descendants(launcher)]
+        if below:
+            _kill(chance.choice(below))
+            killed += 1
+    return killed > 0
 
 
 def launchers() -> list[int]:
