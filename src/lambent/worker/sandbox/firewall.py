@@ -136,8 +136,8 @@ def _allowed(block: str, protocol: str, port: int) -> str:
 
 def machine_addresses(addresses: Iterable[str]) -> str:
     """The router is told the machine's addresses anew."""
-    listed = ", ".join(sorted(addresses))
-    return f"flush set inet lambent machine\nadd element inet lambent machine {{ {listed} }}\n"
+    added = "".join(f"add element inet lambent machine {{ {address} }}\n" for address in sorted(addresses))
+    return f"flush set inet lambent machine\n{added}"
 
 
 class Nft:

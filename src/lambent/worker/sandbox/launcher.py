@@ -201,6 +201,7 @@ class Launcher:
     def _born(self, cell: Cell, run: Run) -> None:
         if not run.process:
             run.ended = 0
+            run.hang_up()  # a zygote that died can have borne one, of which it could not tell us any more
             self._conclude(cell, run)
             return
         self._loop.mourn(run.process, partial(self._end, cell, run))
@@ -226,13 +227,14 @@ class Launcher:
     def _prepare(self, cell: Cell, run: Run) -> None:
         try:
             self._way.prepare(cell, run)
+            memory_bytes = self._way.memory_bytes(run) if cell.boot_number else 0
         except OSError as error:
             run.failure = str(error)
             self._kill(cell)
             return
         run.prepared = True
         if cell.boot_number:
-            self._send({"n": cell.boot_number, "memory_bytes": self._way.memory_bytes(run)})
+            self._send({"n": cell.boot_number, "memory_bytes": memory_bytes})
             cell.boot_number = 0
         self._advance(cell)
 

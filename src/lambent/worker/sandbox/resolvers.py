@@ -1,6 +1,7 @@
 """Which name servers a sandbox with a network asks, and the /etc/resolv.conf that tells it."""
 
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 _FILES = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
@@ -12,9 +13,10 @@ def nameservers(wanted: dict[str, Any]) -> list[str]:
     return wanted["nameservers"] or machine_nameservers()
 
 
-def machine_nameservers() -> list[str]:
-    """The IPv4 ones that are not on the machine's own loopback, where no sandbox comes."""
-    for path in _FILES:
+def machine_nameservers(files: Sequence[str] = _FILES) -> list[str]:
+    """The IPv4 ones, of the first file that is there, that are not on the machine's own loopback: no sandbox comes
+    there."""
+    for path in files:
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
                 words = [line.split() for line in file]

@@ -63,6 +63,10 @@ class Run:
                 os.close(descriptor)
         self.status = self.output = -1
         self.listeners = []
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """It is told nothing more: one that still waits for the word ends."""
         if self.control is not None:
             self.control.close()
             self.control = None

@@ -98,11 +98,11 @@ class MachineUplink:
         os.close(os.open(self._record, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         try:
             address = self._join_machine(router)
+            with inside(router):
+                join(address, self._hardware[0])
         except OSError:
             self._clean()
             raise
-        with inside(router):
-            join(address, self._hardware[0])
         self._router, self._refused = router, set()
 
     def _join_machine(self, router: int) -> str:
@@ -212,7 +212,7 @@ class PastaUplink:
 
     def _end_the_last_one(self) -> None:
         """The pasta of a keeper that was killed: it does not notice that its router is gone."""
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):  # it may not have come to writing
             process = int(_read(self._record))
             with open(f"/proc/{process}/cmdline", "rb") as file:
                 words = file.read().split(b"\0")
