@@ -145,7 +145,8 @@ class _Keeper:
         if failure:
             self._tell(f"launch {failure}")
             return
-        os.close(self._order.output)
+        # The pipe is the program's from here on, whose end is to be seen.
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), self._order.output, inheritable=False)
         while True:
             ended, how = os.waitpid(-1, 0)
             if ended == self._program:
