@@ -144,6 +144,20 @@ def test_only_one_program_runs_in_a_sandbox_at_a_time(driver: str) -> None:
 
 
 @both
+def test_a_program_that_is_killed_in_the_moments_of_its_start_is_gone(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        sandbox = await bench.create()
+        for moment in range(12):
+            watched = await bench.start(sandbox, "/bin/sleep", "60")
+            await asyncio.sleep(moment * 0.002)  # to come upon each step of it
+            await sandbox.kill()
+            assert (await watched.outcome()).exit == Exit(signal=9)
+        assert (await bench.run(sandbox, "/bin/echo", "well")).output == "well\n"
+
+    on_a_bench(driver, work)
+
+
+@both
 def test_a_start_that_is_given_up_leaves_nothing_running(driver: str) -> None:
     async def work(bench: Bench) -> None:
         sandbox = await bench.create()

@@ -16,6 +16,7 @@ launcher, and with the holder everything in the pid namespace.
 The pipe `status` tells the launcher what `zygote.py` tells, and first `holder PID`.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -91,6 +92,11 @@ class _Keeper:
         self._control = socket.socket(fileno=order.control)
         self._holder = 0
         self._program = 0
+        self._ended: int | None = None
+        """The wait status of the program, once it has ended."""
+        self._runtime = -1
+        """The runtime's process, as long as there is one."""
+        self._killed = False
         self._user_namespace = -1
         self._joins: list[int] = []
 
@@ -121,8 +127,16 @@ class _Keeper:
     def _kill(self, _number: int, _frame: FrameType | None) -> None:
         if not self._holder:
             os._exit(_CANNOT_START)
+        self._killed = True
         os.kill(self._holder, signal.SIGKILL)
         self._control.shutdown(socket.SHUT_RD)  # nor does anybody wait for the word any more
+        self._give_up_runtime()
+
+    def _give_up_runtime(self) -> None:
+        """One that starts a container waits for its process for ever, also when that has ended meanwhile."""
+        if self._runtime >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._runtime, signal.SIGKILL)
 
     def _tell(self, line: str) -> None:
         os.write(self._order.status, line.replace("\n", " ").encode() + b"\n")
@@ -141,17 +155,28 @@ class _Keeper:
             return  # nobody wants it
         os.write(go, b"1")
         if not failure:
-            failure = self._runtime("start", _CONTAINER)
-        if failure:
+            failure = self._ask("start", _CONTAINER)
+        if self._killed:
+            self._tell(f"exit {int(signal.SIGKILL)}")
+            return
+        if failure and self._ended is None:
             self._tell(f"launch {failure}")
             return
         # The pipe is the program's from here on, whose end is to be seen.
         os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), self._order.output, inheritable=False)
-        while True:
-            ended, how = os.waitpid(-1, 0)
-            if ended == self._program:
-                self._tell(f"exit {how}")
-                return
+        while self._ended is None:
+            self._reap()
+        self._tell(f"exit {self._ended}")
+
+    def _reap(self) -> tuple[int, int]:
+        """Wait for the end of any child."""
+        ended, how = os.waitpid(-1, 0)
+        if ended == self._program:
+            self._ended = how
+            self._give_up_runtime()
+        elif ended == self._holder:
+            self._holder = 0
+        return ended, how
 
     def _bear_holder(self) -> int:
         """Returns the pipe on which the holder waits to be told that it is alone with a customer."""
@@ -194,7 +219,7 @@ class _Keeper:
             json.dump(order.configure(namespaces), file)
         os.chmod(file.name, 0o644)
         pid_file = f"{order.bundle}/pid"
-        failure = self._runtime("create", "--bundle", order.bundle, "--pid-file", pid_file, _CONTAINER)
+        failure = self._ask("create", "--bundle", order.bundle, "--pid-file", pid_file, _CONTAINER)
         if failure:
             raise _Failure(failure)
         with open(pid_file, encoding="ascii") as file:
@@ -202,7 +227,7 @@ class _Keeper:
         for join in self._joins:
             os.write(join, b"%d" % self._program)
 
-    def _runtime(self, *words: str) -> str:
+    def _ask(self, *words: str) -> str:
         """Have the runtime do something. Returns why it did not, empty when it did."""
         order = self._order
         log = f"{order.bundle}/log"
@@ -216,7 +241,15 @@ class _Keeper:
                 _write(log, json.dumps({"msg": str(error)}))
             finally:
                 os._exit(_CANNOT_START)
-        _, how = os.waitpid(process, 0)
+        self._runtime = os.pidfd_open(process)
+        if self._killed:
+            self._give_up_runtime()
+        # Before the program is known its end, too, has to wait until it can be told.
+        ended, how = self._reap() if self._program else os.waitpid(process, 0)
+        while ended != process:
+            ended, how = self._reap()
+        os.close(self._runtime)
+        self._runtime = -1
         return "" if how == 0 else _last_message(log) or f"{words[0]} of the OCI runtime has ended with {how}"
 
     def _become(self, command: tuple[str, ...], keeper: int) -> None:
@@ -240,10 +273,10 @@ class _Keeper:
         if self._holder:
             os.kill(self._holder, signal.SIGKILL)
             # The kernel lets it end only when all others of its namespace are reaped.
-            while os.waitpid(-1, 0)[0] != self._holder:
-                continue
+            while self._holder:
+                self._reap()
         if self._program:
-            self._runtime("delete", "--force", _CONTAINER)
+            self._ask("delete", "--force", _CONTAINER)
         shutil.rmtree(self._order.bundle)
 
 
