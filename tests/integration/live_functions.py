@@ -171,7 +171,7 @@ def assert_nothing_left(data_dir: Path, before: Collection[str] = ()) -> None:
 def processes(data_dir: Path) -> set[str]:
     """Those in the sandboxes' control groups, and those that see a deployment package of the data directory: where
     there are no control groups for us, the mount table tells whose a process is."""
-    group, code = re.compile(rf"{mark_of(data_dir)}/([^/\n]+)\n"), f"{data_dir}/packages/"
+    group, code = re.compile(rf"{mark_of(data_dir)}/([^/\s]+)"), f"{data_dir}/packages/"
     found = {}
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
