@@ -70,11 +70,14 @@ class Addresses(Record, frozen=True):
 
 class Program(Record, frozen=True):
     """The program to start: `command` and `directory` are paths inside the sandbox. Without a command the process that
-    was forked from the template's zygote goes on by itself."""
+    was forked from the template's zygote, or from a sandbox that holds a snapshot, goes on by itself.
+
+    A program with `snapshot` set is one from which others are to be restored."""
 
     command: tuple[str, ...]
     variables: Mapping[str, str]
     directory: str = "/var/task"
+    snapshot: bool = False
 
 
 class Exit(Record, frozen=True):
@@ -109,10 +112,15 @@ class Sandbox(Protocol):
     `/tmp` lives as long as the sandbox, processes and namespaces as long as the program."""
 
     addresses: Addresses
+    snapshot_bytes: int
+    """What the program took when it came to its snapshot, shared memory counted in parts; 0 before that."""
 
-    async def start(self, program: Program, on_exit: Callable[[Exit], None]) -> Running:
+    async def start(
+        self, program: Program, on_exit: Callable[[Exit], None], on_snapshot: Callable[[], None] | None = None
+    ) -> Running:
         """Start the program. `on_exit` is called once on the event loop, after the last process of the program's
-        tree is gone. Raises SandboxError when the machine does not let it be made."""
+        tree is gone; `on_snapshot` when a program with a snapshot waits to be restored. Raises SandboxError when the
+        machine does not let it be made, or when the sandbox is restored from a snapshot and has run before."""
 
     def freeze(self) -> None:
         """Stop every process of the sandbox; returns at once. No CPU is used until `thaw`."""
@@ -133,6 +141,8 @@ class Driver(Protocol):
     name: str
     forks: bool
     """Whether it can run a program without a command, forked from a template's zygote."""
+    restores: bool
+    """Whether it can restore programs from a snapshot."""
 
     async def open(self) -> Sequence[str]:
         """Start the driver, and remove what a dead server with this data directory left behind. Returns the
@@ -144,8 +154,10 @@ class Driver(Protocol):
 
     async def discard(self, booted: Booted) -> None: ...
 
-    async def create(self, spec: SandboxSpec, booted: Booted | None = None) -> Sandbox:
-        """Make a sandbox, or make it of the one that was booted with its template, which is faster."""
+    async def create(self, spec: SandboxSpec, booted: Booted | None = None, snapshot: Sandbox | None = None) -> Sandbox:
+        """Make a sandbox, or make it of the one that was booted with its template, which is faster. With a `snapshot`,
+        a sandbox whose program waits to be restored, the program will be a copy of that one, with a copy of its
+        /tmp. Raises SandboxError."""
 
     async def close(self) -> None:
         """Destroy every sandbox and end the driver's helper processes."""

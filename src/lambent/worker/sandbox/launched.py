@@ -21,6 +21,7 @@ from lambent.worker.sandbox.driver import (
     Exit,
     Program,
     Running,
+    Sandbox,
     SandboxError,
     SandboxSpec,
     Template,
@@ -50,6 +51,7 @@ class LaunchedSandbox:
         self._id = sandbox_id
         self._depth = depth
         self._process = 0
+        self.snapshot_bytes = 0
         self._gone: asyncio.Event | None = None
         self._on_exit: Callable[[Exit], None] | None = None
         self._destroyed = False
@@ -58,7 +60,9 @@ class LaunchedSandbox:
         self._peak_mib = 0
         """The highest that was seen of this program; 0 before the first one, of which a cgroup is new."""
 
-    async def start(self, program: Program, on_exit: Callable[[Exit], None]) -> Running:
+    async def start(
+        self, program: Program, on_exit: Callable[[Exit], None], on_snapshot: Callable[[], None] | None = None
+    ) -> Running:
         if self._destroyed or self._gone is not None:
             raise SandboxError("the sandbox is gone, or still runs a program")
         if self._peak_mib:
@@ -196,6 +200,7 @@ class LaunchedDriver(ABC):
 
     name = ""
     forks = False
+    restores = False
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -267,7 +272,9 @@ class LaunchedDriver(ABC):
             self._link.unwatch(booted.name)
             await self._link.ask("destroy", id=booted.name)
 
-    async def create(self, spec: SandboxSpec, booted: Booted | None = None) -> LaunchedSandbox:
+    async def create(
+        self, spec: SandboxSpec, booted: Booted | None = None, snapshot: Sandbox | None = None
+    ) -> LaunchedSandbox:
         link = await self._living_link()
         name = booted.name if booted is not None else ""
         link.unwatch(name)
