@@ -70,14 +70,13 @@ class Addresses(Record, frozen=True):
 
 class Program(Record, frozen=True):
     """The program to start: `command` and `directory` are paths inside the sandbox. Without a command the process that
-    was forked from the template's zygote, or from a sandbox that holds a snapshot, goes on by itself.
-
-    A program with `snapshot` set is one from which others are to be restored."""
+    was forked from the template's zygote, or from a snapshot, goes on by itself."""
 
     command: tuple[str, ...]
     variables: Mapping[str, str]
     directory: str = "/var/task"
     snapshot: bool = False
+    """It is to be a template, from which sandboxes are restored when it has initialised: a Python function's client."""
 
 
 class Exit(Record, frozen=True):
@@ -119,8 +118,13 @@ class Sandbox(Protocol):
         self, program: Program, on_exit: Callable[[Exit], None], on_snapshot: Callable[[], None] | None = None
     ) -> Running:
         """Start the program. `on_exit` is called once on the event loop, after the last process of the program's
-        tree is gone; `on_snapshot` when a program with a snapshot waits to be restored. Raises SandboxError when the
-        machine does not let it be made, or when the sandbox is restored from a snapshot and has run before."""
+        tree is gone. Raises SandboxError when the machine does not let it be made.
+
+        `on_snapshot` is called once, when the program was to be a template and has come to the point where it waits
+        to be restored. From then on it is frozen but for the moments in which it is forked.
+
+        A sandbox that is restored goes on from that point. It has no command, its variables take the place of the
+        template's, and it is started once: SandboxError at the second time."""
 
     def freeze(self) -> None:
         """Stop every process of the sandbox; returns at once. No CPU is used until `thaw`."""
@@ -134,7 +138,8 @@ class Sandbox(Protocol):
         """Kill every process of the program, frozen or not, and wait until they are gone."""
 
     async def destroy(self) -> None:
-        """Kill, and take away all that the sandbox has on the machine: /tmp, cgroups, mounts, its uid."""
+        """Kill, and take away all that the sandbox has on the machine: /tmp, cgroups, mounts, its uid. What was
+        restored from it lives on."""
 
 
 class Driver(Protocol):
@@ -142,7 +147,7 @@ class Driver(Protocol):
     forks: bool
     """Whether it can run a program without a command, forked from a template's zygote."""
     restores: bool
-    """Whether it can restore programs from a snapshot."""
+    """Whether a program can be a template from which sandboxes are restored."""
 
     async def open(self) -> Sequence[str]:
         """Start the driver, and remove what a dead server with this data directory left behind. Returns the
@@ -155,9 +160,8 @@ class Driver(Protocol):
     async def discard(self, booted: Booted) -> None: ...
 
     async def create(self, spec: SandboxSpec, booted: Booted | None = None, snapshot: Sandbox | None = None) -> Sandbox:
-        """Make a sandbox, or make it of the one that was booted with its template, which is faster. With a `snapshot`,
-        a sandbox whose program waits to be restored, the program will be a copy of that one, with a copy of its
-        /tmp. Raises SandboxError."""
+        """Make a sandbox, or make it of the one that was booted with its template, which is faster; or one to be
+        restored from a program that waits for it in the sandbox `snapshot`, with that one's mounts and size of /tmp."""
 
     async def close(self) -> None:
         """Destroy every sandbox and end the driver's helper processes."""

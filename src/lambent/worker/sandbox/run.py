@@ -4,9 +4,12 @@ import os
 import signal
 import socket
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lambent.worker.sandbox.cgroups import Group
+
+if TYPE_CHECKING:
+    from lambent.worker.sandbox.snapshots import Snapshot
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +31,12 @@ class Run:
     handed_over: bool = False
     killed: bool = False
     failure: str = ""
+    handle: int = -1
+    """A descriptor of the process where it is not our own child (of what was restored, a template's first process is
+    the parent)."""
+    program: int = 0
+    """The program's process, where it had to be known."""
+    end_told: bool = False
 
     def _word(self, name: str) -> str | None:
         for line in self.told.decode(errors="replace").splitlines():
@@ -35,6 +44,11 @@ class Run:
             if word == name:
                 return rest
         return None
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the program has, which may be before our child."""
+        return self._word("exit") is not None
 
     @property
     def is_ready(self) -> bool:
@@ -48,8 +62,9 @@ class Run:
         if self.killed:
             return {"signal": int(signal.SIGKILL)}
         told = self._word("exit")
-        assert self.ended is not None
-        code = os.waitstatus_to_exitcode(self.ended if told is None else int(told))
+        status = self.ended if told is None else int(told)
+        assert status is not None, "the outcome before the end"
+        code = os.waitstatus_to_exitcode(status)
         return {"signal": -code} if code < 0 else {"code": code}
 
     def explain(self) -> str:
@@ -57,10 +72,10 @@ class Run:
         return self.failure or self._word("failed") or "it ended before it could be started"
 
     def close(self) -> None:
-        for descriptor in (self.status, self.output, *self.listeners):
+        for descriptor in (self.status, self.output, self.handle, *self.listeners):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.status = self.output = -1
+        self.status = self.output = self.handle = -1
         self.listeners = []
         if self.control is not None:
             self.control.close()
@@ -82,6 +97,17 @@ class Cell:
     start: dict[str, Any] | None = None
     """The request that waits for a program's start."""
     destroy_number: int = 0
+    is_destroyed: bool = False
+    image: int = -1
+    """The disk image of its /tmp."""
+    snapshot: "Snapshot | None" = None
+    """Of a template."""
+    kept: int | str | None = None
+    """Of a template: its /tmp as it was at the snapshot, an image or a directory."""
+    origin: "Cell | None" = None
+    """The template that it is restored from."""
+    offspring: "set[Cell]" = field(default_factory=set)
+    """Those that are restored from it; it is taken away after them."""
 
 
 def pipe_end(descriptor: int) -> int:

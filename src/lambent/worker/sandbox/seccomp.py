@@ -5,6 +5,8 @@ beyond the sandbox or far into the kernel without being of use to a function: na
 rings, BPF, io_uring, modules, foreign socket families. The answer is EPERM, or ENOSYS where programs know how to do
 without (`clone3`, whose flags a filter can not read, and every call newer than this list).
 
+`clone3` has a filter of its own, the last that is installed. That of a template (`snapshots.py`) asks the launcher.
+
 The instruction set and `struct seccomp_data` are in linux/filter.h and linux/seccomp.h; numbers in asm/unistd_64.h
 (x86_64) and asm-generic/unistd.h (aarch64).
 """
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from lambent.worker.sandbox import kernel
 
 _LOAD, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
-_KILL, _ALLOW, _ERRNO = 0x8000_0000, 0x7FFF_0000, 0x0005_0000
+_KILL, _ALLOW, _ERRNO, _ASK = 0x8000_0000, 0x7FFF_0000, 0x0005_0000, 0x7FC0_0000
 _EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X32 = 0x4000_0000
@@ -67,6 +69,7 @@ class Architecture:
     personality: int
     mknod: int | None
     mknodat: int
+    seccomp: int
 
 
 _X86_64 = Architecture(
@@ -131,6 +134,7 @@ _X86_64 = Architecture(
     personality=135,
     mknod=133,
     mknodat=259,
+    seccomp=317,
 )
 _AARCH64 = Architecture(
     audit=0xC000_00B7,
@@ -186,10 +190,12 @@ _AARCH64 = Architecture(
     personality=92,
     mknod=None,
     mknodat=33,
+    seccomp=277,
 )
 ARCHITECTURES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 
 _CLONE3 = 435
+_NEW_LISTENER = 8
 _FAMILIES = (1, 2, 10)  # UNIX, INET, INET6
 _NETLINK, _NETLINK_ROUTE = 16, 0
 _IOCTLS = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put characters into a terminal
@@ -251,7 +257,6 @@ def program(machine: str) -> bytes:
     if machine == "x86_64":
         code += [(_JGE, 0, 1, _X32), _return(_KILL)]
     code += [(_JGE, 0, 1, _HIGHEST + 1), _return(_ERRNO | _ENOSYS)]
-    code += _for_call(_CLONE3, [_return(_ERRNO | _ENOSYS)])
     refuse_namespaces = [_argument(0), (_JSET, 0, 1, _NAMESPACES), _return(_ERRNO | _EPERM), _return(_ALLOW)]
     code += _for_call(architecture.clone, refuse_namespaces)
     code += _for_call(architecture.socket, _socket_body())
@@ -263,5 +268,25 @@ def program(machine: str) -> bytes:
     code += _for_call(architecture.mknodat, _device_body(2))
     for number in sorted({*architecture.refused.values(), *_EVERYWHERE.values()}):
         code += _for_call(number, [_return(_ERRNO | _EPERM)])
-    code.append(_return(_ALLOW))
+    return _assemble([*code, _return(_ALLOW)])
+
+
+def refuse_clone3(machine: str) -> bytes:
+    """The last filter of programs that are not templates, and of what is restored from one."""
+    return _last(machine, _ERRNO | _ENOSYS)
+
+
+def ask_about_clone3(machine: str) -> bytes:
+    """The last filter of a template."""
+    return _last(machine, _ASK)
+
+
+def _last(machine: str, clone3: int) -> bytes:
+    """Who listens to a filter may let a call be made that another one asks about: nobody of the customer's may."""
+    refuse_listeners = [_argument(1), (_JSET, 0, 1, _NEW_LISTENER), _return(_ERRNO | _EPERM), _return(_ALLOW)]
+    code = [_load(_NUMBER), *_for_call(_CLONE3, [_return(clone3)])]
+    return _assemble([*code, *_for_call(ARCHITECTURES[machine].seccomp, refuse_listeners), _return(_ALLOW)])
+
+
+def _assemble(code: list[_Instruction]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
