@@ -134,6 +134,8 @@ class Dispatcher:
         self._templates = Templates()
         self._snapshotted: dict[str, Serving] = {}
         """What is to have a template, by pool."""
+        self._restored: set[str] = set()
+        """The environments that were restored from one."""
         self._wishes: dict[str, asyncio.Future[Snapshot]] = {}
         """Of those that wait to hear what came of a template, by pool."""
         self._in_flight: dict[str, _InFlight] = {}
@@ -287,6 +289,8 @@ class Dispatcher:
     def _launch(
         self, serving: Serving, environment_id: str, initialization_type: str, template_id: str | None = None
     ) -> None:
+        if template_id is not None:
+            self._restored.add(environment_id)
         self.send(Start(environment_id, self._spec(serving, environment_id, initialization_type, template_id)))
 
     def _make_templates(self) -> None:
@@ -465,8 +469,11 @@ class Dispatcher:
         entry = self._leave(request_id)
         if self._running.get(environment_id) == request_id:
             del self._running[environment_id]
-        if report.outcome in _ENDS_THE_PROGRAM and environment_id in self._goals:
-            self._replace(environment_id)
+        if report.outcome in _ENDS_THE_PROGRAM:
+            if environment_id in self._goals:
+                self._replace(environment_id)
+            elif environment_id in self._restored:
+                self._assignment.ends(environment_id)
         self._note(
             Ended(
                 request_id=request_id,
@@ -510,6 +517,7 @@ class Dispatcher:
         if environment_id in self._goals:
             self._goals.gone(environment_id, event.reason)
         self._revoke(environment_id)
+        self._restored.discard(environment_id)
         if event.reason:
             _log.error("environment lost", extra={"environment": environment_id, "reason": event.reason})
         request_id = self._running.get(environment_id)

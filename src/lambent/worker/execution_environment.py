@@ -118,6 +118,7 @@ class ExecutionEnvironment:
             connections=ENDPOINT_CONNECTIONS, held_bytes=ENDPOINT_HELD_BYTES, within=around.allowance
         )
         self._frozen = False
+        self._abandoned = False
         self._log = EnvironmentLog(spec, around.emit)
         self._settling: asyncio.TimerHandle | None = None
 
@@ -143,6 +144,7 @@ class ExecutionEnvironment:
 
     async def abandon(self) -> None:
         """The worker is leaving: take the sandbox away without a word to anybody."""
+        self._abandoned = True
         self._stop_timers()
         if self._starting is not None:
             self._starting.cancel()
@@ -526,6 +528,8 @@ class ExecutionEnvironment:
     def _exited(self, ended: Exit) -> None:
         """The sandbox's word that the last process is gone."""
         self._close_program()
+        if self._abandoned:
+            return
         undelivered = self._invocation is not None and not self._delivered
         self._feed_if_allowed(machine.Exited(self._reported or failures.failure_of(ended), undelivered))
 
