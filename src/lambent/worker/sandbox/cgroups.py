@@ -179,11 +179,6 @@ class Group:
         if self.freeze_version == 2:
             self.freeze_file = f"{self._place}/{_TEMPLATE}/cgroup.freeze"
 
-    def join(self, process: int) -> None:
-        """Put a process that has one thread into the version 1 groups. Raises OSError."""
-        for descriptor in self.joins:
-            os.write(descriptor, str(process).encode())
-
     def limit_memory(self, memory_mib: int) -> None:
         """Raises OSError."""
         if self._memory:

@@ -241,7 +241,7 @@ class Confinement:
             if cell.origin is None:
                 self._ask_zygote(cell, given, told)
             else:
-                self._order_fork(cell, run, given, partial(born, run))
+                self._order_fork(cell, run, given, partial(self._hand_proc, run, partial(born, run)))
         except OSError:
             run.close()
             raise
@@ -263,7 +263,7 @@ class Confinement:
             wanted["in_group"] = cell.group.birth >= 0
         self._zygotes.ask(cell.request["template"], wanted, given, told)
 
-    def _order_fork(self, cell: Cell, run: Run, given: list[int], born: Callable[[], None]) -> None:
+    def _order_fork(self, cell: Cell, run: Run, given: list[int], born: Callable[[int], None]) -> None:
         """The template gets its child's group as a mount that shows nothing else: from a descriptor of the machine's
         own the way up would be open."""
         assert cell.origin is not None
@@ -276,6 +276,8 @@ class Confinement:
         }
         group = -1
         try:
+            if cell.group is not None:
+                given = [*given, *cell.group.joins]
             if cell.group is not None and cell.group.birthplace:
                 group = kernel.clone_mount(cell.group.birthplace)
                 kernel.set_mount_attributes(group, _SHOWN)
@@ -285,6 +287,31 @@ class Confinement:
         finally:
             if group >= 0:
                 os.close(group)
+
+    def _hand_proc(self, run: Run, born: Callable[[], None], process: int) -> None:
+        """A template has borne a child: have a /proc made for it, while it goes on."""
+        if not process:
+            born()
+            return
+        try:
+            child, read, write = kernel.begin_proc(process)
+        except OSError as error:
+            run.failure = str(error)
+            run.killed = True
+            run.process = process
+            born()
+            return
+
+        def made(_: int) -> None:
+            try:
+                run.proc = kernel.end_proc(read, write)
+            except OSError as error:
+                run.failure = str(error)
+                run.killed = True
+            run.process = process
+            born()
+
+        self._loop.mourn(child, made)
 
     @staticmethod
     def _limits(cell: Cell) -> dict[int, int]:
@@ -313,21 +340,19 @@ class Confinement:
         """Look at what a template has borne, and give it what is its own. Raises OSError."""
         assert origin.run is not None
         assert origin.snapshot is not None
-        own = [(kernel.mount_proc(run.process), "/proc")]
+        groups = cell.group.directories if cell.group is not None else ()
         try:
-            try:
-                run.program = examine(run.process, origin.run.process, cell.uid, own[0][0])
-            except Untrustworthy:
-                origin.snapshot.end()
-                raise
-            if cell.group is not None:
-                cell.group.join(run.process)
-                cell.group.join(run.program)
-            own.append((kernel.clone_mount(cell.scratch), "/tmp"))
-            self._attach(own, run.process)
+            examine(run.process, origin.run.process, cell.uid, run.proc, groups)
+        except Untrustworthy:
+            origin.snapshot.end()
+            raise
+        scratch = kernel.clone_mount(cell.scratch)
+        try:
+            self._attach([(run.proc, "/proc"), (scratch, "/tmp")], run.process)
         finally:
-            for descriptor, _ in own:
-                os.close(descriptor)
+            os.close(scratch)
+            os.close(run.proc)
+            run.proc = -1
 
     def _listen(self, namespace: int, *, restored: bool) -> list[socket.socket]:
         try:
@@ -451,7 +476,7 @@ class Confinement:
             cell.snapshot.close()
             cell.snapshot = None
         if cell.origin is not None and cell.origin.snapshot is not None:
-            cell.origin.snapshot.let_go(run)
+            cell.origin.snapshot.let_go(run.process)
 
     def destroy(self, cell: Cell) -> None:
         if cell.group is not None:

@@ -114,9 +114,9 @@ def attach_mount(descriptor: int, target: str) -> None:
     _check(result, f"move_mount to {target}")
 
 
-def mount_proc(process: int) -> int:
-    """A /proc of the pid namespace that a process is in, attached nowhere: its descriptor. The kernel makes that of the
-    process that asks, so one is born there to ask."""
+def begin_proc(process: int) -> tuple[int, int, int]:
+    """Have a /proc made of the pid namespace that a process is in. The kernel makes that of the process that asks, so a
+    child of ours is born there to ask: it, and the pipe for `end_proc`, which it shares with us."""
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     theirs = os.open(f"/proc/{process}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     read, write = os.pipe()
@@ -130,13 +130,24 @@ def mount_proc(process: int) -> int:
                 os.write(write, f"-{error.errno}".encode())
             finally:
                 os._exit(0)
-        os.waitpid(child, 0)
-        os.set_blocking(read, False)
-        number = int(os.read(read, 16))
+    except OSError:
+        os.close(read)
+        os.close(write)
+        raise
     finally:
         enter_namespace(own, CLONE_NEWPID)
-        for descriptor in (own, theirs, read, write):
+        for descriptor in (own, theirs):
             os.close(descriptor)
+    return child, read, write
+
+
+def end_proc(read: int, write: int) -> int:
+    """When the child has ended: a descriptor of the /proc, attached nowhere."""
+    os.close(write)
+    try:
+        number = int(os.read(read, 16) or -errno.ECHILD)
+    finally:
+        os.close(read)
     if number < 0:
         raise OSError(-number, f"mount of proc: {os.strerror(-number)}")
     return number

@@ -29,7 +29,7 @@ from typing import Any
 
 from . import descriptors, kernel, zygote
 
-_DESCRIPTORS = 4
+_DESCRIPTORS = 16
 _CANNOT_START = 126
 _NAMESPACES = (
     kernel.CLONE_NEWUSER
@@ -55,7 +55,7 @@ def wait(control: socket.socket) -> None:
             os._exit(0)
         order = json.loads(data)
         try:
-            process = kernel.fork_into(_NAMESPACES, received[3] if order["in_group"] else -1)
+            process = kernel.fork_into(_NAMESPACES, received[-1] if order["in_group"] else -1)
             answer = b"forked"
         except OSError as error:
             process, answer = -1, f"failed {error}".encode()
@@ -79,8 +79,13 @@ def _be_born(order: dict[str, Any], received: list[int], user: int, group: int) 
         _write("/proc/self/uid_map", f"{user} {user} 1")
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/gid_map", f"{group} {group} 1")
+        for join in received[3 : -1 if order["in_group"] else None]:
+            os.write(join, b"0")
         kernel.drop_all_capabilities()
         kernel.set_dumpable(False)
+        # From here on nobody is asked about the call: the launcher forks templates, and not what comes of them.
+        if order["filter"]:
+            kernel.filter_system_calls(order["filter"].encode("latin-1"))
         zygote.limit(order["limits"])
         zygote.redirect(output)
         with socket.socket(fileno=control) as end:
@@ -88,7 +93,9 @@ def _be_born(order: dict[str, Any], received: list[int], user: int, group: int) 
             _use_up_a_process_id()
             program = os.fork()
             if program == 0:
-                return _wait_for_word(order, end, status)
+                for descriptor in received[2:]:
+                    os.close(descriptor)
+                return _wait_for_word(end, status)
         os.closerange(3, status)
         os.closerange(status + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
         zygote.watch(program, status)
@@ -108,12 +115,9 @@ def _use_up_a_process_id() -> None:
         os.sched_yield()  # the lock is free some microseconds before the thread is gone
 
 
-def _wait_for_word(order: dict[str, Any], end: socket.socket, status: int) -> dict[str, Any]:
+def _wait_for_word(end: socket.socket, status: int) -> dict[str, Any]:
     os.setsid()
     kernel.set_dumpable(True)
-    # From here on nobody is asked about the call: the launcher forks templates, and not what comes of them.
-    if order["filter"]:
-        kernel.filter_system_calls(order["filter"].encode("latin-1"))
     os.write(status, b"ready\n")
     os.close(status)
     word: dict[str, Any] | None = json.loads(end.recv(zygote.PACKET) or b"null")

@@ -34,8 +34,8 @@ class Run:
     handle: int = -1
     """A descriptor of the process where it is not our own child (of what was restored, a template's first process is
     the parent)."""
-    program: int = 0
-    """The program's process, where it had to be known."""
+    proc: int = -1
+    """Of what was restored: its /proc, until it is attached."""
     end_told: bool = False
 
     def _word(self, name: str) -> str | None:
@@ -72,10 +72,10 @@ class Run:
         return self.failure or self._word("failed") or "it ended before it could be started"
 
     def close(self) -> None:
-        for descriptor in (self.status, self.output, self.handle, *self.listeners):
+        for descriptor in (self.status, self.output, self.handle, self.proc, *self.listeners):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.status = self.output = self.handle = -1
+        self.status = self.output = self.handle = self.proc = -1
         self.listeners = []
         if self.control is not None:
             self.control.close()

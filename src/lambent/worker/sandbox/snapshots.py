@@ -44,7 +44,7 @@ class Snapshot:
         self._listener = -1
         self._ready = False
         self._over = False
-        self._orders: dict[Run, Callable[[], None]] = {}
+        self._orders: dict[Run, Callable[[int], None]] = {}
         """Those that are not born yet, in their order."""
         self._unanswered = 0
         self._allowed = 0
@@ -67,9 +67,10 @@ class Snapshot:
     def freeze(self) -> None:
         self._freezer.freeze(self._first)
 
-    def fork(self, run: Run, order: dict[str, Any], given: Iterable[int], born: Callable[[], None]) -> None:
-        """Have a child forked, with the descriptors, which stay the caller's. `born` is called when the process of the
-        run is known, or is not to come and its `failure` tells why. Raises OSError."""
+    def fork(self, run: Run, order: dict[str, Any], given: Iterable[int], born: Callable[[int], None]) -> None:
+        """Have a child forked, with the descriptors, which stay the caller's. `born` is told the process,
+        of which the run has a handle then; or 0 when it is not to come, and the run's `failure` tells why. Raises
+        OSError."""
         if self._over or not self._ready:
             raise OSError("the template that it is to be restored from has ended, or has not initialised yet")
         assert run.control is not None
@@ -86,9 +87,9 @@ class Snapshot:
             self._forget_child(run)
             raise
 
-    def let_go(self, run: Run) -> None:
+    def let_go(self, process: int) -> None:
         """A restored one has ended."""
-        self._restored.pop(run.process, None)
+        self._restored.pop(process, None)
 
     def end(self) -> None:
         """Kill all of the template but its first process, which those that were restored depend on."""
@@ -126,7 +127,7 @@ class Snapshot:
         self._allowed = max(0, self._allowed - 1)
         run.failure = reason
         self._forget_child(run)
-        born()
+        born(0)
 
     def _hear(self) -> None:
         try:
@@ -192,19 +193,20 @@ class Snapshot:
             run.handle = os.pidfd_open(process)
         except OSError as error:
             run.failure = str(error)
+            process = 0
         else:
-            run.process = process
             self._restored[process] = run
-        born()
+        born(process)
 
     def _forget_child(self, run: Run) -> None:
         if run.control is not None:
             self._loop.forget(run.control.fileno())
 
 
-def examine(first: int, template: int, user: int, proc: int) -> int:
-    """Look at what was forked, of which `first` should be the first process; `template` is that of its template, and
-    `proc` a descriptor of its /proc. Returns the program's process. Raises Untrustworthy, OSError."""
+def examine(first: int, template: int, user: int, proc: int, groups: Iterable[str]) -> None:
+    """Look at what was forked, of which `first` should be the first process; `template` is that of its template,
+    `proc` a descriptor of its /proc; `groups` are the directories of the control groups that it was to join. Raises
+    Untrustworthy, OSError."""
     children = descendants(first)
     if len(children) != 1:
         raise Untrustworthy("it is not one program in one process")
@@ -221,7 +223,10 @@ def examine(first: int, template: int, user: int, proc: int) -> int:
         os.close(place)
     if len(inside) != 2 or "1" not in inside:
         raise Untrustworthy("it is not alone in its namespace")
-    return children[0]
+    for group in groups:
+        with open(f"{group}/cgroup.procs", encoding="ascii") as file:
+            if set(map(int, file)) != {first, *children}:
+                raise Untrustworthy("it is not in the control groups that it was to join")
 
 
 def _examine_rights(process: int, user: int) -> None:

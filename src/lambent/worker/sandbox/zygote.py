@@ -131,6 +131,7 @@ def _be_born(common: dict[str, Any], request: dict[str, Any], go: int, descripto
         kernel.set_host_name(common["hostname"])
         kernel.raise_loopback()
         redirect(output)
+        os.close(output)
         limit(request["limits"])
         program = os.fork()
         if program == 0:
@@ -225,7 +226,6 @@ def redirect(output: int) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(nothing)
-    os.close(output)
 
 
 def _give_up_rights(filter_program: bytes) -> None:
