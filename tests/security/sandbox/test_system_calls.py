@@ -128,7 +128,6 @@ def test_the_filter_decides_alike_on_every_machine(machine: str) -> None:
     assert asked(architecture.clone, 0x11) == allow
     assert asked(architecture.clone, 0x1000_0011) == refuse
     assert asked(architecture.clone, 0x0002_0011) == refuse
-    assert asked(435) == 0x0005_0000 | 38
     assert asked(468) == 0x0005_0000 | 38
     assert asked(architecture.socket, 2) == allow
     assert asked(architecture.socket, 16, 3, 0) == allow
@@ -147,6 +146,17 @@ def test_the_filter_decides_alike_on_every_machine(machine: str) -> None:
     assert asked(architecture.prlimit64, 0, 7, some_pointer) == allow
     assert asked(0) == allow
     assert decide(program, 0, 0x4000_0003) == kill
+
+
+@pytest.mark.parametrize("machine", sorted(seccomp.ARCHITECTURES))
+def test_only_a_template_has_its_clones_decided_upon_and_nobody_may_decide_but_us(machine: str) -> None:
+    architecture = seccomp.ARCHITECTURES[machine]
+    allow, ask, refuse, unknown = 0x7FFF_0000, 0x7FC0_0000, 0x0005_0001, 0x0005_0000 | 38
+    for program, clone3 in ((seccomp.refuse_clone3(machine), unknown), (seccomp.ask_about_clone3(machine), ask)):
+        assert decide(program, 435, architecture.audit) == clone3
+        assert decide(program, architecture.seccomp, architecture.audit, (1, 8)) == refuse
+        assert decide(program, architecture.seccomp, architecture.audit, (1, 1)) == allow
+        assert decide(program, 0, architecture.audit) == allow
 
 
 def test_the_other_way_into_the_kernel_of_x86_64_is_closed() -> None:

@@ -15,6 +15,7 @@ _EXPLICIT_LOCALE_MINOR = 12
 """From this version on AWS sets LC_CTYPE. Source: the recorded environments of AWS's runtimes."""
 
 _ZYGOTE = "lambent_zygote"
+_ZYGOTE_FILES = ("zygote.py", "restoring.py", "descriptors.py", "kernel.py")
 _AT_START = ("PYTHON", "LD_", "LANG", "LC_", "GLIBC_", "MALLOC_", "OPENSSL_", "AWS_LAMBDA_EXEC_WRAPPER")
 """What the interpreter, the C library and OpenSSL take from the environment when they start."""
 
@@ -65,7 +66,7 @@ class PythonRuntimes:
 def _zygote_files() -> dict[str, bytes]:
     """What a zygote is made of, as a package of its own in the kit: `lambent` can not be imported in a sandbox."""
     directory = Path(zygote.__file__).parent
-    files = {f"{_ZYGOTE}/{name}": (directory / name).read_bytes() for name in ("zygote.py", "kernel.py")}
+    files = {f"{_ZYGOTE}/{name}": (directory / name).read_bytes() for name in _ZYGOTE_FILES}
     return {f"{_ZYGOTE}/__init__.py": b""} | files
 
 

@@ -17,6 +17,7 @@ _MIB = 1 << 20
 _WANTED = frozenset({"memory", "pids", "freezer"})
 _REMOVE_WITHIN_S = 5.0
 _NURSERY = "zygotes"
+_FIRST, _TEMPLATE = "first", "template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,39 @@ class Group:
     """The directory of the version 2 group, for a process to be born in, which costs as little; -1 for none."""
     _memory: str = ""
     _memory_version: int = 0
+    _pids: str = ""
+    _place: str = ""
+    """The directory of the version 2 group."""
+
+    @property
+    def birthplace(self) -> str:
+        """Where a process is to be born, a path; empty without version 2."""
+        return self._place
+
+    def shelter(self, first: int, program: int, owner: int) -> None:
+        """Let others be born by the program, below this version 2 group, and not stop with it or count as it does.
+
+        Whoever is in a cgroup namespace may have children only below the group at its root, where `delegation` is
+        asked for, and a group with limits for those below it can have no process itself. `owner` is the user of the
+        program. Raises OSError.
+        """
+        if not self._place:
+            return
+        for name, process in ((_FIRST, first), (_TEMPLATE, program)):
+            directory = f"{self._place}/{name}"
+            os.mkdir(directory)
+            self.directories.insert(0, directory)
+            _write(f"{directory}/cgroup.procs", str(process))
+        controllers = _read(f"{self._place}/cgroup.controllers").split()
+        limits = [f"{name}.max" for name in ("memory", "pids") if name in controllers]
+        if limits:
+            _write(f"{self._place}/cgroup.subtree_control", " ".join(f"+{limit[:-4]}" for limit in limits))
+        for limit in limits:
+            _write(f"{self._place}/{_TEMPLATE}/{limit}", _read(f"{self._place}/{limit}").strip())
+            _write(f"{self._place}/{limit}", "max")
+        os.chown(f"{self._place}/cgroup.procs", owner, -1)
+        if self.freeze_version == 2:
+            self.freeze_file = f"{self._place}/{_TEMPLATE}/cgroup.freeze"
 
     def limit_memory(self, memory_mib: int) -> None:
         """Raises OSError."""
@@ -164,42 +198,50 @@ class Group:
             _remove_directory(directory)
 
 
-def make(choice: Choice, name: str, sandbox_id: str, memory_mib: int, processes: int, owner: int) -> Group:
+def make(
+    choice: Choice, name: str, sandbox_id: str, memory_mib: int, processes: int, owner: int, origin: str | None = None
+) -> Group:
     """Make a sandbox's groups with their limits. `owner` is the user id of the processes whose children are born in
-    them. Raises OSError."""
+    them; `origin` is the birthplace of the template that it is restored from, if it is. Raises OSError."""
     group = Group([], "", 0, "")
     try:
-        _fill(group, choice, name, sandbox_id, memory_mib, processes, owner)
+        _fill(group, choice, name, sandbox_id, origin or "")
+        _limit(group, choice, memory_mib, processes, restored=origin is not None)
+        if group._place:
+            os.chown(f"{group._place}/cgroup.procs", owner, -1)
     except OSError:
         group.remove()
         raise
     return group
 
 
-def _fill(
-    group: Group, choice: Choice, name: str, sandbox_id: str, memory_mib: int, processes: int, owner: int
-) -> None:
+def _fill(group: Group, choice: Choice, name: str, sandbox_id: str, origin: str) -> None:
     for hierarchy in choice.all():
-        directory = f"{hierarchy.base}/{name}/{sandbox_id}"
+        above = origin if origin and hierarchy.version == 2 else f"{hierarchy.base}/{name}"
+        directory = f"{above}/{sandbox_id}"
         os.mkdir(directory)
         group.directories.append(directory)
         if hierarchy.version == 1:
             group.joins.append(os.open(f"{directory}/tasks", os.O_WRONLY | os.O_CLOEXEC))
         else:
+            group._place = directory
             group.birth = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            os.chown(f"{directory}/cgroup.procs", owner, -1)
-    if choice.memory is not None:
-        group._memory = f"{choice.memory.base}/{name}/{sandbox_id}"
-        group._memory_version = choice.memory.version
-        group.limit_memory(memory_mib)
+        if hierarchy is choice.memory:
+            group._memory, group._memory_version = directory, hierarchy.version
+        if hierarchy is choice.pids:
+            group._pids = directory
+        if hierarchy is choice.freezer:
+            group.freeze_version = hierarchy.version
+            group.freeze_file = f"{directory}/{'cgroup.freeze' if hierarchy.version == 2 else 'freezer.state'}"
+
+
+def _limit(group: Group, choice: Choice, memory_mib: int, processes: int, *, restored: bool) -> None:
+    group.limit_memory(memory_mib)
     if choice.pids is not None:
-        # The first process of a sandbox is in the group that it is born in, and is not the function's.
-        count = processes + 1 if choice.pids.version == 2 else processes
-        _write(f"{choice.pids.base}/{name}/{sandbox_id}/pids.max", str(count))
-    if choice.freezer is not None:
-        directory = f"{choice.freezer.base}/{name}/{sandbox_id}"
-        group.freeze_version = choice.freezer.version
-        group.freeze_file = f"{directory}/{'cgroup.freeze' if group.freeze_version == 2 else 'freezer.state'}"
+        # The first process of a sandbox is in the group that it is born in, and is not the function's. That of one that
+        # was restored is put into those of version 1, too.
+        count = processes + 1 if choice.pids.version == 2 or restored else processes
+        _write(f"{group._pids}/pids.max", str(count))
 
 
 def _limit_memory(directory: str, version: int, memory_mib: int) -> str:
@@ -220,10 +262,10 @@ def clean(choice: Choice, name: str) -> int:
     """End and remove the sandboxes that a dead server left below our group. Returns how many there were."""
     left: dict[str, list[str]] = {}
     for hierarchy in choice.all():
-        with os.scandir(f"{hierarchy.base}/{name}") as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    left.setdefault(entry.name, []).append(entry.path)
+        above = f"{hierarchy.base}/{name}"
+        for directory, _, _ in os.walk(above, topdown=False):
+            if directory != above:
+                left.setdefault(os.path.relpath(directory, above).partition("/")[0], []).append(directory)
     for directories in left.values():
         kill_members(directories)
         for directory in directories:

@@ -5,22 +5,25 @@ their rights are gone, and nothing of it runs before the limits and listeners ar
 here in their network namespace, and the function's code and /tmp are mounted from here into their mount namespace.
 """
 
+import contextlib
 import json
 import os
 import resource
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from lambent.worker.sandbox import cgroups, kernel, seccomp, view
 from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.loop import Loop
-from lambent.worker.sandbox.loop_device import ImageError, Images
+from lambent.worker.sandbox.loop_device import ImageError, Images, copy_written_blocks
 from lambent.worker.sandbox.network import Networks
 from lambent.worker.sandbox.resolvers import resolver_configuration
 from lambent.worker.sandbox.run import Cell, Run, pipe_end
-from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage
+from lambent.worker.sandbox.snapshots import Snapshot, Untrustworthy, examine
+from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage, copy_tree
 from lambent.worker.sandbox.zygotes import Zygotes
 
 RUNTIME_API_PORT, ENDPOINT_PORT = 9001, 4566
@@ -65,14 +68,17 @@ class Confinement:
         self._own_network = -1
         self._own_mounts = -1
         self._zygotes: Zygotes | None = None
+        self._refuse_clone3 = b""
 
     def open(self) -> dict[str, Any]:
         """Prepare everything. Returns the protections that can not be had. Raises OSError."""
         missing = []
         machine = os.uname().machine
-        filter_program = b""
+        filters = dict.fromkeys(("filter", "refuse_clone3", "ask_about_clone3"), b"")
         if machine in seccomp.ARCHITECTURES:
-            filter_program = seccomp.program(machine)
+            filters["filter"] = seccomp.program(machine)
+            filters["refuse_clone3"] = self._refuse_clone3 = seccomp.refuse_clone3(machine)
+            filters["ask_about_clone3"] = seccomp.ask_about_clone3(machine)
         else:
             missing.append(f"No system-call filter: none is written for {machine} machines.")
         self._choice = cgroups.choose(self._group_name)
@@ -83,7 +89,7 @@ class Confinement:
         self._own_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._own_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         common = {
-            "filter": filter_program.decode("latin-1"),
+            **{name: program.decode("latin-1") for name, program in filters.items()},
             "hostname": HOSTNAME,
             "user": USER_ID,
             "group": GROUP_ID,
@@ -139,7 +145,7 @@ class Confinement:
         os.mkdir(trial)
         try:
             images.check()
-            images.mount(trial, 16)
+            os.close(images.mount(trial, 16))
         except (ImageError, OSError) as error:
             os.rmdir(trial)
             return [f"/tmp is memory (a tmpfs of the configured size), not disk: {error}."]
@@ -147,9 +153,9 @@ class Confinement:
         self._images = images
         return []
 
-    def create(self, request: dict[str, Any]) -> Cell:
+    def create(self, request: dict[str, Any], origin: Cell | None) -> Cell:
         """Make what lives as long as the sandbox. Raises OSError, and leaves nothing then."""
-        cell = Cell(request["id"], request)
+        cell = Cell(request["id"], request, origin=origin)
         try:
             self._make(cell)
         except (OSError, ImageError):
@@ -158,25 +164,39 @@ class Confinement:
         return cell
 
     def _make(self, cell: Cell) -> None:
-        request = cell.request
-        cell.uid = self._take_uid() if self._as_root else os.geteuid()
-        cell.scratch = self._make_scratch(cell.name, request["ephemeral_mib"])
+        request, origin = cell.request, cell.origin
+        if origin is not None:
+            if origin.snapshot is None or origin.kept is None:
+                raise OSError("the program that it is to be restored from has ended, or has not initialised yet")
+            # Who is forked has the user of who forks.
+            cell.uid = origin.uid
+        else:
+            cell.uid = self._take_uid() if self._as_root else os.geteuid()
+        cell.scratch, cell.image = self._make_scratch(cell.name, request["ephemeral_mib"], origin)
         if self._choice.all():
             limits = request["memory_mib"], request["processes"]
-            cell.group = cgroups.make(self._choice, self._group_name, cell.name, *limits, self._zygotes_user)
+            owner, birthplace = self._zygotes_user, None
+            if origin is not None and origin.group is not None:
+                owner, birthplace = origin.uid, origin.group.birthplace
+            cell.group = cgroups.make(self._choice, self._group_name, cell.name, *limits, owner, birthplace)
 
-    def _make_scratch(self, name: str, size_mib: int) -> str:
+    def _make_scratch(self, name: str, size_mib: int, origin: Cell | None) -> tuple[str, int]:
+        """A file system for /tmp, that of a template as it was at its snapshot: its path, and its image if it has."""
         scratch = f"tmp-{name}"
         if self._images is None:
-            return self._stage.make_scratch(scratch, size_mib)
+            path = self._stage.make_scratch(scratch, size_mib)
+            if origin is not None and isinstance(origin.kept, str):
+                copy_tree(origin.kept, path)
+            return path, -1
         path = self._stage.path(scratch)
         os.mkdir(path)
         try:
-            self._images.mount(path, size_mib)
+            if origin is not None and isinstance(origin.kept, int):
+                return path, self._images.mount_copy(path, origin.kept)
+            return path, self._images.mount(path, size_mib)
         except (OSError, ImageError):
             os.rmdir(path)
             raise
-        return path
 
     def _take_uid(self) -> int:
         for _ in range(self._uid_count):
@@ -191,24 +211,30 @@ class Confinement:
         """What was booted for any function is one's from here on. Raises OSError."""
         booted, cell.request = cell.request, request
         if request["ephemeral_mib"] != booted["ephemeral_mib"]:
-            old, cell.scratch = cell.scratch, self._make_scratch(request["id"], request["ephemeral_mib"])
-            self._stage.remove(old)
+            old, old_image = cell.scratch, cell.image
+            cell.scratch, cell.image = self._make_scratch(request["id"], request["ephemeral_mib"], None)
+            self._remove_scratch(old, old_image)
         if request["memory_mib"] != booted["memory_mib"] and cell.group is not None:
             cell.group.limit_memory(request["memory_mib"])
 
+    def _remove_scratch(self, scratch: str, image: int) -> None:
+        self._stage.remove(scratch)
+        if image >= 0:
+            os.close(image)
+
     def describe(self, cell: Cell) -> dict[str, Any]:
         group = cell.group
+        own = {"uid": cell.uid, "restored": cell.origin is not None}
         if group is None:
-            return {"uid": cell.uid, "freeze_file": "", "freeze_version": 0, "peak_file": ""}
+            return {**own, "freeze_file": "", "freeze_version": 0, "peak_file": ""}
         return {
-            "uid": cell.uid,
+            **own,
             "freeze_file": group.freeze_file,
             "freeze_version": group.freeze_version,
             "peak_file": group.peak_file,
         }
 
     def spawn(self, cell: Cell, request: dict[str, Any], born: Callable[[Run], None]) -> Run:
-        assert self._zygotes is not None, "a sandbox before the launcher was opened"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
         output_read, output_write = os.pipe2(os.O_CLOEXEC)
@@ -218,19 +244,12 @@ class Confinement:
             run.process, run.failure = process, reason
             born(run)
 
-        wanted: dict[str, Any] = {
-            "in_group": False,
-            "owner": cell.uid - self._zygotes_user,
-            "limits": self._limits(cell),
-        }
-        groups = []
-        if cell.group is not None:
-            groups = [*cell.group.joins, *([cell.group.birth] if cell.group.birth >= 0 else [])]
-            wanted["in_group"] = cell.group.birth >= 0
+        given = [theirs.fileno(), status_write, output_write]
         try:
-            self._zygotes.ask(
-                cell.request["template"], wanted, [theirs.fileno(), status_write, output_write, *groups], told
-            )
+            if cell.origin is None:
+                self._ask_zygote(cell, given, told)
+            else:
+                self._order_fork(cell, run, given, partial(self._hand_proc, run, partial(born, run)))
         except OSError:
             run.close()
             raise
@@ -240,30 +259,118 @@ class Confinement:
             os.close(output_write)
         return run
 
-    def _limits(self, cell: Cell) -> dict[int, int]:
-        """Resource limits, for the process that is born; the first process counts among the user's processes."""
-        return {
-            resource.RLIMIT_NOFILE: cell.request["file_descriptors"],
-            resource.RLIMIT_CORE: _NO_CORE_DUMP,
-            resource.RLIMIT_NPROC: cell.request["processes"] + 1,
+    def _ask_zygote(self, cell: Cell, given: list[int], told: Callable[[int, str], None]) -> None:
+        assert self._zygotes is not None, "a sandbox before the launcher was opened"
+        wanted: dict[str, Any] = {
+            "in_group": False,
+            "owner": cell.uid - self._zygotes_user,
+            "limits": self._limits(cell),
         }
+        if cell.group is not None:
+            given = [*given, *cell.group.joins, *([cell.group.birth] if cell.group.birth >= 0 else [])]
+            wanted["in_group"] = cell.group.birth >= 0
+        self._zygotes.ask(cell.request["template"], wanted, given, told)
+
+    def _order_fork(self, cell: Cell, run: Run, given: list[int], born: Callable[[int], None]) -> None:
+        """The template gets its child's group as a mount that shows nothing else: from a descriptor of the machine's
+        own the way up would be open."""
+        assert cell.origin is not None
+        if cell.origin.snapshot is None:
+            raise OSError("the template that it is to be restored from has ended")
+        order = {
+            "in_group": False,
+            "limits": self._limits(cell) | self._process_limit(cell),
+            "filter": self._refuse_clone3.decode("latin-1"),
+        }
+        group = -1
+        try:
+            if cell.group is not None:
+                given = [*given, *cell.group.joins]
+            if cell.group is not None and cell.group.birthplace:
+                group = kernel.clone_mount(cell.group.birthplace)
+                kernel.set_mount_attributes(group, _SHOWN)
+                order["in_group"] = True
+                given = [*given, group]
+            cell.origin.snapshot.fork(run, order, given, born)
+        finally:
+            if group >= 0:
+                os.close(group)
+
+    def _hand_proc(self, run: Run, born: Callable[[], None], process: int) -> None:
+        """A template has borne a child: have a /proc made for it, while it goes on."""
+        if not process:
+            born()
+            return
+        try:
+            child, read, write = kernel.begin_proc(process)
+        except OSError as error:
+            run.failure = str(error)
+            run.killed = True
+            run.process = process
+            born()
+            return
+
+        def made(_: int) -> None:
+            try:
+                run.proc = kernel.end_proc(read, write)
+            except OSError as error:
+                run.failure = str(error)
+                run.killed = True
+            run.process = process
+            born()
+
+        self._loop.mourn(child, made)
+
+    @staticmethod
+    def _limits(cell: Cell) -> dict[int, int]:
+        """Resource limits of all processes of a sandbox."""
+        return {resource.RLIMIT_NOFILE: cell.request["file_descriptors"], resource.RLIMIT_CORE: _NO_CORE_DUMP}
+
+    @staticmethod
+    def _process_limit(cell: Cell) -> dict[int, int]:
+        """That of the program; the first process counts among its user's processes."""
+        return {resource.RLIMIT_NPROC: cell.request["processes"] + 1}
 
     def first_process(self, run: Run) -> int:
         """Whose namespaces the sandbox's are."""
         return run.process
 
     def prepare(self, cell: Cell, run: Run) -> None:
+        if cell.origin is not None:
+            self._accept(cell, cell.origin, run)
         namespace = os.open(f"/proc/{self.first_process(run)}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             if cell.request["network"] is not None:
                 self._networks.attach(namespace, cell.request["network"])
-            run.listeners = [listener.detach() for listener in self._listen(namespace)]
+            run.listeners = [
+                listener.detach() for listener in self._listen(namespace, restored=cell.origin is not None)
+            ]
         finally:
             os.close(namespace)
 
-    def _listen(self, namespace: int) -> list[socket.socket]:
+    def _accept(self, cell: Cell, origin: Cell, run: Run) -> None:
+        """Look at what a template has borne, and give it what is its own. Raises OSError."""
+        assert origin.run is not None
+        assert origin.snapshot is not None
+        groups = cell.group.directories if cell.group is not None else ()
+        try:
+            examine(run.process, origin.run.process, cell.uid, run.proc, groups)
+        except Untrustworthy:
+            origin.snapshot.end()
+            raise
+        scratch = kernel.clone_mount(cell.scratch)
+        try:
+            self._attach([(run.proc, "/proc"), (scratch, "/tmp")], run.process)
+        finally:
+            os.close(scratch)
+            os.close(run.proc)
+            run.proc = -1
+
+    def _listen(self, namespace: int, *, restored: bool) -> list[socket.socket]:
         try:
             kernel.enter_namespace(namespace, kernel.CLONE_NEWNET)
+            if restored:
+                kernel.raise_loopback()  # its first process has no right to
             listeners = []
             for port in (RUNTIME_API_PORT, ENDPOINT_PORT):
                 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -274,20 +381,53 @@ class Confinement:
         finally:
             kernel.enter_namespace(self._own_network, kernel.CLONE_NEWNET)
 
-    def tell(self, cell: Cell, run: Run, request: dict[str, Any]) -> None:
+    def tell(self, cell: Cell, run: Run, request: dict[str, Any], on_snapshot: Callable[[int], None]) -> None:
         """Mount what is the function's own, and give the word. Raises OSError, and ValueError for a word that can not
         be handed to a program."""
         assert run.control is not None
+        control = run.control
         _check_words(request["command"], request["variables"])
         if self._choice.memory is None:
             size = (cell.request["memory_mib"] + _DATA_MARGIN_MIB) << 20
             for process in (run.process, *descendants(run.process)):
                 resource.prlimit(process, resource.RLIMIT_DATA, (size, size))
-        self._mount(cell, run.process)
-        word = {name: request[name] for name in ("command", "variables", "directory")}
-        run.control.send(json.dumps(word).encode())
-        run.control.close()
-        run.control = None
+        if cell.origin is None:
+            self._mount(cell, run.process)
+        if request["snapshot"]:
+            self._make_template(cell, run, on_snapshot)
+        word = {name: request[name] for name in ("command", "variables", "directory", "snapshot")}
+        # The processes that are restored from a template count against its own limit, too; its group has the same one.
+        is_grouped = request["snapshot"] and self._choice.pids is not None
+        word["limits"] = {} if is_grouped else self._process_limit(cell)
+        control.send(json.dumps(word).encode())
+        if run.control is not None:
+            run.control.close()
+            run.control = None
+
+    def _make_template(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
+        program = descendants(run.process)[0]
+        if cell.group is not None:
+            cell.group.shelter(run.process, program, cell.uid)
+        cell.snapshot = Snapshot(self._loop, cell, run, partial(self._keep, cell, run, on_snapshot))
+
+    def _keep(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
+        """The template waits to be restored: keep what its /tmp is, and what it takes."""
+        assert cell.snapshot is not None
+        cell.snapshot.freeze()
+        memory_bytes = self.memory_bytes(run)
+        if self._images is None:
+            cell.kept = self._stage.make_scratch(f"kept-{cell.name}", cell.request["ephemeral_mib"])
+        else:
+            cell.kept = self._images.make_file()
+
+        def copied(status: int) -> None:
+            if status:
+                run.failure = "its /tmp could not be copied"
+                self.kill(cell, run)
+            elif cell.run is run:
+                on_snapshot(memory_bytes)
+
+        self._loop.mourn(_in_a_child(partial(_copy, cell.scratch, cell.image, cell.kept)), copied)
 
     def _shown(self, cell: Cell) -> dict[str, str]:
         """What is the function's own and can not be written to: the source for each target."""
@@ -334,23 +474,61 @@ class Confinement:
     def kill(self, cell: Cell, run: Run) -> None:
         # With its first process the whole pid namespace dies. Not by `cgroup.kill`: whoever is born into a version 2
         # group that was once killed so is killed as well.
-        if run.process and run.ended is None:
+        if cell.snapshot is not None and cell.snapshot.has_restored:
+            cell.snapshot.end()
+        elif run.handle >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(run.handle, signal.SIGKILL)
+        elif run.process and run.ended is None:
             os.kill(run.process, self.end_signal)
         if cell.group is not None and cell.group.freeze_version == 1:
             cell.group.thaw()  # there the frozen do not hear it
+
+    def bury(self, cell: Cell, run: Run) -> None:
+        """All processes of the run are gone."""
+        if cell.snapshot is not None:
+            cell.snapshot.close()
+            cell.snapshot = None
+        if cell.origin is not None and cell.origin.snapshot is not None:
+            cell.origin.snapshot.let_go(run.process)
 
     def destroy(self, cell: Cell) -> None:
         if cell.group is not None:
             cell.group.remove()
         if cell.scratch:
-            self._stage.remove(cell.scratch)
-        self._uids.discard(cell.uid)
+            self._remove_scratch(cell.scratch, cell.image)
+        if isinstance(cell.kept, str):
+            self._stage.remove(cell.kept)
+        elif cell.kept is not None:
+            os.close(cell.kept)
+        if cell.origin is None:
+            self._uids.discard(cell.uid)
 
     def close(self) -> None:
         if self._zygotes is not None:
             self._zygotes.close()
         cgroups.remove(self._choice, self._group_name)
         self._networks.close()
+
+
+def _copy(scratch: str, image: int, kept: int | str) -> None:
+    if isinstance(kept, str):
+        copy_tree(scratch, kept)
+    else:
+        kernel.write_back(scratch)
+        copy_written_blocks(image, kept)
+
+
+def _in_a_child(work: Callable[[], None]) -> int:
+    """Do what takes longer than others may wait: the process that does it."""
+    process = os.fork()
+    if process == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return process
 
 
 def _check_words(command: Sequence[str], variables: Mapping[str, str]) -> None:

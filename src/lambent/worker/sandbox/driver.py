@@ -70,11 +70,13 @@ class Addresses(Record, frozen=True):
 
 class Program(Record, frozen=True):
     """The program to start: `command` and `directory` are paths inside the sandbox. Without a command the process that
-    was forked from the template's zygote goes on by itself."""
+    was forked from the template's zygote, or from a snapshot, goes on by itself."""
 
     command: tuple[str, ...]
     variables: Mapping[str, str]
     directory: str = "/var/task"
+    snapshot: bool = False
+    """It is to be a template, from which sandboxes are restored when it has initialised: a Python function's client."""
 
 
 class Exit(Record, frozen=True):
@@ -109,10 +111,20 @@ class Sandbox(Protocol):
     `/tmp` lives as long as the sandbox, processes and namespaces as long as the program."""
 
     addresses: Addresses
+    snapshot_bytes: int
+    """What the program took when it came to its snapshot, shared memory counted in parts; 0 before that."""
 
-    async def start(self, program: Program, on_exit: Callable[[Exit], None]) -> Running:
+    async def start(
+        self, program: Program, on_exit: Callable[[Exit], None], on_snapshot: Callable[[], None] | None = None
+    ) -> Running:
         """Start the program. `on_exit` is called once on the event loop, after the last process of the program's
-        tree is gone. Raises SandboxError when the machine does not let it be made."""
+        tree is gone. Raises SandboxError when the machine does not let it be made.
+
+        `on_snapshot` is called once, when the program was to be a template and has come to the point where it waits
+        to be restored. From then on it is frozen but for the moments in which it is forked.
+
+        A sandbox that is restored goes on from that point. It has no command, its variables take the place of the
+        template's, and it is started once: SandboxError at the second time."""
 
     def freeze(self) -> None:
         """Stop every process of the sandbox; returns at once. No CPU is used until `thaw`."""
@@ -126,13 +138,16 @@ class Sandbox(Protocol):
         """Kill every process of the program, frozen or not, and wait until they are gone."""
 
     async def destroy(self) -> None:
-        """Kill, and take away all that the sandbox has on the machine: /tmp, cgroups, mounts, its uid."""
+        """Kill, and take away all that the sandbox has on the machine: /tmp, cgroups, mounts, its uid. What was
+        restored from it lives on."""
 
 
 class Driver(Protocol):
     name: str
     forks: bool
     """Whether it can run a program without a command, forked from a template's zygote."""
+    restores: bool
+    """Whether a program can be a template from which sandboxes are restored."""
 
     async def open(self) -> Sequence[str]:
         """Start the driver, and remove what a dead server with this data directory left behind. Returns the
@@ -144,8 +159,9 @@ class Driver(Protocol):
 
     async def discard(self, booted: Booted) -> None: ...
 
-    async def create(self, spec: SandboxSpec, booted: Booted | None = None) -> Sandbox:
-        """Make a sandbox, or make it of the one that was booted with its template, which is faster."""
+    async def create(self, spec: SandboxSpec, booted: Booted | None = None, snapshot: Sandbox | None = None) -> Sandbox:
+        """Make a sandbox, or make it of the one that was booted with its template, which is faster; or one to be
+        restored from a program that waits for it in the sandbox `snapshot`, with that one's mounts and size of /tmp."""
 
     async def close(self) -> None:
         """Destroy every sandbox and end the driver's helper processes."""

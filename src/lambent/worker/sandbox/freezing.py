@@ -6,6 +6,7 @@ SIGSTOP, which a parent inside can notice, and which a process tree in the middl
 
 import os
 import signal
+from collections.abc import Container
 from typing import Protocol
 
 
@@ -40,13 +41,17 @@ class FileFreezer:
 
 
 class TreeFreezer:
-    """By signals to every descendant of the first process of a pid namespace, where orphans come back to it."""
+    """By signals to every descendant of the first process of a pid namespace, where orphans come back to it; not to
+    those in `besides`, nor to theirs."""
+
+    def __init__(self, besides: Container[int] = ()) -> None:
+        self._besides = besides
 
     def freeze(self, process: int) -> None:
         stopped: set[int] = set()
         while True:
             # Once all that were seen have stopped none of them can fork, so a round that finds no other is the last.
-            new = set(descendants(process)) - stopped
+            new = set(descendants(process, self._besides)) - stopped
             if not new:
                 return
             for member in new:
@@ -54,7 +59,7 @@ class TreeFreezer:
             stopped |= new
 
     def thaw(self, process: int) -> None:
-        for member in descendants(process):
+        for member in descendants(process, self._besides):
             _send(member, signal.SIGCONT)
 
     def reset(self) -> None:
@@ -80,9 +85,9 @@ class GroupFreezer:
         """Nothing is held."""
 
 
-def descendants(process: int) -> list[int]:
-    """Every live descendant, children before their own children."""
-    found = _children(process)
+def descendants(process: int, besides: Container[int] = ()) -> list[int]:
+    """Every live descendant, children before their own children; without the processes in `besides` and theirs."""
+    found = [child for child in _children(process) if child not in besides]
     for member in found:  # grows as it is walked
         found += _children(member)
     return found

@@ -22,16 +22,22 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
 MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 32, 4096, 16384, 1 << 19
 MNT_DETACH = 2
 
-CLONE_PARENT, _CLONE_INTO_CGROUP = 0x0000_8000, 0x2_0000_0000
+CLONE_PARENT, _CLONE_FILES, _CLONE_INTO_CGROUP = 0x0000_8000, 0x0000_0400, 0x2_0000_0000
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x0002_0000, 0x0200_0000, 0x0400_0000
 CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000
 
-MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
-_SECCOMP_MODE_FILTER = 2
+_SECCOMP_MODE_FILTER, _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_NEW_LISTENER = 2, 1, 8
+_SECCOMP_NOTIFICATION, _SECCOMP_ANSWER, _SECCOMP_GO_ON = struct.Struct("=QII64x"), struct.Struct("=QqiI"), 1
+_SECCOMP_RECEIVE, _SECCOMP_SEND = (
+    3 << 30 | layout.size << 16 | ord("!") << 8 | number
+    for number, layout in enumerate((_SECCOMP_NOTIFICATION, _SECCOMP_ANSWER))
+)
+_FSCONFIG_CREATE, _CLOEXEC_OF_NEW_MOUNTS = 6, 1
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 CAP_NET_ADMIN, ALL_CAPABILITIES = 1 << 12, (1 << 64) - 1
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
@@ -40,8 +46,9 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 # Calls without a wrapper in every C library, by number. Those since Linux 5.0 have one number everywhere.
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR, _CLONE3 = 428, 429, 442, 435
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _X86_64 = os.uname().machine == "x86_64"
-_PIVOT_ROOT, _CAPGET, _CAPSET = (155, 125, 126) if _X86_64 else (41, 90, 91)
+_PIVOT_ROOT, _CAPGET, _CAPSET, _SECCOMP = (155, 125, 126, 317) if _X86_64 else (41, 90, 91, 277)
 
 # PyDLL, not CDLL: the interpreter lock is kept, which a fresh clone could not take again.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -105,6 +112,65 @@ def attach_mount(descriptor: int, target: str) -> None:
         _word(_MOVE_MOUNT_F_EMPTY_PATH),
     )
     _check(result, f"move_mount to {target}")
+
+
+def begin_proc(process: int) -> tuple[int, int, int]:
+    """Have a /proc made of the pid namespace that a process is in. The kernel makes that of the process that asks, so a
+    child of ours is born there to ask: it, and the pipe for `end_proc`, which it shares with us."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    theirs = os.open(f"/proc/{process}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    read, write = os.pipe()
+    try:
+        enter_namespace(theirs, CLONE_NEWPID)  # by which only children are born in it
+        child = fork_into(_CLONE_FILES)  # what it opens is ours
+        if child == 0:
+            try:
+                os.write(write, str(_make_proc()).encode())
+            except OSError as error:
+                os.write(write, f"-{error.errno}".encode())
+            finally:
+                os._exit(0)
+    except OSError:
+        os.close(read)
+        os.close(write)
+        raise
+    finally:
+        enter_namespace(own, CLONE_NEWPID)
+        for descriptor in (own, theirs):
+            os.close(descriptor)
+    return child, read, write
+
+
+def end_proc(read: int, write: int) -> int:
+    """When the child has ended: a descriptor of the /proc, attached nowhere."""
+    os.close(write)
+    try:
+        number = int(os.read(read, 16) or -errno.ECHILD)
+    finally:
+        os.close(read)
+    if number < 0:
+        raise OSError(-number, f"mount of proc: {os.strerror(-number)}")
+    return number
+
+
+def _make_proc() -> int:
+    context = _check(_libc.syscall(_word(_FSOPEN), b"proc", _word(_CLOEXEC_OF_NEW_MOUNTS)), "fsopen of proc")
+    try:
+        arguments = (_word(_FSCONFIG_CREATE), None, None, _word(0))
+        _check(_libc.syscall(_word(_FSCONFIG), _word(context), *arguments), "fsconfig of proc")
+        flags = _word(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+        return _check(_libc.syscall(_word(_FSMOUNT), _word(context), _word(_CLOEXEC_OF_NEW_MOUNTS), flags), "fsmount")
+    finally:
+        os.close(context)
+
+
+def write_back(path: str) -> None:
+    """Have the file system that `path` is on written to its device."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.syncfs(descriptor), f"syncfs of {path}")
+    finally:
+        os.close(descriptor)
 
 
 def change_root(root: str) -> None:
@@ -219,8 +285,7 @@ def forbid_new_privileges() -> None:
 
 def filter_system_calls(program: bytes) -> None:
     """Install a seccomp filter, an array of `struct sock_filter`, for this process and all that it will start."""
-    code = ctypes.create_string_buffer(program, len(program))
-    described = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+    _, described = _describe_filter(program)
     _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(described), 0, 0), "prctl SECCOMP")
 
 
@@ -234,3 +299,30 @@ def replace_command_line(word: str) -> None:
     assert len(data) < end - start
     ctypes.memset(start, 0, end - start)
     ctypes.memmove(start, data, len(data))
+
+
+def filter_and_listen(program: bytes) -> int:
+    """Install a seccomp filter which asks about calls: the descriptor at which it asks (see `receive_call`)."""
+    _, described = _describe_filter(program)
+    flags = _word(_SECCOMP_FILTER_FLAG_NEW_LISTENER)
+    return _check(_libc.syscall(_word(_SECCOMP), _word(_SECCOMP_SET_MODE_FILTER), flags, described), "seccomp")
+
+
+def _describe_filter(program: bytes) -> tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]]:
+    """The instructions and `struct sock_fprog`, which points to them."""
+    code = ctypes.create_string_buffer(program, len(program))
+    return code, ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+
+
+def receive_call(listener: int) -> tuple[int, int]:
+    """The next call that is asked about: its number for `answer_call`, and the thread that makes it. Blocks."""
+    data = bytearray(_SECCOMP_NOTIFICATION.size)
+    fcntl.ioctl(listener, _SECCOMP_RECEIVE, data)
+    number, thread, _ = _SECCOMP_NOTIFICATION.unpack(data)
+    return number, thread
+
+
+def answer_call(listener: int, number: int, error: int) -> None:
+    """Have a call that was asked about fail with `error`, or be done if that is 0."""
+    answer = _SECCOMP_ANSWER.pack(number, 0, -error, 0 if error else _SECCOMP_GO_ON)
+    fcntl.ioctl(listener, _SECCOMP_SEND, bytearray(answer))

@@ -8,6 +8,7 @@ import signal
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lambent.worker.sandbox.driver import (
     Exit,
     Program,
     Running,
+    Sandbox,
     SandboxError,
     SandboxSpec,
     Template,
@@ -50,6 +52,9 @@ class LaunchedSandbox:
         self._id = sandbox_id
         self._depth = depth
         self._process = 0
+        self._is_template = False
+        self._restored: bool = reply["restored"]
+        self.snapshot_bytes = 0
         self._gone: asyncio.Event | None = None
         self._on_exit: Callable[[Exit], None] | None = None
         self._destroyed = False
@@ -58,9 +63,17 @@ class LaunchedSandbox:
         self._peak_mib = 0
         """The highest that was seen of this program; 0 before the first one, of which a cgroup is new."""
 
-    async def start(self, program: Program, on_exit: Callable[[Exit], None]) -> Running:
+    @property
+    def sandbox_id(self) -> str:
+        return self._id
+
+    async def start(
+        self, program: Program, on_exit: Callable[[Exit], None], on_snapshot: Callable[[], None] | None = None
+    ) -> Running:
         if self._destroyed or self._gone is not None:
             raise SandboxError("the sandbox is gone, or still runs a program")
+        if self._restored and self._peak_mib:
+            raise SandboxError("what was restored from a snapshot can not be started a second time")
         if self._peak_mib:
             # The program before may have been frozen in the moment of its end.
             self._freezer.reset()
@@ -68,8 +81,16 @@ class LaunchedSandbox:
         self._peak_mib = 1
         self._gone = asyncio.Event()
         self._on_exit = on_exit
+        self._is_template = program.snapshot
         self._link.watch(self._id, self._exited)
-        fields = {"command": program.command, "variables": dict(program.variables), "directory": program.directory}
+        if on_snapshot is not None:
+            self._link.watch_snapshot(self._id, partial(self._came_to_snapshot, on_snapshot))
+        fields = {
+            "command": program.command,
+            "variables": dict(program.variables),
+            "directory": program.directory,
+            "snapshot": program.snapshot,
+        }
         try:
             reply, descriptors = await self._link.ask("start", id=self._id, **fields)
         except BaseException as error:
@@ -88,6 +109,10 @@ class LaunchedSandbox:
         os.set_blocking(descriptors[2], False)
         return Running(runtime_api, endpoint, descriptors[2])
 
+    def _came_to_snapshot(self, on_snapshot: Callable[[], None], memory_bytes: int) -> None:
+        self.snapshot_bytes = memory_bytes
+        on_snapshot()
+
     def _exited(self, how: Exit) -> None:
         on_exit, self._on_exit = self._on_exit, None
         process, self._process = self._process, 0
@@ -103,11 +128,11 @@ class LaunchedSandbox:
             on_exit(how)
 
     def freeze(self) -> None:
-        if self._process:
+        if self._process and not self._is_template:  # which the launcher freezes and thaws
             self._freezer.freeze(self._process)
 
     def thaw(self) -> None:
-        if self._process:
+        if self._process and not self._is_template:
             self._freezer.thaw(self._process)
 
     def memory_peak_mib(self) -> int:
@@ -196,6 +221,7 @@ class LaunchedDriver(ABC):
 
     name = ""
     forks = False
+    restores = False
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -267,12 +293,16 @@ class LaunchedDriver(ABC):
             self._link.unwatch(booted.name)
             await self._link.ask("destroy", id=booted.name)
 
-    async def create(self, spec: SandboxSpec, booted: Booted | None = None) -> LaunchedSandbox:
+    async def create(
+        self, spec: SandboxSpec, booted: Booted | None = None, snapshot: Sandbox | None = None
+    ) -> LaunchedSandbox:
         link = await self._living_link()
+        assert booted is None or snapshot is None, "what is restored is forked from its template, and not booted"
+        origin = snapshot.sandbox_id if isinstance(snapshot, LaunchedSandbox) else ""
         name = booted.name if booted is not None else ""
         link.unwatch(name)
         try:
-            reply, _ = await link.ask("create", booted=name, **_fields(spec))
+            reply, _ = await link.ask("create", booted=name, origin=origin, **_fields(spec))
         except BaseException:
             if booted is not None:
                 link.post("destroy", id=name)

@@ -12,6 +12,7 @@ Started as `python -I -S -c ... FD` (see `link.py`); it imports next to nothing,
 fast.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -41,8 +42,9 @@ class Way(Protocol):
 
     def open(self) -> dict[str, Any]: ...
 
-    def create(self, request: dict[str, Any]) -> Cell:
-        """Make what lives as long as the sandbox, and leave nothing if that fails."""
+    def create(self, request: dict[str, Any], origin: Cell | None) -> Cell:
+        """Make what lives as long as the sandbox, and leave nothing if that fails. `origin` is the template that it is
+        restored from."""
 
     def claim(self, cell: Cell, request: dict[str, Any]) -> None:
         """Make what was booted ahead into what is wanted now."""
@@ -56,13 +58,14 @@ class Way(Protocol):
     def prepare(self, cell: Cell, run: Run) -> None:
         """It is ready: make its listeners."""
 
-    def tell(self, cell: Cell, run: Run, request: dict[str, Any]) -> None:
-        """Let it run its program."""
+    def tell(self, cell: Cell, run: Run, request: dict[str, Any], on_snapshot: Callable[[int], None]) -> None:
+        """Let it run its program. `on_snapshot` is called when that waits to be restored, with what it takes."""
 
     def memory_bytes(self, run: Run) -> int:
         """What all of its processes take."""
 
     def kill(self, cell: Cell, run: Run) -> None: ...
+    def bury(self, cell: Cell, run: Run) -> None: ...
     def destroy(self, cell: Cell) -> None: ...
     def close(self) -> None: ...
 
@@ -146,7 +149,7 @@ class Launcher:
 
     def _boot(self, request: dict[str, Any]) -> None:
         """Make a sandbox and its processes ahead of need; answered when they wait to be told what to run."""
-        cell = self._way.create(request)
+        cell = self._way.create(request, None)
         self._cells[cell.name] = cell
         cell.boot_number = request["n"]
         try:
@@ -158,7 +161,12 @@ class Launcher:
     def _create(self, request: dict[str, Any]) -> None:
         booted = self._cells.get(request["booted"])
         if booted is None:
-            cell = self._way.create(request)
+            origin = self._cells.get(request["origin"])
+            if request["origin"] and origin is None:
+                raise OSError("the sandbox that it is to be restored from is gone")
+            cell = self._way.create(request, origin)
+            if origin is not None:
+                origin.offspring.add(cell)
         else:
             cell = booted
             self._way.claim(cell, request)
@@ -178,7 +186,7 @@ class Launcher:
                 raise
         elif run.prepared and not run.handed_over and cell.start is not None:
             try:
-                self._way.tell(cell, run, cell.start)
+                self._way.tell(cell, run, cell.start, partial(self._tell_snapshot, cell))
             except (OSError, ValueError) as error:
                 # It can have died meanwhile, or been killed; either way its end is coming, or is brought about here.
                 run.failure = str(error)
@@ -191,6 +199,9 @@ class Launcher:
                 os.close(descriptor)
             run.listeners, run.output = [], -1
 
+    def _tell_snapshot(self, cell: Cell, memory_bytes: int) -> None:
+        self._send({"snapshot": cell.name, "memory_bytes": memory_bytes})
+
     def _spawn(self, cell: Cell) -> None:
         run = self._way.spawn(cell, cell.start or {}, partial(self._born, cell))
         cell.run = run
@@ -200,11 +211,13 @@ class Launcher:
 
     def _born(self, cell: Cell, run: Run) -> None:
         if not run.process:
-            run.ended = 0
             run.hang_up()  # a zygote that died can have borne one, of which it could not tell us any more
-            self._conclude(cell, run)
+            self._end(cell, run, 0)
             return
-        self._loop.mourn(run.process, partial(self._end, cell, run))
+        if run.handle >= 0:
+            self._loop.watch(run.handle, partial(self._end, cell, run, signal.SIGKILL))
+        else:
+            self._loop.mourn(run.process, partial(self._end, cell, run))
         if run.killed:
             self._way.kill(cell, run)
         elif run.is_ready:
@@ -212,6 +225,13 @@ class Launcher:
 
     def _end(self, cell: Cell, run: Run, status: int) -> None:
         run.ended = status
+        if cell.origin is not None and not run.status_closed:
+            # Its template has the pipe as well, and may be frozen or worse: what is there is all that was told.
+            with contextlib.suppress(BlockingIOError):
+                run.told += os.read(run.status, PACKET)
+            self._loop.forget(run.status)
+            run.status_closed = True
+        self._loop.forget(run.handle)
         self._conclude(cell, run)
 
     def _read_status(self, cell: Cell, run: Run) -> None:
@@ -222,6 +242,9 @@ class Launcher:
             run.status_closed = True
         if run.process and run.is_ready and not run.prepared and not run.killed:
             self._prepare(cell, run)
+        if run.has_exited and not run.end_told:
+            # What is left of it ends with it.
+            self._way.kill(cell, run)
         self._conclude(cell, run)
 
     def _prepare(self, cell: Cell, run: Run) -> None:
@@ -245,25 +268,41 @@ class Launcher:
 
     def _conclude(self, cell: Cell, run: Run) -> None:
         """Tell the end of a run, once our child and what it could tell us have ended."""
-        if run.ended is None or not run.status_closed:
+        is_over = run.ended is not None and run.status_closed
+        if not run.end_told and (is_over or (run.has_exited and cell.offspring)):
+            run.end_told = True
+            self._tell_end(cell, run)
+        if not is_over:
             return
         if cell.group is not None:
             cell.group.thaw()
-        start, cell.start, cell.run = cell.start, None, None
+        cell.run = None
+        self._way.bury(cell, run)
+        run.close()
+        if cell.destroy_number or cell.is_destroyed or cell.boot_number or self._leaving:
+            self._destroy(cell)
+
+    def _tell_end(self, cell: Cell, run: Run) -> None:
+        start, cell.start = cell.start, None
         if cell.boot_number:
             self._send({"n": cell.boot_number, "error": run.explain()})
         elif start is not None:
             self._send({"n": start["n"], "exit": cell.name, "error": run.explain()})
         else:
             self._send({"exit": cell.name, **run.outcome()})
-        run.close()
-        if cell.destroy_number or cell.boot_number or self._leaving:
-            self._destroy(cell)
 
     def _destroy(self, cell: Cell) -> None:
-        if cell.run is not None:
+        if cell.run is not None and not cell.run.end_told:
             self._kill(cell)
             return
+        if cell.offspring:
+            # A template is taken away after all that were restored from it, which its first process waits for.
+            cell.is_destroyed = True
+            self._send({"n": cell.destroy_number})
+            cell.destroy_number = 0
+            return
+        if cell.run is not None:
+            return  # its first process is about to end
         del self._cells[cell.name]
         try:
             self._way.destroy(cell)
@@ -272,6 +311,10 @@ class Launcher:
             self._send({"n": cell.destroy_number, "error": f"sandbox {cell.name} could not be taken away: {error}"})
         else:
             self._send({"n": cell.destroy_number})
+        if cell.origin is not None:
+            cell.origin.offspring.discard(cell)
+            if cell.origin.is_destroyed:
+                self._destroy(cell.origin)
 
     def _leave(self) -> None:
         self._leaving = True

@@ -48,6 +48,7 @@ class Link:
         self._unsent: deque[bytes] = deque()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._exits: dict[str, Callable[[Exit], None]] = {}
+        self._snapshots: dict[str, Callable[[int], None]] = {}
         self._number = 0
         self.alive = True
         self._loop.add_reader(self._socket.fileno(), self._receive)
@@ -95,6 +96,12 @@ class Link:
 
     def unwatch(self, sandbox_id: str) -> None:
         self._exits.pop(sandbox_id, None)
+        self._snapshots.pop(sandbox_id, None)
+
+    def watch_snapshot(self, sandbox_id: str, on_snapshot: Callable[[int], None]) -> None:
+        """Have `on_snapshot` called when the template in the sandbox can be restored, with the bytes that it takes.
+        Forgotten with `unwatch` and at its exit."""
+        self._snapshots[sandbox_id] = on_snapshot
 
     def _send(self, data: bytes) -> None:
         self._unsent.append(data)
@@ -134,6 +141,10 @@ class Link:
             return
         for descriptor in descriptors:
             os.close(descriptor)
+        on_snapshot = self._snapshots.pop(message.get("snapshot", ""), None)
+        if on_snapshot is not None:
+            self._loop.call_soon(on_snapshot, message["memory_bytes"])
+        self._snapshots.pop(message.get("exit", ""), None)
         # An exit, perhaps that of a program whose start nobody waits for any more.
         on_exit = self._exits.pop(message.get("exit", ""), None)
         if on_exit is not None:

@@ -43,21 +43,42 @@ class Images:
         except OSError as error:
             raise ImageError(f"loop devices can not be used ({error.strerror})") from error
 
-    def mount(self, target: str, size_mib: int) -> None:
-        """Mount a new, empty file system with at least `size_mib` of room. Raises OSError, ImageError."""
+    def mount(self, target: str, size_mib: int) -> int:
+        """Mount a new, empty file system with at least `size_mib` of room. Returns a descriptor of its image, which is
+        the caller's. Raises OSError, ImageError."""
         image = self._copy_of_template(size_mib)
         try:
-            device, path = _attach(image)
-        finally:
+            self._mount(image, target)
+            os.rmdir(os.path.join(target, "lost+found"))
+            os.chmod(target, 0o1777)
+        except (OSError, ImageError):
             os.close(image)
+            raise
+        return image
+
+    def mount_copy(self, target: str, source: int) -> int:
+        """Mount a copy of an image, as above."""
+        image = self.make_file()
+        try:
+            copy_written_blocks(source, image)
+            self._mount(image, target)
+        except (OSError, ImageError):
+            os.close(image)
+            raise
+        return image
+
+    def make_file(self) -> int:
+        """A file for an image, without a name: a descriptor. Raises OSError."""
+        return os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+    def _mount(self, image: int, target: str) -> None:
+        device, path = _attach(image)
         try:
             # `noinit_itable`: no kernel thread writes zeros into an image that lives for minutes.
             flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
             kernel.mount(path, target, "ext4", flags, "noinit_itable,nobarrier")
         finally:
             os.close(device)
-        os.rmdir(os.path.join(target, "lost+found"))
-        os.chmod(target, 0o1777)
 
     def _copy_of_template(self, size_mib: int) -> int:
         template = os.path.join(self._directory, f"tmp-{size_mib}.ext4")
@@ -65,8 +86,8 @@ class Images:
             self._format(template, size_mib)
         source = os.open(template, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            image = os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            _copy_written_blocks(source, image)
+            image = self.make_file()
+            copy_written_blocks(source, image)
         finally:
             os.close(source)
         return image
@@ -89,7 +110,8 @@ class Images:
         os.rename(unfinished, template)
 
 
-def _copy_written_blocks(source: int, image: int) -> None:
+def copy_written_blocks(source: int, image: int) -> None:
+    """Copy a sparse file, and leave its holes."""
     size = os.fstat(source).st_size
     os.ftruncate(image, size)
     position = 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lambent.worker.sandbox import probe
+from lambent.worker.sandbox import probe, seccomp
 from lambent.worker.sandbox.driver import Addresses, Exit, Program, SandboxError, SandboxSpec, Template
 from lambent.worker.sandbox.freezing import TreeFreezer
 from lambent.worker.sandbox.launched import LaunchedDriver, LaunchedSandbox, mark_of
@@ -26,6 +26,7 @@ class NamespacesDriver(LaunchedDriver):
         super().__init__(data_dir)
         self._uid_base = uid_base
         self._uid_count = uid_count
+        self.restores = os.uname().machine in seccomp.ARCHITECTURES
 
     async def open(self) -> Sequence[str]:
         self._check_user_ids()

@@ -35,7 +35,9 @@ class Plain:
                 removed += 1
         return {"missing": [], "removed": removed}
 
-    def create(self, request: dict[str, Any]) -> Cell:
+    def create(self, request: dict[str, Any], origin: Cell | None) -> Cell:
+        if origin is not None:
+            raise OSError("without isolation nothing is restored from a snapshot")
         cell = Cell(request["id"], request, uid=os.geteuid())
         home = self._home(cell)
         cell.scratch = os.path.join(home, "tmp")
@@ -53,7 +55,14 @@ class Plain:
 
     def describe(self, cell: Cell) -> dict[str, Any]:
         ports = [listener.getsockname()[1] for listener in self._listeners[cell.name]]
-        return {"uid": cell.uid, "freeze_file": "", "freeze_version": 0, "peak_file": "", "ports": ports}
+        return {
+            "uid": cell.uid,
+            "restored": False,
+            "freeze_file": "",
+            "freeze_version": 0,
+            "peak_file": "",
+            "ports": ports,
+        }
 
     @staticmethod
     def _mounts_and_links(cell: Cell) -> tuple[list[list[str]], list[list[str]]]:
@@ -79,6 +88,8 @@ class Plain:
 
     def spawn(self, cell: Cell, request: dict[str, Any], born: Callable[[Run], None]) -> Run:
         del born  # it is known at once
+        if request["snapshot"]:
+            raise OSError("without isolation a program can not be a template")
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
         output_read, output_write = os.pipe2(os.O_CLOEXEC)
         variables = {name: self._translate(cell, value) for name, value in request["variables"].items()}
@@ -103,7 +114,7 @@ class Plain:
     def prepare(self, cell: Cell, run: Run) -> None:
         run.listeners = [os.dup(listener.fileno()) for listener in self._listeners[cell.name]]
 
-    def tell(self, cell: Cell, run: Run, request: dict[str, Any]) -> None:
+    def tell(self, cell: Cell, run: Run, request: dict[str, Any], on_snapshot: Callable[[int], None]) -> None:
         """It was told when it was started."""
 
     def memory_bytes(self, run: Run) -> int:
@@ -117,6 +128,9 @@ class Plain:
         os.kill(run.process, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.process, signal.SIGKILL)
+
+    def bury(self, cell: Cell, run: Run) -> None:
+        """Nothing is kept for a run."""
 
     def destroy(self, cell: Cell) -> None:
         for listener in self._listeners.pop(cell.name, ()):

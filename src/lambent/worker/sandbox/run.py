@@ -4,9 +4,12 @@ import os
 import signal
 import socket
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lambent.worker.sandbox.cgroups import Group
+
+if TYPE_CHECKING:
+    from lambent.worker.sandbox.snapshots import Snapshot
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +31,12 @@ class Run:
     handed_over: bool = False
     killed: bool = False
     failure: str = ""
+    handle: int = -1
+    """A descriptor of the process where it is not our own child (of what was restored, a template's first process is
+    the parent)."""
+    proc: int = -1
+    """Of what was restored: its /proc, until it is attached."""
+    end_told: bool = False
 
     def word(self, name: str) -> str | None:
         """What `status` has told after this word, None if it has not told it."""
@@ -36,6 +45,11 @@ class Run:
             if word == name:
                 return rest
         return None
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the program has, which may be before our child."""
+        return self.word("exit") is not None
 
     @property
     def is_ready(self) -> bool:
@@ -49,8 +63,9 @@ class Run:
         if self.killed:
             return {"signal": int(signal.SIGKILL)}
         told = self.word("exit")
-        assert self.ended is not None
-        code = os.waitstatus_to_exitcode(self.ended if told is None else int(told))
+        status = self.ended if told is None else int(told)
+        assert status is not None, "the outcome before the end"
+        code = os.waitstatus_to_exitcode(status)
         return {"signal": -code} if code < 0 else {"code": code}
 
     def explain(self) -> str:
@@ -58,10 +73,10 @@ class Run:
         return self.failure or self.word("failed") or "it ended before it could be started"
 
     def close(self) -> None:
-        for descriptor in (self.status, self.output, *self.listeners):
+        for descriptor in (self.status, self.output, self.handle, self.proc, *self.listeners):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.status = self.output = -1
+        self.status = self.output = self.handle = self.proc = -1
         self.listeners = []
         self.hang_up()
 
@@ -87,6 +102,17 @@ class Cell:
     start: dict[str, Any] | None = None
     """The request that waits for a program's start."""
     destroy_number: int = 0
+    is_destroyed: bool = False
+    image: int = -1
+    """The disk image of its /tmp."""
+    snapshot: "Snapshot | None" = None
+    """Of a template."""
+    kept: int | str | None = None
+    """Of a template: its /tmp as it was at the snapshot, an image or a directory."""
+    origin: "Cell | None" = None
+    """The template that it is restored from."""
+    offspring: "set[Cell]" = field(default_factory=set)
+    """Those that are restored from it; it is taken away after them."""
 
 
 def pipe_end(descriptor: int) -> int:

@@ -6,6 +6,7 @@ rings, BPF, io_uring, modules, foreign socket families. The answer is EPERM, or 
 without (`clone3`, whose flags a filter can not read, and every call newer than this list).
 
 For OCI runtimes `seccomp_profile.py` puts the same lists into the form that they read.
+`clone3` has a filter of its own, the last that is installed. That of a template (`snapshots.py`) asks the launcher.
 
 The instruction set and `struct seccomp_data` are in linux/filter.h and linux/seccomp.h; numbers in asm/unistd_64.h
 (x86_64) and asm-generic/unistd.h (aarch64).
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from lambent.worker.sandbox import kernel
 
 _LOAD, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
-_KILL, _ALLOW, _ERRNO = 0x8000_0000, 0x7FFF_0000, 0x0005_0000
+_KILL, _ALLOW, _ERRNO, _ASK = 0x8000_0000, 0x7FFF_0000, 0x0005_0000, 0x7FC0_0000
 EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X32 = 0x4000_0000
@@ -71,6 +72,7 @@ class Architecture:
     mknodat: int
     setrlimit: int
     prlimit64: int
+    seccomp: int
 
 
 _X86_64 = Architecture(
@@ -137,6 +139,7 @@ _X86_64 = Architecture(
     mknodat=259,
     setrlimit=160,
     prlimit64=302,
+    seccomp=317,
 )
 _AARCH64 = Architecture(
     audit=0xC000_00B7,
@@ -194,10 +197,12 @@ _AARCH64 = Architecture(
     mknodat=33,
     setrlimit=164,
     prlimit64=261,
+    seccomp=277,
 )
 ARCHITECTURES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 
 _CLONE3 = 435
+_NEW_LISTENER = 8
 FAMILIES = (1, 2, 10)  # UNIX, INET, INET6
 NETLINK, NETLINK_ROUTE = 16, 0
 IOCTLS = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put characters into a terminal
@@ -274,7 +279,6 @@ def program(machine: str) -> bytes:
     if machine == "x86_64":
         code += [(_JGE, 0, 1, _X32), _return(_KILL)]
     code += [(_JGE, 0, 1, _HIGHEST + 1), _return(_ERRNO | ENOSYS)]
-    code += _for_call(_CLONE3, [_return(_ERRNO | ENOSYS)])
     refuse_namespaces = [_argument(0), (_JSET, 0, 1, NAMESPACES), _return(_ERRNO | EPERM), _return(_ALLOW)]
     code += _for_call(architecture.clone, refuse_namespaces)
     code += _for_call(architecture.socket, _socket_body())
@@ -288,5 +292,25 @@ def program(machine: str) -> bytes:
     code += _for_call(architecture.prlimit64, _change_core_limit_body())
     for number in sorted({*architecture.refused.values(), *EVERYWHERE.values()}):
         code += _for_call(number, [_return(_ERRNO | EPERM)])
-    code.append(_return(_ALLOW))
+    return _assemble([*code, _return(_ALLOW)])
+
+
+def refuse_clone3(machine: str) -> bytes:
+    """The last filter of programs that are not templates, and of what is restored from one."""
+    return _last(machine, _ERRNO | ENOSYS)
+
+
+def ask_about_clone3(machine: str) -> bytes:
+    """The last filter of a template."""
+    return _last(machine, _ASK)
+
+
+def _last(machine: str, clone3: int) -> bytes:
+    """Who listens to a filter may let a call be made that another one asks about: nobody of the customer's may."""
+    refuse_listeners = [_argument(1), (_JSET, 0, 1, _NEW_LISTENER), _return(_ERRNO | EPERM), _return(_ALLOW)]
+    code = [_load(_NUMBER), *_for_call(_CLONE3, [_return(clone3)])]
+    return _assemble([*code, *_for_call(ARCHITECTURES[machine].seccomp, refuse_listeners), _return(_ALLOW)])
+
+
+def _assemble(code: list[_Instruction]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)

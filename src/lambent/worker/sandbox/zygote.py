@@ -8,7 +8,8 @@ launcher                     the parent of all of these, so that it learns their
   zygote                     forks on request, maps the child's user
   first process              pid 1 of a sandbox: mounts /proc, forks the program's process, tells its end. Stays until
                              then, since a program that is pid 1 itself is immune to signals and has orphans to reap
-    program's process        pid 2: gives up all rights, takes the filter, and waits for the word what to run
+    program's process        pid 2: gives up all rights, takes the filter, and waits for the word what to run. The word
+                             may make it a template, of which others are forked (`restoring.py`)
 ```
 
 The word is a program to execute, or nothing: then the interpreter that was forked goes on by itself (`serve` returns
@@ -34,6 +35,8 @@ from typing import Any, NoReturn
 from . import kernel
 
 PACKET = 1 << 18
+TEMPLATE = "_LAMBENT_TEMPLATE"
+"""The variable which tells a program that is executed as a template (`restoring.py`) the descriptor of its socket."""
 _DESCRIPTORS = 16
 _CANNOT_START = 126
 _NAMESPACES = (
@@ -65,15 +68,17 @@ def enter(root: str, control: socket.socket) -> None:
 def serve(control: socket.socket) -> dict[str, Any]:
     """Fork a child for each request until the launcher is gone. Returns in a child, with the word that it was given.
 
-    The first message is what all children have in common: `filter` (the seccomp program, empty for none), `hostname`,
-    `user` and `group`. A request has `n`, `owner` (the user and group of ours that it becomes), `limits` (by the number
-    of the resource), and comes with descriptors: the child's end of its socket, its status pipe, its output, the files
-    by which it joins control groups, and if `in_group` is set the directory of the group that it is born in.
+    The first message is what all children have in common: the seccomp programs (empty for none) `filter` and, for the
+    call that templates need, `refuse_clone3` and `ask_about_clone3`; `hostname`, `user` and `group`. A request has `n`,
+    `owner` (the user and group of ours that it becomes), `limits` (by the number of the resource), and comes with
+    descriptors: the child's end of its socket, its status pipe, its output, the files by which it joins control groups,
+    and if `in_group` is set the directory of the group that it is born in.
     """
     common = json.loads(control.recv(PACKET) or b"null")
     if common is None:
         sys.exit(0)
-    common["filter"] = common["filter"].encode("latin-1")
+    for name in ("filter", "refuse_clone3", "ask_about_clone3"):
+        common[name] = common[name].encode("latin-1")
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, PACKET, _DESCRIPTORS)
         if not data:
@@ -125,33 +130,39 @@ def _be_born(common: dict[str, Any], request: dict[str, Any], go: int, descripto
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
         kernel.set_host_name(common["hostname"])
         kernel.raise_loopback()
-        _redirect(output)
-        for number, value in request["limits"].items():
-            resource.setrlimit(int(number), (value, value))
+        redirect(output)
+        os.close(output)
+        limit(request["limits"])
         program = os.fork()
         if program == 0:
             return _wait_for_word(common, control, status, descriptors[3:])
         for descriptor in (control, *descriptors[3:]):
             os.close(descriptor)
         _give_up_rights(common["filter"])
-        _watch(program, status)
+        _filter(common["refuse_clone3"])
+        watch(program, status)
     except OSError as error:
         os.write(status, f"failed {error}\n".encode())
         os._exit(_CANNOT_START)
 
 
-def _watch(program: int, status: int) -> NoReturn:
-    """Reap whatever ends; end with the program, and with us everything in the sandbox."""
+def watch(program: int, status: int) -> NoReturn:
+    """Be the first process: reap whatever ends, and tell how the program did. What is left in the sandbox then is the
+    launcher's to end."""
     for number in (0, 1, 2):
         os.close(number)
     while True:
-        ended, how = os.waitpid(-1, 0)
+        try:
+            ended, how = os.waitpid(-1, 0)
+        except ChildProcessError:
+            os._exit(0)
         if ended == program:
             os.write(status, f"exit {how}\n".encode())
-            os._exit(0)
+            os.close(status)
 
 
 def _wait_for_word(common: dict[str, Any], control: int, status: int, groups: list[int]) -> dict[str, Any]:
+    end = socket.socket(fileno=control)
     try:
         for group in groups:
             os.write(group, b"0")
@@ -161,22 +172,46 @@ def _wait_for_word(common: dict[str, Any], control: int, status: int, groups: li
         _give_up_rights(common["filter"])
         kernel.set_dumpable(True)
         os.write(status, b"ready\n")
-        with socket.socket(fileno=control) as end:
-            word: dict[str, Any] | None = json.loads(end.recv(PACKET) or b"null")
+        word: dict[str, Any] | None = json.loads(end.recv(PACKET) or b"null")
         if word is None:
             os._exit(0)  # nobody wants it
+        limit(word["limits"])
+        if word["snapshot"]:
+            _let_launcher_decide(common["ask_about_clone3"], end)
+        else:
+            _filter(common["refuse_clone3"])
     except OSError as error:
         os.write(status, f"failed {error}\n".encode())
         os._exit(_CANNOT_START)
     try:
         os.chdir(word["directory"])
         if word["command"]:
+            if word["snapshot"]:
+                end.set_inheritable(True)
+                word["variables"][TEMPLATE] = str(end.fileno())
             _execute(word)
     except (OSError, ValueError) as error:
         os.write(status, f"launch {error}\n".encode())
         os._exit(_CANNOT_START)
     os.close(status)
+    if word["snapshot"]:
+        word["control"] = end
+    else:
+        end.close()
     return word
+
+
+def _let_launcher_decide(filter_program: bytes, control: socket.socket) -> None:
+    """Have it asked about the call by which a template is forked."""
+    listener = kernel.filter_and_listen(filter_program)
+    socket.send_fds(control, [b"listener"], [listener])
+    os.close(listener)
+
+
+def limit(limits: dict[str, int]) -> None:
+    """Set resource limits of this process, by the number of the resource."""
+    for number, value in limits.items():
+        resource.setrlimit(int(number), (value, value))
 
 
 def _execute(word: dict[str, Any]) -> None:
@@ -185,19 +220,22 @@ def _execute(word: dict[str, Any]) -> None:
     os.execve(word["command"][0], word["command"], word["variables"])
 
 
-def _redirect(output: int) -> None:
+def redirect(output: int) -> None:
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(nothing)
-    os.close(output)
 
 
 def _give_up_rights(filter_program: bytes) -> None:
     kernel.drop_all_capabilities()
     kernel.forbid_new_privileges()
     kernel.set_dumpable(False)
+    _filter(filter_program)
+
+
+def _filter(filter_program: bytes) -> None:
     if filter_program:
         kernel.filter_system_calls(filter_program)
 

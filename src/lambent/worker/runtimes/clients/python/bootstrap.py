@@ -9,8 +9,12 @@ module `site` would have added to the builtins is added here.
 
 import os
 import site
+import socket
 import sys
 from importlib import import_module
+
+_TEMPLATE = "_LAMBENT_TEMPLATE"
+_PACKAGE = "lambent_zygote"
 
 
 def search_path(task: str, runtime: str, inherited: "list[str]") -> "list[str]":
@@ -34,7 +38,23 @@ def add_builtins() -> None:
     site.sethelper()
 
 
-def main() -> None:
+def be_template(control: "socket.socket") -> None:
+    """Have the client wait to be restored where it would ask the Runtime API: this process is forked then."""
+    restoring = import_module(f"{_PACKAGE}.restoring")
+    client = import_module("awslambdaric.lambda_runtime_client").LambdaRuntimeClient
+    client.restore_next = lambda _: restoring.wait(control)
+    for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
+        del sys.modules[name]  # no trace that the function's own could meet
+
+
+def main(control: "socket.socket | None" = None) -> None:
+    """`control` is where a template is told to fork; one that was executed has its number in the environment."""
+    given = os.environ.pop(_TEMPLATE, None)
+    if given is not None:
+        control = socket.socket(fileno=int(given))
+        control.set_inheritable(False)
+    if control is not None:
+        be_template(control)
     task = os.environ["LAMBDA_TASK_ROOT"]
     sys.path[:] = search_path(task, os.environ["LAMBDA_RUNTIME_DIR"], sys.path)
     add_builtins()

@@ -38,7 +38,7 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv.pop())) as control:
         word = zygote.serve(control)
     become(word["variables"])
-    bootstrap.main()
+    bootstrap.main(word.get("control"))
 
 
 if __name__ == "__main__":

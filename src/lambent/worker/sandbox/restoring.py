@@ -1,0 +1,135 @@
+"""A template: a program that has initialised and is then forked, once for each environment that is restored from it.
+
+The program's process asks to be forked by `wait`, when its client would ask the Runtime API to be restored. For each
+order of the launcher it forks
+
+```
+first process              pid 1 of new namespaces: maps its own user, gives up the rights that it has over these, forks
+                           the program's process, tells its end
+  program's process        waits for the word, lets go of all that it would share with others, and returns from `wait`
+```
+
+The rights come with the user namespace, and without the launcher the filter lets nobody make one. What is in these
+processes has been the customer's already, so the launcher believes nothing of what is told from here: it looks from
+outside that the rights are gone, before there is anything to gain (`snapshots.py`).
+
+It runs on every Python that functions run on, and is part of the runtime kits beside `zygote.py`.
+"""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import json
+import os
+import resource
+import socket
+import time
+from typing import Any
+
+from . import descriptors, kernel, zygote
+
+_DESCRIPTORS = 16
+_CANNOT_START = 126
+_NAMESPACES = (
+    kernel.CLONE_NEWUSER
+    | kernel.CLONE_NEWNS
+    | kernel.CLONE_NEWPID
+    | kernel.CLONE_NEWNET
+    | kernel.CLONE_NEWIPC
+    | kernel.CLONE_NEWUTS
+    | kernel.CLONE_PARENT
+)
+
+
+def wait(control: socket.socket) -> None:
+    """Tell the launcher that this program can be restored, and fork it when asked. Returns in what is restored."""
+    gc.collect()
+    gc.freeze()  # a collection in a child would touch, and so copy, all that it shares with the others
+    control.send(b"snapshot")
+    user, group = os.getuid(), os.getgid()
+    shared = descriptors.Shared()
+    while True:
+        data, received, _, _ = socket.recv_fds(control, zygote.PACKET, _DESCRIPTORS)
+        if not data:
+            os._exit(0)
+        order = json.loads(data)
+        try:
+            process = kernel.fork_into(_NAMESPACES, received[-1] if order["in_group"] else -1)
+            answer = b"forked"
+        except OSError as error:
+            process, answer = -1, f"failed {error}".encode()
+        if process == 0:
+            control.close()
+            word = _be_born(order, received, user, group)
+            os.environ.clear()
+            os.environ.update(word["variables"])
+            time.tzset()
+            shared.let_go()
+            return
+        for descriptor in received:
+            os.close(descriptor)
+        control.send(answer)
+
+
+def _be_born(order: dict[str, Any], received: list[int], user: int, group: int) -> dict[str, Any]:
+    """The first process. Only the program's process returns, with the word that it was given."""
+    control, status, output = received[:3]
+    try:
+        _write("/proc/self/uid_map", f"{user} {user} 1")
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/gid_map", f"{group} {group} 1")
+        for join in received[3 : -1 if order["in_group"] else None]:
+            os.write(join, b"0")
+        kernel.drop_all_capabilities()
+        kernel.set_dumpable(False)
+        # From here on nobody is asked about the call: the launcher forks templates, and not what comes of them.
+        if order["filter"]:
+            kernel.filter_system_calls(order["filter"].encode("latin-1"))
+        zygote.limit(order["limits"])
+        zygote.redirect(output)
+        with socket.socket(fileno=control) as end:
+            end.send(b"born")
+            _use_up_a_process_id()
+            program = os.fork()
+            if program == 0:
+                for descriptor in received[2:]:
+                    os.close(descriptor)
+                return _wait_for_word(end, status)
+        os.closerange(3, status)
+        os.closerange(status + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        zygote.watch(program, status)
+    except OSError as error:
+        os.write(status, f"failed {error}\n".encode())
+        os._exit(_CANNOT_START)
+
+
+def _use_up_a_process_id() -> None:
+    """A program's process has another id than the template's: OpenSSL takes new random numbers from the kernel when it
+    finds itself with another one, and others notice that they were forked in the same way."""
+    ended = _thread.allocate_lock()
+    ended.acquire()
+    _thread.start_new_thread(ended.release, ())
+    ended.acquire()
+    while len(os.listdir("/proc/self/task")) > 1:
+        os.sched_yield()  # the lock is free some microseconds before the thread is gone
+
+
+def _wait_for_word(end: socket.socket, status: int) -> dict[str, Any]:
+    os.setsid()
+    kernel.set_dumpable(True)
+    os.write(status, b"ready\n")
+    os.close(status)
+    word: dict[str, Any] | None = json.loads(end.recv(zygote.PACKET) or b"null")
+    end.close()
+    if word is None:
+        os._exit(0)
+    return word
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
