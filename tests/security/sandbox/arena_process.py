@@ -36,22 +36,24 @@ def make_way() -> None:
     that holds nothing else. In a mount namespace of its own, so that the machine does not change."""
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
-    needed = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), HERE.parents[2]}
+    needed = sorted({Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), HERE.parents[2]})
+    outermost = [path for path in needed if not any(other in path.parents for other in needed)]
     closed: dict[Path, list[Path]] = {}
-    for path in sorted(needed):
+    for path in outermost:
         above = next((one for one in reversed(path.parents) if not one.stat().st_mode & 0o001), None)
         if above is not None:
             closed.setdefault(above, []).append(path)
     for above, paths in closed.items():
-        with tempfile.TemporaryDirectory(dir="/var/tmp") as aside:
-            for number, path in enumerate(paths):
-                (Path(aside) / str(number)).mkdir()
-                kernel.mount(str(path), f"{aside}/{number}", flags=kernel.MS_BIND | kernel.MS_REC)
-            kernel.mount("tmpfs", str(above), "tmpfs", 0, "mode=0755,size=1m")
-            for number, path in enumerate(paths):
-                path.mkdir(parents=True)
-                kernel.mount(f"{aside}/{number}", str(path), flags=kernel.MS_BIND | kernel.MS_REC)
-                kernel.unmount(f"{aside}/{number}")
+        # Never removed with what is in it: while one is mounted there, that is the original.
+        asides = [Path(tempfile.mkdtemp(dir="/var/tmp")) for _ in paths]
+        for path, aside in zip(paths, asides, strict=True):
+            kernel.mount(str(path), str(aside), flags=kernel.MS_BIND | kernel.MS_REC)
+        kernel.mount("tmpfs", str(above), "tmpfs", 0, "mode=0755,size=1m")
+        for path, aside in zip(paths, asides, strict=True):
+            path.mkdir(parents=True)
+            kernel.mount(str(aside), str(path), flags=kernel.MS_BIND | kernel.MS_REC)
+            kernel.unmount(str(aside))
+            aside.rmdir()
 
 
 @contextlib.contextmanager
