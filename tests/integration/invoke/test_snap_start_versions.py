@@ -1,5 +1,6 @@
 """Versions with SnapStart, from PublishVersion to the log: initialised once, and restored for whoever invokes them."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ print("initialising")
 MADE = uuid.uuid4().hex
 RESTORED = []
 STS = boto3.client("sts")
+STS.get_caller_identity()  # by a connection that it keeps
 BEFORE = STS._request_signer._credentials.get_frozen_credentials().access_key
 with open("/tmp/made", "w") as file:
     file.write(MADE)
@@ -158,6 +160,32 @@ def test_the_environment_variables_are_those_of_lambda_under_snap_start(snapped:
     absent = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_LAMBDA_LOG_STREAM_NAME"}
     assert not absent & environment.keys()
     assert environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"].endswith("/2021-04-23/credentials")
+
+
+def test_a_function_that_is_not_forked_from_a_zygote_is_restored_too(snapped: Functions) -> None:
+    """What the interpreter takes from the environment when it starts asks for a process of its own."""
+    function = snapped.create(CODE, Environment={"Variables": {"PYTHONHASHSEED": "7"}}, **ON)
+    published(function)
+    first, second = invoke(function).document, invoke(function, {"write": "+"}).document
+    assert first["environment"]["PYTHONHASHSEED"] == "7"
+    assert first["restored"] == ["restored"]
+    assert second["tmp"] == first["made"] + "+"
+
+
+def test_the_log_in_json_tells_of_the_restoration(restoring: Any, snapped: Functions) -> None:
+    function = snapped.create(CODE, LoggingConfig={"LogFormat": "JSON"}, **ON)
+    published(function)
+    invoke(function)
+    found = eventually(lambda: len(found := streams(restoring, function)) == 2 and found)
+    template, restored = ([json.loads(line) for line in lines if '"platform.' in line] for lines in found)
+    assert [record["type"] for record in template] == ["platform.initStart", "platform.initReport"]
+    assert {record["record"]["initializationType"] for record in template} == {"snap-start"}
+    told = {record["type"]: record["record"] for record in restored}
+    assert told["platform.restoreStart"]["functionVersion"] == "1"
+    assert told["platform.restoreReport"]["status"] == "success"
+    metrics = told["platform.report"]["metrics"]
+    assert 0 < metrics["billedRestoreDurationMs"] <= metrics["restoreDurationMs"] + 1
+    assert metrics["billedDurationMs"] >= metrics["durationMs"] + metrics["billedRestoreDurationMs"] - 1
 
 
 def test_credentials_are_for_who_has_the_token(snapped: Functions) -> None:
