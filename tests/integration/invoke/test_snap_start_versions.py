@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
-from live_functions import Answer, Function, Functions, assert_nothing_left, descendants, eventually, living
+from live_functions import Answer, Function, Functions, assert_nothing_left, descendants, eventually, living, processes
 
 ON = {"SnapStart": {"ApplyOn": "PublishedVersions"}}
 
@@ -316,6 +316,22 @@ def test_a_server_that_is_started_anew_has_the_template_made_again(restoring: An
     after = invoke(function)
     assert after.document["made"] != before
     assert "Restore Duration" in after.report
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_server_that_ends_while_a_version_is_initialised_begins_again(
+    restoring: Any, snapped: Functions, end: str
+) -> None:
+    function = snapped.create("import time; time.sleep(2)\ndef handler(event, context): return 1", **ON)
+    function.client.publish_version(FunctionName=function.name)
+    eventually(lambda: processes(restoring.data_dir))
+    getattr(restoring, end)()
+    restoring.start()
+    function = Function(function.name, restoring.client("lambda"))
+    assert version(function)["State"] == "Pending"
+    waiter = function.client.get_waiter("published_version_active")
+    waiter.wait(FunctionName=function.name, Qualifier="1", WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200})
+    assert invoke(function).document == 1
 
 
 def launcher_of(server: Any) -> int:
