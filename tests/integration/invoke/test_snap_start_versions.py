@@ -1,5 +1,6 @@
 """Versions with SnapStart, from PublishVersion to the log: initialised once, and restored for whoever invokes them."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
-from live_functions import Answer, Function, Functions, assert_nothing_left, descendants, eventually, living
+from live_functions import Answer, Function, Functions, assert_nothing_left, descendants, eventually, living, processes
 
 ON = {"SnapStart": {"ApplyOn": "PublishedVersions"}}
 
@@ -22,6 +23,7 @@ print("initialising")
 MADE = uuid.uuid4().hex
 RESTORED = []
 STS = boto3.client("sts")
+STS.get_caller_identity()  # by a connection that it keeps
 BEFORE = STS._request_signer._credentials.get_frozen_credentials().access_key
 with open("/tmp/made", "w") as file:
     file.write(MADE)
@@ -160,6 +162,32 @@ def test_the_environment_variables_are_those_of_lambda_under_snap_start(snapped:
     assert environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"].endswith("/2021-04-23/credentials")
 
 
+def test_a_function_that_is_not_forked_from_a_zygote_is_restored_too(snapped: Functions) -> None:
+    """What the interpreter takes from the environment when it starts asks for a process of its own."""
+    function = snapped.create(CODE, Environment={"Variables": {"PYTHONHASHSEED": "7"}}, **ON)
+    published(function)
+    first, second = invoke(function).document, invoke(function, {"write": "+"}).document
+    assert first["environment"]["PYTHONHASHSEED"] == "7"
+    assert first["restored"] == ["restored"]
+    assert second["tmp"] == first["made"] + "+"
+
+
+def test_the_log_in_json_tells_of_the_restoration(restoring: Any, snapped: Functions) -> None:
+    function = snapped.create(CODE, LoggingConfig={"LogFormat": "JSON"}, **ON)
+    published(function)
+    invoke(function)
+    found = eventually(lambda: len(found := streams(restoring, function)) == 2 and found)
+    template, restored = ([json.loads(line) for line in lines if '"platform.' in line] for lines in found)
+    assert [record["type"] for record in template] == ["platform.initStart", "platform.initReport"]
+    assert {record["record"]["initializationType"] for record in template} == {"snap-start"}
+    told = {record["type"]: record["record"] for record in restored}
+    assert told["platform.restoreStart"]["functionVersion"] == "1"
+    assert told["platform.restoreReport"]["status"] == "success"
+    metrics = told["platform.report"]["metrics"]
+    assert 0 < metrics["billedRestoreDurationMs"] <= metrics["restoreDurationMs"] + 1
+    assert metrics["billedDurationMs"] >= metrics["durationMs"] + metrics["billedRestoreDurationMs"] - 1
+
+
 def test_credentials_are_for_who_has_the_token(snapped: Functions) -> None:
     function = snapped.create(
         """
@@ -288,6 +316,22 @@ def test_a_server_that_is_started_anew_has_the_template_made_again(restoring: An
     after = invoke(function)
     assert after.document["made"] != before
     assert "Restore Duration" in after.report
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_server_that_ends_while_a_version_is_initialised_begins_again(
+    restoring: Any, snapped: Functions, end: str
+) -> None:
+    function = snapped.create("import time; time.sleep(2)\ndef handler(event, context): return 1", **ON)
+    function.client.publish_version(FunctionName=function.name)
+    eventually(lambda: processes(restoring.data_dir))
+    getattr(restoring, end)()
+    restoring.start()
+    function = Function(function.name, restoring.client("lambda"))
+    assert version(function)["State"] == "Pending"
+    waiter = function.client.get_waiter("published_version_active")
+    waiter.wait(FunctionName=function.name, Qualifier="1", WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200})
+    assert invoke(function).document == 1
 
 
 def launcher_of(server: Any) -> int:

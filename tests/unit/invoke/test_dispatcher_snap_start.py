@@ -7,12 +7,14 @@ import pytest
 from dispatcher_bench import SERVING, Bench, on_bench
 
 from lambent.core.errors import ModelledError
-from lambent.core.invocation import Invocation, Outcome
+from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.snap_start import Snapshot
 from lambent.worker.messages import (
     ON_DEMAND,
     SNAP_START,
+    Answered,
     Available,
+    Finished,
     Gone,
     MakeTemplate,
     Retire,
@@ -108,6 +110,27 @@ def test_a_restoration_that_failed_is_told_to_who_waited_for_it(data_dir: Path, 
         (error,) = told
         assert isinstance(error, ModelledError)
         assert error.code == code
+
+    on_bench(data_dir, test)
+
+
+def test_nobody_waits_for_a_restored_environment_whose_program_has_ended(data_dir: Path) -> None:
+    def test(bench: Bench) -> None:
+        bench.dispatcher.start()
+        bench.dispatcher.restore(SERVING)
+        made(bench)
+        arrive(bench, "r1")
+        (start,) = bench.sent
+        bench.dispatcher.on_event(Available(start.environment_id))
+        bench.dispatcher.on_event(Answered(start.environment_id, "r1", Answer(b"{}", error_type="Runtime.ExitError")))
+        bench.dispatcher.on_event(Finished(start.environment_id, "r1", Report(Outcome.CRASH, 1, 1)))
+        bench.sent.clear()
+        arrive(bench, "r2")
+        (another,) = bench.sent
+        assert isinstance(another, Start)
+        bench.dispatcher.on_event(Gone(start.environment_id))
+        bench.dispatcher.on_event(Available(another.environment_id))
+        assert bench.sent[-1] == Run(another.environment_id, Invocation("r2", "arn", b"{}"))
 
     on_bench(data_dir, test)
 
