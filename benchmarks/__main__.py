@@ -12,24 +12,30 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import subjects, table, wire
-from benchmarks.parts import cold, many_functions, memory, startup, warm
+from benchmarks.parts import cold, many_functions, memory, soak, startup, warm
 
 RESULTS = Path(__file__).with_name("results")
 
-PARTS: dict[str, Callable[[], Iterable[table.Row]]] = {
-    "wire": lambda: map(table.row_of, wire.run()),
-    "startup": startup.run,
+PARTS: dict[str, Callable[[float], Iterable[table.Row]]] = {
+    "wire": lambda _: map(table.row_of, wire.run()),
+    "startup": lambda _: startup.run(),
     "cold": cold.run,
-    "warm": warm.run,
+    "warm": lambda _: warm.run(),
     "memory": memory.run,
-    "many_functions": many_functions.run,
+    "many_functions": lambda _: many_functions.run(),
+    "soak": soak.run,
 }
+"""Each takes the share of its counts that it is to do, if it can do less."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures Lambent on this machine.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one or more of: {', '.join(PARTS)}; none: all")
-    parts = parser.parse_args().parts or list(PARTS)
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of what cold, memory and soak repeat, to see that they work"
+    )
+    given = parser.parse_args()
+    parts = given.parts or list(PARTS)
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
@@ -38,7 +44,7 @@ def main() -> int:
     for part in parts:
         print(f"measuring: {part} ...", file=sys.stderr, flush=True)
         try:
-            rows += PARTS[part]()
+            rows += PARTS[part](given.share)
         except subjects.NotReady as error:
             print(f"{part} can not be measured: {error}", file=sys.stderr)
             return 2

@@ -6,12 +6,14 @@ Each is a process of its own, and is ended with the context that started it.
 import io
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +27,12 @@ REGION = "us-east-1"
 RUNTIME = "python3.11"
 PAYLOAD = b'{"data": "' + b"x" * 1012 + b'"}'
 READY_WITHIN_S = 30
+ANSWER_WITHIN_S = 60
 ACTIVE_WITHIN_S = 240
 """The first function of a runtime on a machine waits for the runtime client and SDK to be installed."""
 POLL_S = 0.002
+NONE_BOOTED = ("--preboot-minimum=0", "--preboot-memory-mib=0")
+"""Flags of a server that has no sandbox ready for a cold start."""
 
 _SIGNATURE = (
     f"AWS4-HMAC-SHA256 Credential=000000000000/20260101/{REGION}/lambda/aws4_request, "
@@ -69,11 +74,11 @@ def data_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def lambent(data: Path) -> Iterator[Server]:
-    """`lambent serve`, as a user starts it. Raises NotReady."""
+def lambent(data: Path, *settings: str) -> Iterator[Server]:
+    """`lambent serve`, as a user starts it, with further flags. Raises NotReady."""
     command = (sys.executable, "-m", "lambent", "serve", "--port=0", f"--data-dir={data}", "--log-level=error")
     began = time.perf_counter()
-    with _running(command) as (process, address):
+    with _running((*command, *settings)) as (process, address):
         yield Server(process, address, time.perf_counter() - began)
 
 
@@ -102,20 +107,22 @@ def _running(command: Sequence[str]) -> Iterator[tuple[int, tuple[str, int]]]:
 
 
 def package() -> bytes:
-    """The echo function, zipped."""
+    """The functions, zipped: `echo`, and `waiting`."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        file.write(Path(__file__).with_name("echo.py"), "echo.py")
+        for name in ("echo.py", "waiting.py"):
+            file.write(Path(__file__).with_name(name), name)
     return archive.getvalue()
 
 
-def create(client: Any, name: str, code: bytes) -> None:
-    """Create the echo function under a name, and wait until it can be invoked. Raises NotReady."""
+def create(client: Any, name: str, code: bytes, module: str = "echo", **variables: str) -> None:
+    """Create one of the functions under a name, and wait until it can be invoked. Raises NotReady."""
     client.create_function(
         FunctionName=name,
         Runtime=RUNTIME,
         Role="arn:aws:iam::000000000000:role/bench",
-        Handler="echo.handler",
+        Handler=f"{module}.handler",
+        Environment={"Variables": variables},
         Code={"ZipFile": code},
         MemorySize=512,
         Timeout=30,
@@ -135,6 +142,27 @@ def await_settled(client: Any, name: str) -> None:
             return
         time.sleep(POLL_S)
     raise NotReady(f"{name} is not active after {ACTIVE_WITHIN_S} s")
+
+
+def invoke(server: Server, name: str, payload: bytes = PAYLOAD) -> bytes:
+    """Invoke a function by a connection of its own; the answer's body, which is short. Raises NotReady."""
+    with socket.create_connection(server.address, timeout=ANSWER_WITHIN_S) as connection:
+        connection.sendall(invoke_request(name, payload))
+        head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200 ") or b"x-amz-function-error" in head.lower():
+        raise NotReady(f"{name} answered {head[:300]!r} {body[:300]!r}")
+    return body
+
+
+def invoke_at_once(server: Server, name: str, count: int, took_s: float) -> tuple[set[bytes], int, float]:
+    """Invoke the function `waiting` so many times at one time, for so long each. Returns the environments that
+    answered, the number of calls without an answer, and the seconds until the last of the answers."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(count) as callers:
+        calls = [callers.submit(invoke, server, name, f"{took_s}".encode()) for _ in range(count)]
+    took = time.perf_counter() - began
+    answered = [call.result() for call in calls if call.exception() is None]
+    return set(answered), count - len(answered), took
 
 
 def invoke_request(name: str, payload: bytes = PAYLOAD) -> bytes:

@@ -1,4 +1,5 @@
-"""Cold starts: an invocation that finds no environment, and the first answer of a function that was just created.
+"""Cold starts: an invocation that finds no environment, a hundred of them at once, and the first answer of a function
+that was just created.
 
 The reference is what the same program takes with nothing around it: a process that starts the same Python, imports
 the official runtime client from the same place, and gives its first answer to a Runtime API that does nothing else.
@@ -10,6 +11,8 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,40 +23,75 @@ from lambent.settings import Settings
 from lambent.worker.runtimes.interpreters import Interpreters
 from lambent.worker.runtimes.python import PythonRuntimes
 
-TIMES = 20
+TIMES = 100
 CREATED_TIMES = 10
+AT_ONCE = 100
+PLAIN_AT_ONCE = 8
+"""As many as the server starts at one time by default."""
+WAIT_S = 3.0
+"""How long each of those called at once keeps its environment: longer than it takes to start all of them, so that none
+is used twice."""
+REFILLED_S = 0.4
+"""After a cold start, until the next sandbox is booted ahead."""
 ANSWER_WITHIN_S = 30
+P50_RATIO_AT_MOST, P99_RATIO_AT_MOST, UNBOOTED_P50_RATIO_AT_MOST = 0.2, 0.35, 0.45
 
 REFERENCE = "a plain process: starts the same Python, imports the official client, answers its first event"
 
 
-def run() -> list[Row]:
+def run(share: float) -> list[Row]:
+    times = max(3, round(TIMES * share))
     with subjects.data_directory() as data, subjects.lambent(data) as server:
         client = server.client()
         code = subjects.package()
         subjects.create(client, "echo", code)  # installs the runtime's kit, if this machine does not have it yet
         interpreter, kit = plain_runtime()
-        cold_ms: list[float] = []
-        plain_ms: list[float] = []
-        for number in range(TIMES):
-            _forget_environments(client, number)
-            cold_ms.append(_timed(lambda: _invoke(server, "echo")))
-            plain_ms.append(_timed(lambda: plain_first_answer(interpreter, kit)))
-        created_ms = [_create_and_invoke(server, client, f"new-{number}", code) for number in range(CREATED_TIMES)]
+        booted = _rounds(server, client, times, lambda: plain_first_answer(interpreter, kit), REFILLED_S)
+        created_ms = [
+            _create_and_invoke(server, client, f"new-{number}", code)
+            for number in range(max(1, round(CREATED_TIMES * share)))
+        ]
+        at_once = _at_once(server, client, code, max(3, round(AT_ONCE * share)))
+        plain_s = _plain_starts_per_second(interpreter, kit, max(PLAIN_AT_ONCE, round(AT_ONCE * share)))
+    with subjects.data_directory() as data, subjects.lambent(data, *subjects.NONE_BOOTED) as server:
+        client = server.client()
+        subjects.create(client, "echo", code)
+        unbooted = _rounds(server, client, times, lambda: plain_first_answer(interpreter, kit), 0)
     return [
-        _row("cold: invoke without an environment, p50", cold_ms, plain_ms, statistics.median),
-        _row("cold: invoke without an environment, p95", cold_ms, plain_ms, _p95),
+        _row("cold: invoke, sandbox booted ahead, p50", booted, 0.5, P50_RATIO_AT_MOST),
+        _row("cold: invoke, sandbox booted ahead, p99", booted, 0.99, P99_RATIO_AT_MOST),
+        _row("cold: invoke, none booted ahead, p50", unbooted, 0.5, UNBOOTED_P50_RATIO_AT_MOST),
+        _row("cold: invoke, none booted ahead, p99", unbooted, 0.99, None),
         Row("cold: create to first answer, p50", "ms", statistics.median(created_ms)),
-    ]
+        Row(f"cold: lost of {at_once.calls} at once", "", at_once.lost, promised_at_most=0, anywhere=True),
+        Row(
+            f"cold: environments, {at_once.calls} at once", "/s", at_once.per_second, plain_s, REFERENCE,
+            at_once.per_second / plain_s,
+        ),
+    ]  # fmt: skip
 
 
-def _row(name: str, ours: list[float], plain: list[float], figure: Callable[[list[float]], float]) -> Row:
-    measured, reference = figure(ours), figure(plain)
-    return Row(name, "ms", measured, reference, REFERENCE, measured / reference)
+Times = tuple[list[float], list[float]]
+"""Milliseconds: ours, and the reference's."""
 
 
-def _p95(values: list[float]) -> float:
-    return percentile(sorted(values), 0.95)
+def _row(name: str, times: Times, part: float, ratio_at_most: float | None) -> Row:
+    measured, reference = (percentile(sorted(side), part) for side in times)
+    return Row(name, "ms", measured, reference, REFERENCE, measured / reference, ratio_at_most)
+
+
+def _rounds(server: subjects.Server, client: Any, times: int, plain: Callable[[], object], pause_s: float) -> Times:
+    """Alternating, so that what disturbs the machine for a while disturbs both. The first of ours is not counted: it
+    has the zygote started."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    subjects.invoke(server, "echo")
+    for number in range(times):
+        _forget_environments(client, number)
+        time.sleep(pause_s)
+        ours.append(_timed(lambda: subjects.invoke(server, "echo")))
+        theirs.append(_timed(plain))
+    return ours, theirs
 
 
 def _timed(action: Callable[[], object]) -> float:
@@ -72,17 +110,25 @@ def _forget_environments(client: Any, number: int) -> None:
 def _create_and_invoke(server: subjects.Server, client: Any, name: str, code: bytes) -> float:
     def both() -> None:
         subjects.create(client, name, code)
-        _invoke(server, name)
+        subjects.invoke(server, name)
 
     return _timed(both)
 
 
-def _invoke(server: subjects.Server, name: str) -> None:
-    with socket.create_connection(server.address, timeout=ANSWER_WITHIN_S) as connection:
-        connection.sendall(subjects.invoke_request(name))
-        head = connection.recv(65_536)
-    if not head.startswith(b"HTTP/1.1 200 "):
-        raise subjects.NotReady(f"{name} answered {head[:300]!r}")
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    calls: int
+    lost: int
+    per_second: float
+
+
+def _at_once(server: subjects.Server, client: Any, code: bytes, calls: int) -> AtOnce:
+    """So many calls of a function that has no environment. Raises NotReady where two shared one."""
+    subjects.create(client, "waiting", code, "waiting")
+    environments, lost, took_s = subjects.invoke_at_once(server, "waiting", calls, WAIT_S)
+    if len(environments) != calls - lost:
+        raise subjects.NotReady(f"{calls} calls at once ran in {len(environments)} environments: {WAIT_S} s are few")
+    return AtOnce(calls, lost, len(environments) / (took_s - WAIT_S))
 
 
 # The reference ----------------------------------------------------------------------------------------------------
@@ -116,10 +162,19 @@ def plain_first_answer(interpreter: Path, kit: Path) -> bytes:
                 connection.settimeout(ANSWER_WITHIN_S)
                 _read_request(requests)
                 connection.sendall(_EVENT)
-                return _read_request(requests)
+                answer = _read_request(requests)
+                process.kill()  # before the connection ends, of which it would complain
+                return answer
         finally:
             process.kill()
             process.wait()
+
+
+def _plain_starts_per_second(interpreter: Path, kit: Path, starts: int) -> float:
+    """Some at a time, for the processors' sake: as the server does it."""
+    with ThreadPoolExecutor(PLAIN_AT_ONCE) as starters:
+        took_ms = _timed(lambda: list(starters.map(lambda _: plain_first_answer(interpreter, kit), range(starts))))
+    return starts * 1000 / took_ms
 
 
 _EVENT = (

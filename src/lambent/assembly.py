@@ -27,6 +27,7 @@ from lambent.core.allowance import Allowance
 from lambent.core.arn import function_arn
 from lambent.core.errors import ModelledError
 from lambent.core.function import Package
+from lambent.core.network import Networks, networks
 from lambent.identity.authentication import Identity
 from lambent.identity.credentials import IssuedCredentials
 from lambent.identity.operations import iam_operations, sts_operations
@@ -48,7 +49,7 @@ from lambent.server.front_door import FrontDoor, health_page
 from lambent.server.http_protocol import Connections
 from lambent.server.listening import ListenError, listen, url_of
 from lambent.server.request_tasks import RequestTasks
-from lambent.settings import Settings
+from lambent.settings import Settings, SettingsError
 from lambent.store import aliases, concurrency, functions, provisioned_concurrency
 from lambent.store.changes import Change, VersionChanged
 from lambent.store.keyring import KeyFileError
@@ -62,6 +63,7 @@ from lambent.worker.messages import Event, Hello
 from lambent.worker.runtimes.catalog import Runtimes
 from lambent.worker.sandbox.driver import SandboxError
 from lambent.worker.sandbox.drivers import make_driver
+from lambent.worker.sandbox.probe import look_at_network
 from lambent.worker.transport import WorkerServer
 
 _log = logging.getLogger(__name__)
@@ -77,8 +79,8 @@ UNUSED_PACKAGES_SWEEP_S = 600
 
 
 def serve(settings: Settings) -> int:
-    """`lambent serve`: run until SIGTERM or SIGINT. Returns the exit code."""
-    return _run(_serve(settings), settings)
+    """`lambent serve`: run until SIGTERM or SIGINT. Returns the exit code. Raises SettingsError."""
+    return _run(_serve(settings, _networks(settings)), settings)
 
 
 def serve_worker(settings: Settings, socket: Path) -> int:
@@ -105,7 +107,14 @@ def _run(work: Coroutine[Any, Any, None], settings: Settings) -> int:
     return 1 if refusals else 0
 
 
-async def _serve(settings: Settings) -> None:
+def _networks(settings: Settings) -> Networks:
+    try:
+        return networks(settings.network, settings.networks)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+async def _serve(settings: Settings, networks: Networks) -> None:
     stopping = _stop_signals()
     listener = listen(
         settings.host, settings.port, without_authentication_allowed=settings.listen_without_authentication
@@ -115,7 +124,7 @@ async def _serve(settings: Settings) -> None:
         directory = DataDirectory(settings.data_dir)
         directory.open()
         stack.callback(directory.close)
-        data_plane, connections = await _open_server(settings, stack, url_of(listener))
+        data_plane, connections = await _open_server(settings, networks, stack, url_of(listener))
         accepting = await asyncio.get_running_loop().create_server(connections, sock=listener)
         print(f"Lambent is ready on {url_of(listener)} (data in {settings.data_dir})", flush=True)
         await stopping.wait()
@@ -125,7 +134,7 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _open_server(
-    settings: Settings, stack: contextlib.AsyncExitStack, url: str
+    settings: Settings, networks: Networks, stack: contextlib.AsyncExitStack, url: str
 ) -> tuple[Dispatcher, Connections]:
     """Make and open every part; the stack closes them in the opposite order."""
     clock, ids = SystemClock(), RandomIds()
@@ -150,6 +159,7 @@ async def _open_server(
         ledger=ledger,
         logs=logs,
         credentials=issued,
+        networks=networks,
         new_id=partial(ids.hex, 32),
         concurrency_limit=settings.concurrency_limit,
         idle_timeout_s=settings.idle_timeout_s,
@@ -200,6 +210,8 @@ async def _open_server(
     # Nothing is running yet, so nobody can miss what a killed server has left of changes that were never made.
     await packages.forget(lambda: store.read(functions.digests_in_use), clock.monotonic_us(), unused_for_us=0)
     dispatcher.start()
+    if networks.reach_out():
+        _tell_missing_network(settings)
     await stack.enter_async_context(
         _background(
             preparation.run(),
@@ -245,6 +257,14 @@ def _tell_unreadable(change: Change) -> None:
             arn, why = function_arn(version.function, version.version), version.configuration.unreadable.reason
             _log.warning("environment variables can not be read", extra={"function": arn, "why": why})
             return
+
+
+def _tell_missing_network(settings: Settings) -> None:
+    if settings.sandbox == "process" or settings.worker_socket is not None:
+        return
+    for finding in look_at_network():
+        if not finding.ok:
+            _log.warning("functions have no network", extra={"what": finding.name, "why": finding.explanation})
 
 
 async def _open_worker(
@@ -298,6 +318,7 @@ def _agent(
             data_dir=settings.data_dir,
             uid_base=settings.sandbox_uid_base,
             uid_count=settings.sandbox_uid_count,
+            oci_runtime=settings.sandbox_oci_runtime,
         ),
         runtimes=runtimes,
         unpack=unpack,

@@ -16,12 +16,13 @@ from pathlib import Path
 from lambent.clock import SystemClock
 from lambent.control.bucket_reader import BucketReader, Unusable
 from lambent.control.code_buckets import ObjectStorage
+from lambent.core.network import networks
 from lambent.server.listening import ListenError, listen
 from lambent.settings import S3Settings, Settings
 from lambent.store.keyring import KeyFileError, read_key_file
 from lambent.store.metadata import key_file_of
 from lambent.worker.runtimes.catalog import Runtimes
-from lambent.worker.sandbox import drivers
+from lambent.worker.sandbox import drivers, probe
 from lambent.worker.sandbox.probe import Finding as SandboxFinding
 
 # Below this a package, its unpacked form and the logs of a day may not fit.
@@ -76,7 +77,26 @@ def examine(settings: Settings) -> Iterator[Finding]:
             "isolation", Grade.LIMITED, detail, "Leave --sandbox process away, unless you trust every function."
         )
     else:
-        yield from map(judge, drivers.examine(settings.sandbox_uid_base, settings.sandbox_uid_count))
+        found = drivers.examine(
+            settings.sandbox, settings.sandbox_uid_base, settings.sandbox_uid_count, settings.sandbox_oci_runtime
+        )
+        yield from map(judge, found)
+    yield from look_at_networks(settings)
+
+
+def look_at_networks(settings: Settings) -> Iterator[Finding]:
+    """Whether the networks of the settings make sense, and what they take is there."""
+    try:
+        wanted = networks(settings.network, settings.networks).reach_out()
+    except ValueError as error:
+        yield Finding("networks", Grade.MISSING, str(error), "Mend it in the settings file (docs/settings.md).")
+        return
+    if settings.sandbox == "process":
+        if wanted:
+            detail = "not kept to: without isolation a function has the machine's network"
+            yield Finding("networks", Grade.LIMITED, detail, "Leave --sandbox process away.")
+        return
+    yield from map(judge, probe.look_at_network())
 
 
 def judge(found: SandboxFinding) -> Finding:

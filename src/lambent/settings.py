@@ -46,6 +46,18 @@ class S3Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """A network for functions, and which functions get it; `core.network` says what each text may be."""
+
+    mode: str
+    allow: tuple[str, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of `lambent serve`. Sizes and durations carry their unit in their name."""
 
@@ -65,7 +77,10 @@ class Settings:
     log_level: str = _setting("info", "lowest level of the server's own log: debug, info, warning, error")
     shutdown_grace_s: int = _setting(30, "how long SIGTERM waits for running invocations")
 
-    sandbox: str = _setting("namespaces", "isolation driver: namespaces, or process (no isolation)")
+    sandbox: str = _setting("namespaces", "isolation driver: namespaces, oci, or process (no isolation)")
+    sandbox_oci_runtime: str = _setting(
+        "", "OCI runtime of the driver oci, a name or a path; none: crun, else runc, of those on PATH"
+    )
     fork_functions: bool = _setting(
         True, "fork a function's process from one that has its interpreter and client loaded, where the runtime can"
     )
@@ -73,6 +88,10 @@ class Settings:
     preboot_memory_mib: int = _setting(64, "memory that all sandboxes booted ahead may take; 0 for none at all")
     sandbox_uid_base: int = _setting(200_000, "first of the user ids given to environments, when started as root")
     sandbox_uid_count: int = _setting(10_000, "how many user ids there are")
+    network: str = _setting(
+        "loopback", "network of functions that no other is for: loopback, internet, or one of the file"
+    )
+    networks: Mapping[str, NetworkSettings] = _setting(dict, "networks by name", only_in_file=True)
     worker_socket: Path | None = _setting(
         None,
         "Unix socket of a worker in a process of its own (`lambent worker`); none: a worker in the server",
@@ -150,7 +169,11 @@ def read(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Setti
             values[name] = _convert(name, environment[variable_of(name)], variable_of(name))
         elif name in from_file:
             values[name] = _convert(name, from_file[name], f"{name} in the settings file")
-    settings = Settings(**values, accounts=_accounts(from_file.get("accounts", {})))
+    settings = Settings(
+        **values,
+        networks=_networks(from_file.get("networks", {})),
+        accounts=_accounts(from_file.get("accounts", {})),
+    )
     _check(settings)
     return settings
 
@@ -186,6 +209,23 @@ def _accounts(tables: Any) -> dict[str, S3Settings]:
         accounts[account] = S3Settings(**table)
         _check_s3(accounts[account], where)
     return accounts
+
+
+def _networks(tables: Any) -> dict[str, NetworkSettings]:
+    """The tables `[networks.NAME]` of the file."""
+    if not isinstance(tables, dict):
+        raise SettingsError("networks in the settings file must be tables, [networks.NAME]")
+    known = [member.name for member in fields(NetworkSettings)]
+    networks = {}
+    for name, table in tables.items():
+        where = f"[networks.{name}] in the settings file"
+        if not isinstance(table, dict) or not table.keys() <= set(known) or not isinstance(table.get("mode"), str):
+            raise SettingsError(f"{where} must be a table with mode, and of {', '.join(known)} only")
+        lists = {member: value for member, value in table.items() if member != "mode"}
+        if not all(isinstance(value, list) and all(isinstance(one, str) for one in value) for value in lists.values()):
+            raise SettingsError(f"{where} must have lists of texts for {', '.join(lists)}")
+        networks[name] = NetworkSettings(table["mode"], **{member: tuple(value) for member, value in lists.items()})
+    return networks
 
 
 def _check_s3(s3: S3Settings, where: str) -> None:
@@ -232,7 +272,7 @@ def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
 
 
 def _check(settings: Settings) -> None:
-    _one_of("sandbox", settings.sandbox, ("namespaces", "process"))
+    _one_of("sandbox", settings.sandbox, ("namespaces", "oci", "process"))
     _one_of("billing_step_ms", settings.billing_step_ms, (1, 100))
     _one_of("node_client", settings.node_client, ("lambent", "aws-lambda-ric"))
     _one_of("log_level", settings.log_level, ("debug", "info", "warning", "error"))

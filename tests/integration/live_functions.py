@@ -97,13 +97,18 @@ class Functions:
     made: list[Function] = field(default_factory=list)
 
     def create(
-        self, files: Mapping[str, str] | str, runtime: str = PYTHON, handler: str = "app.handler", **configuration: Any
+        self,
+        files: Mapping[str, str] | str,
+        runtime: str = PYTHON,
+        handler: str = "app.handler",
+        name: str = "",
+        **configuration: Any,
     ) -> Function:
         """`files`, or the text of the one file that the handler is in."""
         if isinstance(files, str):
             suffix = {"p": ".py", "n": ".js"}[runtime[0]]
             files = {"bootstrap" if runtime == PROVIDED else handler.split(".")[0] + suffix: files}
-        function = Function(f"f-{uuid.uuid4().hex[:12]}", self.client)
+        function = Function(name or f"f-{uuid.uuid4().hex[:12]}", self.client)
         self.client.create_function(
             FunctionName=function.name,
             Runtime=runtime,
@@ -166,30 +171,33 @@ def assert_nothing_left(data_dir: Path, before: Collection[str] = ()) -> None:
 def processes(data_dir: Path) -> set[str]:
     """Those in the sandboxes' control groups, and those that see a deployment package of the data directory: where
     there are no control groups for us, the mount table tells whose a process is."""
-    others = "|".join(["zygotes", *booted_ahead(data_dir)])
-    group, code = re.compile(rf"{mark_of(data_dir)}/(?!({others})\n)"), f"{data_dir}/packages/"
-    found = set()
+    group, code = re.compile(rf"{mark_of(data_dir)}/([^/\s]+)"), f"{data_dir}/packages/"
+    found = {}
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
         try:
-            if group.search((process / "cgroup").read_text()) or code in (process / "mountinfo").read_text():
-                found.add(f"process {process.name} {(process / 'comm').read_text().strip()}")
+            place = group.search((process / "cgroup").read_text())
+            if place is not None or code in (process / "mountinfo").read_text():
+                name = f"process {process.name} {(process / 'comm').read_text().strip()}"
+                found[name] = place[1] if place is not None else ""
         except OSError:
             continue  # it has ended, or is another user's
-    return found
+    others = {"zygotes", *booted_ahead(data_dir)}  # what was born meanwhile is among them
+    return {name for name, place in found.items() if place not in others}
 
 
 def control_groups(data_dir: Path) -> set[str]:
     """The groups of its environments, in every hierarchy."""
     roots = Path("/sys/fs/cgroup")
-    others = {"zygotes", *booted_ahead(data_dir)}
-    return {
-        str(group)
+    found = {
+        group
         for own in (*roots.glob(mark_of(data_dir)), *roots.glob("*/" + mark_of(data_dir)), *_nested(data_dir))
         for group in own.iterdir()
-        if group.is_dir() and group.name not in others
+        if group.is_dir()
     }
+    others = {"zygotes", *booted_ahead(data_dir)}
+    return {str(group) for group in found if group.name not in others}
 
 
 def _nested(data_dir: Path) -> list[Path]:

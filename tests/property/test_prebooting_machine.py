@@ -83,10 +83,12 @@ class Owner:
             ending = list(self.booting.elements())
             for kind in ending:
                 self.boot_ends(kind)
-            if not ending:
-                if planned.look_again_us is None or planned.look_again_us > until_us:
-                    break
+            if ending:
+                continue
+            if planned.look_again_us is not None and planned.look_again_us <= until_us:
                 self.now = planned.look_again_us
+            elif not planned.retire:  # what began just before the end is brought to its own
+                break
         self.now = until_us
 
 

@@ -7,11 +7,13 @@ import pytest
 
 from lambent.testing.sandboxes import open_bench
 from lambent.worker.sandbox.driver import SandboxError
+from sandbox_drivers import isolating
 
 
-def test_a_nul_in_a_variable_starts_nothing_and_the_launcher_goes_on() -> None:
+@pytest.mark.parametrize("driver", isolating())
+def test_a_nul_in_a_variable_starts_nothing_and_the_launcher_goes_on(driver: str) -> None:
     async def run() -> None:
-        async with open_bench("namespaces") as bench:
+        async with open_bench(driver) as bench:
             sandbox = await bench.create()
             launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
             for bad in ({"AA": "x\0BB=y"}, {"AA": "\ud800"}, {"A=B": "x"}):

@@ -2,14 +2,25 @@
 
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
 from lambent.__main__ import main
-from lambent.doctor import Finding, Grade, examine, judge, look_at_disk, look_at_key_file, look_at_port, report
-from lambent.settings import Settings
+from lambent.doctor import (
+    Finding,
+    Grade,
+    examine,
+    judge,
+    look_at_disk,
+    look_at_key_file,
+    look_at_networks,
+    look_at_port,
+    report,
+)
+from lambent.settings import NetworkSettings, Settings
 from lambent.store.keyring import read_key_file
 from lambent.worker.sandbox.probe import Finding as SandboxFinding
 
@@ -158,3 +169,28 @@ def test_a_place_of_interpreters_that_can_not_be_read_is_told_and_the_others_are
     told = [finding for finding in found if finding.subject == f"interpreters in {unreadable}/versions"]
     assert [finding.grade for finding in told] == [Grade.LIMITED]
     assert any(finding.subject.startswith("python3.") for finding in found)
+
+
+def test_networks_that_make_no_sense_are_missing_and_the_server_would_say_the_same() -> None:
+    settings = Settings(networks={"database": NetworkSettings("allow", ("db.example",))})
+    (found,) = look_at_networks(settings)
+    assert found.grade is Grade.MISSING
+    assert found.detail.startswith("[networks.database]: 'db.example' is not an IPv4 address")
+
+
+def test_without_isolation_a_network_is_not_kept_to() -> None:
+    (found,) = look_at_networks(Settings(sandbox="process", network="internet"))
+    assert (found.subject, found.grade) == ("networks", Grade.LIMITED)
+    assert list(look_at_networks(Settings(sandbox="process"))) == []
+
+
+def test_the_report_tells_of_each_program_that_networks_take() -> None:
+    programs = {"nftables": "nft"} if os.geteuid() == 0 else {"nftables": "nft", "pasta": "pasta"}
+    found = {finding.subject: finding for finding in look_at_networks(Settings())}
+    for subject, program in programs.items():
+        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin"):
+            assert found[subject].grade is Grade.GOOD
+            assert found[subject].detail.endswith(f"/{program}")
+        else:
+            assert found[subject].grade is Grade.LIMITED
+            assert "Install the system's package" in found[subject].mend

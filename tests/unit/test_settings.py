@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lambent.settings import (
+    NetworkSettings,
     S3Settings,
     Settings,
     SettingsError,
@@ -75,7 +76,7 @@ def test_a_path_is_read_as_a_path() -> None:
     [
         (["--port", "many"], "--port must be a whole number, not 'many'"),
         (["--port", "70000"], "port must be from 0 to 65535, not 70000"),
-        (["--sandbox", "hope"], "sandbox must be one of namespaces, process, not 'hope'"),
+        (["--sandbox", "hope"], "sandbox must be one of namespaces, oci, process, not 'hope'"),
         (["--billing-step-ms", "10"], "billing_step_ms must be one of 1, 100, not 10"),
         (["--account", "12"], "account must be 12 digits, not '12'"),
         (["--idle-timeout-s", "0"], "idle_timeout_s must be at least 1, not 0"),
@@ -148,4 +149,31 @@ def test_an_s3_that_makes_no_sense_is_refused(tmp_path: Path, content: str, told
     file = tmp_path / "lambent.toml"
     file.write_text(content + "\n")
     with pytest.raises(SettingsError, match=re.escape(told)):
+        settings_of("--config", str(file))
+
+
+def test_networks_are_tables_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "lambent.toml"
+    file.write_text(
+        'network = "database"\n[networks.database]\nmode = "allow"\nallow = ["10.0.0.1:5432"]\nsubnets = ["subnet-a"]\n'
+    )
+    settings = settings_of("--config", str(file))
+    assert settings.network == "database"
+    assert settings.networks == {"database": NetworkSettings("allow", ("10.0.0.1:5432",), subnets=("subnet-a",))}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('networks = "all"', "networks in the settings file must be tables"),
+        ("[networks.one]\nallow = []", r"\[networks.one\] in the settings file must be a table with mode"),
+        ('[networks.one]\nmode = "allow"\nport = 1', "must be a table with mode, and of mode, allow, nameservers"),
+        ('[networks.one]\nmode = "allow"\nallow = "10.0.0.1"', "must have lists of texts for allow"),
+        ('[networks.one]\nmode = "allow"\nallow = [1]', "must have lists of texts for allow"),
+    ],
+)
+def test_networks_of_another_form_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "lambent.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=complaint):
         settings_of("--config", str(file))

@@ -21,6 +21,7 @@ from lambent.core.credentials import Credentials
 from lambent.core.errors import ServiceException, TooManyRequestsException
 from lambent.core.function import FunctionName
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
+from lambent.core.network import Networks
 from lambent.core.provisioned_concurrency import Goals, Progress
 from lambent.core.record import Record
 from lambent.invoke.configuration import Serving
@@ -92,6 +93,7 @@ class Dispatcher:
         ledger: Ledger,
         logs: LogSink,
         credentials: CredentialSource,
+        networks: Networks,
         new_id: Callable[[], str],
         concurrency_limit: int,
         idle_timeout_s: int,
@@ -101,6 +103,7 @@ class Dispatcher:
         self._ledger = ledger
         self._logs = logs
         self._credentials = credentials
+        self._networks = networks
         self._new_id = new_id
         self._idle_timeout_us = idle_timeout_s * 1_000_000
         self._maximal_life_us = maximal_life_s * 1_000_000
@@ -244,6 +247,7 @@ class Dispatcher:
             runtime_version_arn=runtime_version_arn(function.region, configuration.runtime),
             layers=tuple(layer.package.digest for layer in configuration.layers),
             tenant_id=serving.tenant_id,
+            network=self._networks.of(function, configuration.stored),
         )
 
     def _run(self, entry: _InFlight, environment_id: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lambent.core.network import LOOPBACK, Network
 from lambent.worker.sandbox.driver import Driver, Exit, Mount, Program, Running, Sandbox, SandboxSpec, Template
 from lambent.worker.sandbox.drivers import make_driver
 
@@ -95,10 +96,16 @@ class Bench:
             self.python = f"/var/lang/{program.relative_to(prefix)}"
 
     async def create(
-        self, *, memory_mib: int = 128, ephemeral_mib: int = 64, processes: int = 1024, files: int = 1024
+        self,
+        *,
+        memory_mib: int = 128,
+        ephemeral_mib: int = 64,
+        processes: int = 1024,
+        files: int = 1024,
+        network: Network = LOOPBACK,
     ) -> Sandbox:
         self._made += 1
-        template = Template(self._mounts)
+        template = Template(self._mounts, network=network)
         mounts = (Mount(self.code, "/var/task"),)
         spec = SandboxSpec(f"box-{self._made}", template, mounts, memory_mib, ephemeral_mib, processes, files)
         return await self.driver.create(spec)
@@ -119,14 +126,16 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(driver: str, data_dir: Path | None = None) -> AsyncIterator[Bench]:
-    """A bench of its own on disk, beside `data_dir` if one is given; all of it is gone afterwards."""
+    """A bench of its own on disk, beside `data_dir` if one is given; all of it is gone afterwards. `driver` is a name
+    of the setting `sandbox`, or an OCI runtime by `oci:` and its name or path."""
     beside = Path("/var/tmp") if data_dir is None else data_dir.parent  # noqa: S108 - on disk, unlike /tmp
     place = Path(tempfile.mkdtemp(prefix="lambent-test-", dir=beside))
     place.chmod(0o755)
     code = place / "code"
     code.mkdir(mode=0o755)
     data = data_dir or place / "data"
-    opened = make_driver(driver, data, UID_BASE, UID_COUNT)
+    name, _, oci_runtime = driver.partition(":")
+    opened = make_driver(name, data, UID_BASE, UID_COUNT, oci_runtime)
     try:
         missing = tuple(await opened.open())
         try:

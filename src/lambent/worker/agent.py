@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from lambent.clock import Clock
 from lambent.core.allowance import Allowance
 from lambent.core.environment import Failure
+from lambent.core.limits import INIT_BUDGET_US
 from lambent.worker.booted_sandboxes import BootedSandboxes
 from lambent.worker.execution_environment import EndpointFactory, ExecutionEnvironment, LaunchError, Surroundings
 from lambent.worker.messages import Command, EnvironmentSpec, Event, Hello, Retire, Run, Start
@@ -47,6 +48,7 @@ class Agent:
         fork: bool,
         preboot_minimum: int,
         preboot_memory_mib: int,
+        init_budget_us: int = INIT_BUDGET_US,
     ) -> None:
         self._driver = driver
         self._runtimes = runtimes
@@ -57,6 +59,7 @@ class Agent:
         self._front_door = front_door
         self._parallel_starts = parallel_starts
         self._billing_step_ms = billing_step_ms
+        self._init_budget_us = init_budget_us
         self._fork = fork
         self._preboot_minimum = preboot_minimum
         self._preboot_memory_mib = preboot_memory_mib
@@ -85,6 +88,7 @@ class Agent:
             tasks=tasks,
             forget=self._forget,
             billing_step_ms=self._billing_step_ms,
+            init_budget_us=self._init_budget_us,
         )
         return missing
 
@@ -136,7 +140,7 @@ class Agent:
         except InvalidEntrypoint as error:
             raise LaunchError(Failure("Runtime.InvalidEntrypoint", str(error))) from error
         assert self._booted is not None, "a command before the agent was opened"
-        template = self._template(launch.template)
+        template = replace(self._template(launch.template), network=spec.network)
         sandbox = await self._driver.create(
             SandboxSpec(
                 sandbox_id=environment_id,

@@ -22,7 +22,7 @@ from lambent.core import environment as machine
 from lambent.core.allowance import Allowance
 from lambent.core.environment import Environment, Failure, Phase
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
-from lambent.core.limits import INIT_BUDGET_US, PROVISIONED_INIT_BUDGET_US, REQUEST_BODY_BYTES
+from lambent.core.limits import PROVISIONED_INIT_BUDGET_US, REQUEST_BODY_BYTES
 from lambent.core.metering import billed_ms
 from lambent.worker import failures, messages
 from lambent.worker.environment_log import EnvironmentLog
@@ -72,6 +72,8 @@ class Surroundings:
     tasks: asyncio.TaskGroup
     forget: Callable[[str], None]
     billing_step_ms: int
+    init_budget_us: int
+    """Of an environment that is started on demand."""
 
 
 class ExecutionEnvironment:
@@ -83,7 +85,7 @@ class ExecutionEnvironment:
         self._ahead = spec.initialization_type == messages.PROVISIONED
         self._state = Environment(
             timeout_us=timeout_us,
-            init_budget_us=max(PROVISIONED_INIT_BUDGET_US, timeout_us) if self._ahead else INIT_BUDGET_US,
+            init_budget_us=max(PROVISIONED_INIT_BUDGET_US, timeout_us) if self._ahead else around.init_budget_us,
         )
         self._queue: deque[machine.Event] = deque()
         self._stepping = False

@@ -21,6 +21,7 @@ Retire       ->
 
 from lambent.core.credentials import Credentials
 from lambent.core.invocation import Answer, Invocation, Report
+from lambent.core.network import LOOPBACK, Network
 from lambent.core.record import Record
 
 ON_DEMAND = "on-demand"
@@ -58,6 +59,7 @@ class EnvironmentSpec(Record, frozen=True):
     runtime_version_arn: str = ""
     layers: tuple[str, ...] = ()
     tenant_id: str | None = None
+    network: Network = LOOPBACK
 
 
 class Hello(Record, frozen=True):

@@ -202,7 +202,7 @@ def test_settings_come_from_flag_variable_and_file_in_that_order(server: Any, da
     assert made.client("sts", account="test").get_caller_identity()["Account"] == "444444444444"
     assert made.stop() == 0
     unusable = refused("--data-dir", str(data_dir), LAMBENT_SANDBOX="none")
-    assert "sandbox must be one of namespaces, process, not 'none'" in unusable
+    assert "sandbox must be one of namespaces, oci, process, not 'none'" in unusable
 
 
 def test_a_key_file_without_keys_is_told_and_nothing_is_started(data_dir: Path) -> None:

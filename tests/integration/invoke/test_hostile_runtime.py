@@ -81,6 +81,27 @@ while True:
         seen.append(post("8476a536-e9f4-11e8-9739-2dfe598c3fcd", b'"for nobody"'))
     if do == "old id":
         seen.append(post(first_id, b'"late"'))
+    if do == "forge":
+        seen.append(post(event["id"], b'"forged"'))
+    if do in ("hand over", "slow"):
+        if do == "slow":
+            for _ in range(64):
+                connection = socket.create_connection((HOST, int(PORT)))
+                connection.sendall((
+                    "POST " + INVOCATION + request_id + "/response HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"
+                ).encode())
+                held.append(connection)
+        import boto3
+        handed = json.dumps({"do": "forge", "id": request_id})
+        answer = boto3.client("lambda").invoke(FunctionName=event["to"], Payload=handed)
+        seen.append(json.loads(answer["Payload"].read())["seen"])
+        if do == "slow":
+            seen.append(raw(b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"))
+            for connection in held:
+                connection.close()
+            held.clear()
+            while raw(b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n") in ("", "reset"):
+                pass
     if do == "init error":
         status, _, told = call("POST", "/2018-06-01/runtime/init/error", b"{}")
         seen.append([status, json.loads(told)])
@@ -150,6 +171,25 @@ def test_a_response_under_a_wrong_id_is_refused_and_answers_nobody(hostile: Func
 def test_a_late_response_never_reaches_the_next_caller(hostile: Function) -> None:
     hostile.invoke({})
     assert seen(hostile.invoke({"do": "old id"})) == [INVALID_ID]
+
+
+def test_a_response_to_an_invocation_of_another_function_reaches_nobody(
+    hostile: Function, functions: Functions
+) -> None:
+    """The one that is answered has told the other its request id, and waits for it to try."""
+    other = functions.create(HOSTILE, Timeout=20)
+    assert seen(hostile.invoke({"do": "hand over", "to": other.name})) == [[INVALID_ID]]
+
+
+def test_requests_without_end_take_the_connections_of_their_own_environment_alone(
+    hostile: Function, functions: Functions
+) -> None:
+    """All that it may have: meanwhile others are served, and it is when it gives them back."""
+    other = functions.create(HOSTILE, Timeout=20)
+    others, own = seen(hostile.invoke({"do": "slow", "to": other.name}))
+    assert others == [INVALID_ID]
+    assert own in ("", "reset")
+    assert seen(hostile.invoke({})) == []
 
 
 def test_a_second_response_is_refused(hostile: Function) -> None:

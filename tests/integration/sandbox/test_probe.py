@@ -11,20 +11,43 @@ from lambent.worker.sandbox import probe
 from lambent.worker.sandbox.driver import SandboxError
 from lambent.worker.sandbox.drivers import examine
 from lambent.worker.sandbox.namespaces import NamespacesDriver
+from sandbox_drivers import isolating, oci_runtime
 
 
-def test_a_machine_that_can_run_sandboxes_has_all_that_is_needed() -> None:
-    findings = examine(UID_BASE, UID_COUNT)
+def found_for(driver: str) -> list[probe.Finding]:
+    name, _, oci_runtime = driver.partition(":")
+    return examine(name, UID_BASE, UID_COUNT, oci_runtime)
+
+
+@pytest.mark.parametrize("driver", isolating())
+def test_a_machine_that_can_run_sandboxes_has_all_that_is_needed(driver: str) -> None:
+    findings = found_for(driver)
     assert [one for one in findings if one.needed and not one.ok] == []
     assert "sandbox" in {one.name for one in findings}
 
 
-def test_what_is_found_agrees_with_what_a_server_is_told_to_be_missing() -> None:
-    async def missing() -> int:
-        async with open_bench("namespaces") as bench:
-            return len(bench.missing)
+@pytest.mark.parametrize("driver", isolating())
+def test_what_is_found_agrees_with_what_a_server_is_told_to_be_missing(driver: str) -> None:
+    assert sum(not one.ok for one in found_for(driver)) == len(missing_of(driver))
 
-    assert sum(not one.ok for one in examine(UID_BASE, UID_COUNT)) == asyncio.run(missing())
+
+def missing_of(driver: str) -> tuple[str, ...]:
+    async def run() -> tuple[str, ...]:
+        async with open_bench(driver) as bench:
+            return bench.missing
+
+    return asyncio.run(run())
+
+
+@pytest.mark.skipif(not oci_runtime("runc"), reason="runc is not here, and `make prerequisites` could not get it")
+def test_an_oci_runtime_that_is_not_known_is_used_and_told_to_be_untested(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text(f'#!/bin/sh\ncase $1 in --version) echo other 1.0;; *) exec {oci_runtime("runc")} "$@";; esac\n')
+    other.chmod(0o755)
+    findings = {one.name: one for one in found_for(f"oci:{other}")}
+    assert "untested" in findings["OCI runtime"].explanation
+    assert findings["sandbox"].ok
+    assert any("untested" in sentence for sentence in missing_of(f"oci:{other}"))
 
 
 def test_user_ids_of_accounts_are_not_for_sandboxes() -> None:

@@ -1,16 +1,21 @@
 """The life of a sandbox under both drivers: start, exit, freeze, kill, start again, destroy."""
 
 import asyncio
+import re
+import shutil
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import uvloop
 
 from lambent.testing.sandboxes import Bench, open_bench
 from lambent.worker.sandbox.driver import Exit, Link, Mount, Program, SandboxError, SandboxSpec, Template
+from sandbox_drivers import isolating
 
-both = pytest.mark.parametrize("driver", ["namespaces", "process"])
+both = pytest.mark.parametrize("driver", [*isolating(), "process"])
 
 TICK = """
 import time
@@ -63,7 +68,8 @@ def test_the_program_sees_its_variables_and_no_others(driver: str) -> None:
         outcome = await bench.run(await bench.create(), "/usr/bin/env", GREETING="hello: world", EMPTY="")
         lines = set(outcome.output.splitlines())
         assert {"GREETING=hello: world", "EMPTY="} <= lines
-        assert {line.split("=")[0] for line in lines} <= {"GREETING", "EMPTY", "PATH", "PWD", "TMPDIR", "LAMBENT_ROOT"}
+        others = {"oci": {"HOME"}, "process": {"TMPDIR", "LAMBENT_ROOT"}}.get(driver.partition(":")[0], set())
+        assert {line.split("=")[0] for line in lines} == {"GREETING", "EMPTY", "PATH"} | others
 
     on_a_bench(driver, work)
 
@@ -133,6 +139,20 @@ def test_only_one_program_runs_in_a_sandbox_at_a_time(driver: str) -> None:
         await watched.outcome()
         with pytest.raises(SandboxError):
             await sandbox.start(Program(("/bin/true",), {}), print)
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_a_program_that_is_killed_in_the_moments_of_its_start_is_gone(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        sandbox = await bench.create()
+        for moment in range(12):
+            watched = await bench.start(sandbox, "/bin/sleep", "60")
+            await asyncio.sleep(moment * 0.002)  # to come upon each step of it
+            await sandbox.kill()
+            assert (await watched.outcome()).exit == Exit(signal=9)
+        assert (await bench.run(sandbox, "/bin/echo", "well")).output == "well\n"
 
     on_a_bench(driver, work)
 
@@ -212,3 +232,33 @@ def test_the_drivers_work_on_the_servers_event_loop(driver: str) -> None:
             assert [outcome.output for outcome in outcomes] == ["hi\n"] * 4
 
     uvloop.run(work())
+
+
+def a_tree_with(program: str, place: Path) -> None:
+    """A root file system with one program, the libraries that it loads, and the places where things are mounted."""
+    for name in ("dev", "proc", "tmp", "opt", "var/task"):
+        (place / name).mkdir(parents=True)
+    loaded = subprocess.run(("ldd", program), capture_output=True, text=True, check=True).stdout
+    for path in (program, *re.findall(r"(/\S+) \(0x", loaded)):
+        (place / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place / path[1:])
+
+
+@pytest.mark.parametrize("driver", isolating())
+def test_a_directory_can_be_the_root_file_system(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        root = bench.code.parent / "root"
+        a_tree_with("/usr/bin/find", root)
+        (root / "release").write_text("another system")
+        (bench.code / "greeting").write_text("hello")
+        template = Template(root=root)
+        sandbox = await bench.driver.create(SandboxSpec("other", template, (Mount(bench.code, "/var/task"),), 128, 16))
+        found = (await bench.run(sandbox, "/usr/bin/find", "/", "-xdev", "-maxdepth", "1")).output.split()
+        assert "/release" in found
+        assert "/etc" not in found
+        assert "greeting" in (await bench.run(sandbox, "/usr/bin/find", "/var/task")).output
+        removed = await bench.run(sandbox, "/usr/bin/find", "/release", "-delete")
+        assert "Read-only file system" in removed.output
+        assert (root / "release").exists()
+
+    on_a_bench(driver, work)

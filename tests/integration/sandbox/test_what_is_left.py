@@ -16,6 +16,7 @@ import pytest
 from lambent.testing.sandboxes import UID_BASE, UID_COUNT, open_bench
 from lambent.worker.sandbox.driver import Exit, SandboxError
 from lambent.worker.sandbox.launched import mark_of
+from sandbox_drivers import isolating
 
 GONE_WITHIN_S = 10.0
 
@@ -68,6 +69,13 @@ def below(parent: int) -> set[int]:
     return found - {parent}
 
 
+def command_line(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def alive(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -111,7 +119,7 @@ def state(data_dir: Path) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("driver", ["namespaces", "process"])
+@pytest.mark.parametrize("driver", [*isolating(), "process"])
 def test_sixty_sandboxes_leave_nothing_behind(driver: str) -> None:
     async def run() -> None:
         async with open_bench(driver) as bench:
@@ -137,7 +145,7 @@ def test_sixty_sandboxes_leave_nothing_behind(driver: str) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("driver", ["namespaces", "process"])
+@pytest.mark.parametrize("driver", [*isolating(), "process"])
 def test_when_the_server_is_killed_its_launcher_takes_everything_away(driver: str, data_dir: Path) -> None:
     with server(driver, data_dir) as (process, launcher, started):
         assert launcher in started
@@ -149,31 +157,35 @@ def test_when_the_server_is_killed_its_launcher_takes_everything_away(driver: st
     assert [path.name for path in (data_dir / "sandbox").iterdir() if not path.name.endswith(".ext4")] == []
 
 
-def test_when_server_and_launcher_are_killed_the_next_start_cleans_up(data_dir: Path) -> None:
+@pytest.mark.parametrize("driver", isolating())
+def test_when_server_and_launcher_are_killed_the_next_start_cleans_up(driver: str, data_dir: Path) -> None:
     async def next_start() -> None:
-        async with open_bench("namespaces", data_dir) as bench:
+        async with open_bench(driver, data_dir) as bench:
             assert members(data_dir) == []
             assert (await bench.run(await bench.create(), "/bin/echo", "works")).output == "works\n"
 
     other = data_dir.with_name("other")
     with (
-        server("namespaces", other) as (_, _, living),
-        server("namespaces", data_dir) as (process, launcher, started),
+        server(driver, other) as (_, _, living),
+        server(driver, data_dir) as (process, launcher, started),
     ):
+        others = {one for one in living if "sleep 600" in command_line(one)}
+        assert len(others) >= 3
         os.kill(launcher, signal.SIGKILL)
         process.send_signal(signal.SIGKILL)
         process.wait()
         asyncio.run(next_start())
         wait_until_gone(started)
         assert cgroups_of(data_dir) == []
-        assert all(alive(one) for one in living)
+        assert all(alive(one) for one in others)
         if os.geteuid() == 0:
             assert members(other)
 
 
-def test_when_the_launcher_is_killed_every_sandbox_ends_and_the_next_has_a_new_one() -> None:
+@pytest.mark.parametrize("driver", isolating())
+def test_when_the_launcher_is_killed_every_sandbox_ends_and_the_next_has_a_new_one(driver: str) -> None:
     async def run() -> None:
-        async with open_bench("namespaces") as bench:
+        async with open_bench(driver) as bench:
             sandbox = await bench.create()
             watched = await bench.start(sandbox, "/bin/sleep", "600")
             launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]

@@ -8,6 +8,9 @@ import pytest
 
 from lambent.testing.sandboxes import open_bench
 from lambent.worker.sandbox import seccomp
+from sandbox_drivers import isolating
+
+every_driver = pytest.mark.parametrize("driver", isolating())
 
 # Each line calls one system call with arguments that do no harm, and prints its name and errno.
 PROBE = """
@@ -48,12 +51,12 @@ for name, mode in (('device', stat.S_IFCHR), ('fifo', stat.S_IFIFO)):
 """
 
 
-def answers() -> dict[str, str]:
+def answers(driver: str) -> dict[str, str]:
     architecture = seccomp.ARCHITECTURES[os.uname().machine]
     script = PROBE.replace("CALLS", repr(architecture.refused)).replace("PERSONALITY", str(architecture.personality))
 
     async def run() -> str:
-        async with open_bench("namespaces") as bench:
+        async with open_bench(driver) as bench:
             outcome = await bench.probe(await bench.create(), script)
             assert outcome.exit.code == 0, outcome
             return outcome.output
@@ -61,9 +64,10 @@ def answers() -> dict[str, str]:
     return dict(line.split() for line in asyncio.run(run()).splitlines())
 
 
+@every_driver
 @pytest.mark.skipif(os.uname().machine not in seccomp.ARCHITECTURES, reason="no filter is written for this machine")
-def test_what_reaches_beyond_the_sandbox_is_refused() -> None:
-    told = answers()
+def test_what_reaches_beyond_the_sandbox_is_refused(driver: str) -> None:
+    told = answers(driver)
     expected = dict.fromkeys(seccomp.ARCHITECTURES[os.uname().machine].refused, "EPERM")
     expected |= {"clone3": "ENOSYS", "unknown": "ENOSYS", "unshare-user": "EPERM"}
     expected |= {"personality-question": "allowed", "personality-change": "EPERM"}
@@ -73,7 +77,8 @@ def test_what_reaches_beyond_the_sandbox_is_refused() -> None:
     assert told == expected
 
 
-def test_threads_and_child_processes_work() -> None:
+@every_driver
+def test_threads_and_child_processes_work(driver: str) -> None:
     script = """
 import subprocess, threading, multiprocessing
 said = []
@@ -84,7 +89,7 @@ print(*said, ours.recv(), subprocess.run(['/bin/echo', 'program'], capture_outpu
 """
 
     async def run() -> str:
-        async with open_bench("namespaces") as bench:
+        async with open_bench(driver) as bench:
             return (await bench.probe(await bench.create(), script)).output
 
     assert asyncio.run(run()).split() == ["thread", "process", "program"]
@@ -132,6 +137,13 @@ def test_the_filter_decides_alike_on_every_machine(machine: str) -> None:
     assert asked(architecture.ioctl, 0, 0x5412) == refuse
     assert asked(architecture.ioctl, 0, 0x5413) == allow
     assert asked(425) == refuse
+    done, some_pointer = 0x0005_0000, 0x7F00_0000_0000
+    assert asked(architecture.setrlimit, 4) == done
+    assert asked(architecture.setrlimit, 7) == allow
+    assert asked(architecture.prlimit64, 0, 4, some_pointer) == done
+    assert asked(architecture.prlimit64, 0, 4, 1) == done
+    assert asked(architecture.prlimit64, 0, 4, 0, some_pointer) == allow
+    assert asked(architecture.prlimit64, 0, 7, some_pointer) == allow
     assert asked(0) == allow
     assert decide(program, 0, 0x4000_0003) == kill
 

@@ -26,6 +26,14 @@ def test_a_promise_in_absolute_units_is_told_and_fails_no_run():
     assert not table.any_missed([slow])
 
 
+def test_a_promise_in_absolute_units_that_is_made_for_anywhere_fails_the_run():
+    nothing, something = (Row("left", "", left, promised_at_most=0, anywhere=True) for left in (0, 1))
+    assert (nothing.verdict, something.verdict) == ("ok", "MISSED")
+    assert table.any_missed([nothing, something])
+    assert not table.any_missed([nothing])
+    assert nothing.promise == "≤ 0"
+
+
 def test_a_part_that_gives_mappings_gets_its_ratio_from_the_reference():
     row = table.row_of({"name": "wire", "unit": "µs", "measured": 30.0, "reference": 60.0, "reference_name": "other"})
     assert row.ratio == 0.5

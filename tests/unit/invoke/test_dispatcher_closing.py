@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
+from lambent.core.network import Networks
 from lambent.invoke.configuration import Serving
 from lambent.invoke.dispatcher import Completed, Dispatcher
 from lambent.observe.ledger import Ended, Ledger, entries
@@ -47,6 +48,7 @@ def test_an_answered_invocation_is_waited_for_until_it_is_written_down(data_dir:
             ledger=ledger,
             logs=NoLogs(),
             credentials=Sessions(),
+            networks=Networks(),
             new_id=lambda: "e1",
             concurrency_limit=1,
             idle_timeout_s=1,

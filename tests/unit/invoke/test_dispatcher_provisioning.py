@@ -17,6 +17,7 @@ from lambent.core.function import (
     UnreadableVariables,
 )
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
+from lambent.core.network import Networks
 from lambent.core.provisioned_concurrency import FUNCTION_FAILED, Progress
 from lambent.invoke.configuration import Serving
 from lambent.invoke.dispatcher import Dispatcher
@@ -74,6 +75,7 @@ class Bench:
             ledger=ledger,
             logs=NoLogs(),
             credentials=Sessions(),
+            networks=Networks(),
             new_id=lambda: f"e{next(numbers)}",
             concurrency_limit=10,
             idle_timeout_s=1,

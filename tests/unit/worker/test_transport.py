@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
+from lambent.core.network import Destination, Network, NetworkMode
 from lambent.worker import messages
 from lambent.worker.transport import MessageStream, decode, encode
 
@@ -24,6 +25,7 @@ SPEC = messages.EnvironmentSpec(
     credentials=messages.Credentials("id", "secret", "token"),
     log_group="/aws/lambda/f",
     log_stream="s",
+    network=Network(NetworkMode.ALLOW, (Destination("10.0.0.0/8", "tcp", 5432),), ("10.0.0.2",)),
 )
 MESSAGES = [
     messages.Hello("127.0.0.1", 4566),

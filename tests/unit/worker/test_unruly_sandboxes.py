@@ -85,6 +85,7 @@ def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None):
         tasks=tasks,
         forget=forget,
         billing_step_ms=100,
+        init_budget_us=10_000_000,
     )
 
 

@@ -30,6 +30,7 @@ def common_variables() -> dict[str, str]:
     return {
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
+        "PWD": "/var/task",
         "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
         "LD_LIBRARY_PATH": (
             "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
@@ -42,7 +43,6 @@ def managed_variables(runtime: str) -> dict[str, str]:
     return {
         **common_variables(),
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{runtime}",
-        "PWD": "/var/task",
         "SHLVL": "0",
     }
 

@@ -305,7 +305,8 @@ def kill_members(directories: list[str]) -> None:
 
 
 def _remove_directory(directory: str) -> None:
-    """A group can be removed some moments after its last process was killed."""
+    """A group can be removed some moments after its last process was killed, and when the groups are gone that others
+    on the machine have made in it."""
     deadline = time.monotonic() + _REMOVE_WITHIN_S
     while True:
         try:
@@ -315,6 +316,10 @@ def _remove_directory(directory: str) -> None:
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    if entry.is_dir():
+                        _remove_directory(entry.path)
             kill_members([directory])
             time.sleep(0.001)
         else:

@@ -19,6 +19,8 @@ from lambent.worker.sandbox import cgroups, kernel, seccomp, view
 from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError, Images, copy_written_blocks
+from lambent.worker.sandbox.network import Networks
+from lambent.worker.sandbox.resolvers import resolver_configuration
 from lambent.worker.sandbox.run import Cell, Run, pipe_end
 from lambent.worker.sandbox.snapshots import Snapshot, Untrustworthy, examine
 from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage, copy_tree
@@ -31,9 +33,17 @@ _DATA_MARGIN_MIB = 1024
 used, too: Node.js 24 has 560 MiB of it when it has started, and dies with less than 640."""
 _SHOWN = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
 
+_NO_CORE_DUMP = 1
+"""Not 0: with that the kernel still has the program of a core_pattern that is a pipe started, as root on the machine,
+with the memory of what crashed. 1 is too small for a file, and says that there is to be no such program: fs/coredump.c.
+The system-call filter keeps it at that."""
+
 
 class Confinement:
     """Owns the stage, the zygotes, the cgroups, the images and the user ids of all sandboxes of this launcher."""
+
+    end_signal = signal.SIGKILL
+    """What our child is sent when its sandbox is to end."""
 
     def __init__(self, configuration: dict[str, Any], loop: Loop) -> None:
         self._loop = loop
@@ -46,6 +56,12 @@ class Confinement:
         # Two servers with the same range start at different places of it. The first id is that of the zygotes.
         self._next_uid = 1 + int(self._group_name.rpartition("-")[2], 16) % (self._uid_count - 1)
         self._uids: set[int] = set()
+        self._networks = Networks(
+            mark=self._group_name,
+            directory=self._directory,
+            nft=configuration["nft"],
+            pasta=configuration["pasta"],
+        )
         self._stage = Stage()
         self._images: Images | None = None
         self._choice = cgroups.Choice(None, None, None)
@@ -67,6 +83,7 @@ class Confinement:
             missing.append(f"No system-call filter: none is written for {machine} machines.")
         self._choice = cgroups.choose(self._group_name)
         removed = cgroups.clean(self._choice, self._group_name)
+        self._networks.open()
         self._stage.enter(self._as_root)
         os.mkdir(self._stage.path("nothing"), 0o755)
         self._own_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -244,10 +261,12 @@ class Confinement:
 
     def _ask_zygote(self, cell: Cell, given: list[int], told: Callable[[int, str], None]) -> None:
         assert self._zygotes is not None, "a sandbox before the launcher was opened"
+        limits = self._limits(cell)
+        del limits[resource.RLIMIT_NPROC]  # which is with the word
         wanted: dict[str, Any] = {
             "in_group": False,
             "owner": cell.uid - self._zygotes_user,
-            "limits": self._limits(cell),
+            "limits": limits,
         }
         if cell.group is not None:
             given = [*given, *cell.group.joins, *([cell.group.birth] if cell.group.birth >= 0 else [])]
@@ -262,7 +281,7 @@ class Confinement:
             raise OSError("the template that it is to be restored from has ended")
         order = {
             "in_group": False,
-            "limits": self._limits(cell) | self._process_limit(cell),
+            "limits": self._limits(cell),
             "filter": self._refuse_clone3.decode("latin-1"),
         }
         group = -1
@@ -304,20 +323,29 @@ class Confinement:
 
         self._loop.mourn(child, made)
 
-    @staticmethod
-    def _limits(cell: Cell) -> dict[int, int]:
-        """Resource limits of all processes of a sandbox."""
-        return {resource.RLIMIT_NOFILE: cell.request["file_descriptors"], resource.RLIMIT_CORE: 0}
+    def _limits(self, cell: Cell) -> dict[int, int]:
+        """Resource limits of a program; the first process counts among the user's processes."""
+        return {
+            resource.RLIMIT_NOFILE: cell.request["file_descriptors"],
+            resource.RLIMIT_CORE: _NO_CORE_DUMP,
+            resource.RLIMIT_NPROC: cell.request["processes"] + 1,
+        }
 
-    @staticmethod
-    def _process_limit(cell: Cell) -> dict[int, int]:
-        """That of the program; the first process counts among its user's processes."""
-        return {resource.RLIMIT_NPROC: cell.request["processes"] + 1}
+    def first_process(self, run: Run) -> int:
+        """Whose namespaces the sandbox's are."""
+        return run.process
 
     def prepare(self, cell: Cell, run: Run) -> None:
         if cell.origin is not None:
             self._accept(cell, cell.origin, run)
-        run.listeners = [listener.detach() for listener in self._listen(run.process, restored=cell.origin is not None)]
+        namespace = os.open(f"/proc/{self.first_process(run)}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if cell.request["network"] is not None:
+                self._networks.attach(namespace, cell.request["network"])
+            listeners = self._listen(namespace, restored=cell.origin is not None)
+            run.listeners = [listener.detach() for listener in listeners]
+        finally:
+            os.close(namespace)
 
     def _accept(self, cell: Cell, origin: Cell, run: Run) -> None:
         """Look at what a template has borne, and give it what is its own. Raises OSError."""
@@ -337,13 +365,9 @@ class Confinement:
             os.close(run.proc)
             run.proc = -1
 
-    def _listen(self, process: int, *, restored: bool) -> list[socket.socket]:
-        network = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    def _listen(self, namespace: int, *, restored: bool) -> list[socket.socket]:
         try:
-            kernel.enter_namespace(network, kernel.CLONE_NEWNET)
-        finally:
-            os.close(network)
-        try:
+            kernel.enter_namespace(namespace, kernel.CLONE_NEWNET)
             if restored:
                 kernel.raise_loopback()  # its first process has no right to
             listeners = []
@@ -373,7 +397,8 @@ class Confinement:
         word = {name: request[name] for name in ("command", "variables", "directory", "snapshot")}
         # The processes that are restored from a template count against its own limit, too; its group has the same one.
         is_grouped = request["snapshot"] and self._choice.pids is not None
-        word["limits"] = {} if is_grouped else self._process_limit(cell)
+        limit = resource.RLIMIT_NPROC
+        word["limits"] = {} if is_grouped else {limit: self._limits(cell)[limit]}
         control.send(json.dumps(word).encode())
         if run.control is not None:
             run.control.close()
@@ -404,13 +429,19 @@ class Confinement:
 
         self._loop.mourn(_in_a_child(partial(_copy, cell.scratch, cell.image, cell.kept)), copied)
 
-    def _mount(self, cell: Cell, process: int) -> None:
+    def _shown(self, cell: Cell) -> dict[str, str]:
+        """What is the function's own and can not be written to: the source for each target."""
         nothing = self._stage.path("nothing")
         shown = {"/opt": nothing, "/var/task": nothing}
-        shown |= {target: source for source, target in cell.request["mounts"]}
+        if cell.request["network"] is not None:
+            resolvers = resolver_configuration(cell.request["network"])
+            shown["/etc/resolv.conf"] = self._stage.file("resolv.conf", resolvers)
+        return shown | {target: source for source, target in cell.request["mounts"]}
+
+    def _mount(self, cell: Cell, process: int) -> None:
         cloned: list[tuple[int, str]] = []
         try:
-            for target, source in shown.items():
+            for target, source in self._shown(cell).items():
                 cloned.append((kernel.clone_mount(source, recursive=True), target))
                 kernel.set_mount_attributes(cloned[-1][0], _SHOWN)
             cloned.append((kernel.clone_mount(cell.scratch), "/tmp"))
@@ -449,9 +480,13 @@ class Confinement:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(run.handle, signal.SIGKILL)
         elif run.process and run.ended is None:
-            os.kill(run.process, signal.SIGKILL)
+            os.kill(run.process, self.end_signal)
         if cell.group is not None and cell.group.freeze_version == 1:
             cell.group.thaw()  # there the frozen do not hear it
+
+    def exited(self, cell: Cell, run: Run) -> None:
+        """The program has: what is left of it ends as well."""
+        self.kill(cell, run)
 
     def bury(self, cell: Cell, run: Run) -> None:
         """All processes of the run are gone."""
@@ -477,6 +512,7 @@ class Confinement:
         if self._zygotes is not None:
             self._zygotes.close()
         cgroups.remove(self._choice, self._group_name)
+        self._networks.close()
 
 
 def _copy(scratch: str, image: int, kept: int | str) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from lambent.core.network import LOOPBACK, Network
 from lambent.core.record import Record
 
 PROCESSES = FILE_DESCRIPTORS = 1024
@@ -36,7 +37,7 @@ class Template(Record, frozen=True):
 
     `command` starts the zygote from which programs are forked that need not be executed (see `zygote.py`; its socket is
     one more argument), with `variables`; empty where every program is executed. `root` is a directory tree to be the
-    root file system, in the place of the machine's /usr and an /etc of ours.
+    root file system, in the place of the machine's /usr and an /etc of ours. `network` is what the sandbox reaches.
     """
 
     mounts: tuple[Mount, ...] = ()
@@ -44,6 +45,7 @@ class Template(Record, frozen=True):
     command: tuple[str, ...] = ()
     variables: Mapping[str, str] = msgspec.field(default_factory=dict)
     root: Path | None = None
+    network: Network = LOOPBACK
 
 
 class SandboxSpec(Record, frozen=True):

@@ -8,6 +8,7 @@ This module is part of the runtime kits as well, beside `zygote.py`: it runs on 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -15,6 +16,7 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import Iterator
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
 MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 32, 4096, 16384, 1 << 19
@@ -37,6 +39,7 @@ _SECCOMP_RECEIVE, _SECCOMP_SEND = (
 )
 _FSCONFIG_CREATE, _CLOEXEC_OF_NEW_MOUNTS = 6, 1
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
+CAP_NET_ADMIN, ALL_CAPABILITIES = 1 << 12, (1 << 64) - 1
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
@@ -242,17 +245,26 @@ def set_dumpable(dumpable: bool) -> None:
     _check(_libc.prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0), "prctl DUMPABLE")
 
 
-def keep_capabilities() -> None:
-    """Have a program that we execute hold the capabilities that we hold, also where we are not the superuser."""
+@contextlib.contextmanager
+def lent_capabilities(wanted: int = ALL_CAPABILITIES) -> Iterator[None]:
+    """Programs that are executed meanwhile keep those of our capabilities that are wanted, whatever their user id."""
     header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
     sets = ctypes.create_string_buffer(24)
     _check(_libc.syscall(_word(_CAPGET), header, sets), "capget")
-    effective, permitted, _, effective_high, permitted_high, _ = struct.unpack("=6I", sets.raw)
-    wanted = struct.pack("=6I", effective, permitted, permitted, effective_high, permitted_high, permitted_high)
-    _check(_libc.syscall(_word(_CAPSET), header, wanted), "capset")
+    effective, permitted, inheritable, effective_high, permitted_high, inheritable_high = struct.unpack("=6I", sets.raw)
+    lent = (permitted | permitted_high << 32) & wanted
+    both = (lent | inheritable | inheritable_high << 32).to_bytes(8, "little")
+    low, high = struct.unpack("=2I", both)
+    changed = struct.pack("=6I", effective, permitted, low, effective_high, permitted_high, high)
+    _check(_libc.syscall(_word(_CAPSET), header, changed), "capset")
     for capability in range(64):
-        if (permitted | permitted_high << 32) >> capability & 1:
+        if lent >> capability & 1:
             _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0), "prctl CAP_AMBIENT")
+    try:
+        yield
+    finally:
+        # An inheritable capability that is taken back is no longer ambient either.
+        _check(_libc.syscall(_word(_CAPSET), header, sets.raw), "capset")
 
 
 def drop_all_capabilities() -> None:
@@ -302,3 +314,15 @@ def answer_call(listener: int, number: int, error: int) -> None:
     """Have a call that was asked about fail with `error`, or be done if that is 0."""
     answer = _SECCOMP_ANSWER.pack(number, 0, -error, 0 if error else _SECCOMP_GO_ON)
     fcntl.ioctl(listener, _SECCOMP_SEND, bytearray(answer))
+
+
+def replace_command_line(word: str) -> None:
+    """Overwrite the words of our command line, which every process that sees this one can read, with one of no meaning
+    to it. It must not be longer than they are."""
+    with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    data = word.encode()
+    assert len(data) < end - start
+    ctypes.memset(start, 0, end - start)
+    ctypes.memmove(start, data, len(data))

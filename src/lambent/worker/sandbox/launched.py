@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from lambent.core.limits import EPHEMERAL_MIB_DEFAULT, MEMORY_MIB_MAX
+from lambent.core.network import NEVER, NOT_PUBLIC, Network, NetworkMode
 from lambent.worker.sandbox.driver import (
     Addresses,
     Booted,
@@ -43,8 +44,8 @@ class LaunchedSandbox:
     def __init__(
         self, link: Link, sandbox_id: str, addresses: Addresses, reply: dict[str, Any], signals: Freezer, depth: int
     ) -> None:
-        """`signals` freezes where there is no cgroup for it; `depth` is 1 where the process that the launcher tells
-        is the parent of the program's, 0 where it is the program's."""
+        """`signals` freezes where there is no cgroup for it; `depth` is the place of the program's process among the
+        descendants of the one that the launcher tells, 0 where that is the program's."""
         self.addresses = addresses
         self.uid: int = reply["uid"]
         self._link = link
@@ -156,7 +157,7 @@ class LaunchedSandbox:
     def _resident_mib(self) -> int:
         process = self._process
         if self._depth:
-            process = next(iter(descendants(process)), process)
+            process = next(iter(descendants(process)[self._depth - 1 :]), process)
         try:
             with open(f"/proc/{process}/status", "rb") as file:
                 line = next((line for line in file if line.startswith(b"VmHWM")), b"VmHWM: 0 kB")
@@ -192,6 +193,19 @@ class LaunchedSandbox:
             if self._peak >= 0:
                 os.close(self._peak)
                 self._peak = -1
+
+
+def _network(network: Network) -> dict[str, Any] | None:
+    """A network as the launcher is told of it: `never` is refused, then `allow` ([network, protocol, port], the latter
+    two may be empty) is let through, then all but `all_but`, where that is not empty. None is loopback."""
+    if network.mode is NetworkMode.LOOPBACK:
+        return None
+    return {
+        "never": NEVER,
+        "allow": [(one.block, one.protocol, one.port) for one in network.allow],
+        "all_but": NOT_PUBLIC if network.mode is NetworkMode.INTERNET else (),
+        "nameservers": network.nameservers,
+    }
 
 
 def _open_peak(path: str) -> int:
@@ -318,6 +332,7 @@ def _fields(spec: SandboxSpec) -> dict[str, Any]:
             "command": template.command,
             "variables": dict(template.variables),
         },
+        "network": _network(template.network),
         "mounts": [(str(mount.source), mount.target) for mount in spec.mounts],
         "memory_mib": spec.memory_mib,
         "ephemeral_mib": spec.ephemeral_mib,

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 from lambent.worker.sandbox import kernel
 from lambent.worker.sandbox.confinement import Confinement
+from lambent.worker.sandbox.containers import Containers
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.plain import Plain
@@ -36,7 +37,8 @@ _TURN_WITHIN_S = 30.0
 
 
 class Way(Protocol):
-    """A way of running programs: `Confinement` or `Plain`. All but `close` may raise OSError or ImageError."""
+    """A way of running programs: `Confinement`, `Containers` or `Plain`. All but `close` may raise OSError or
+    ImageError."""
 
     def open(self) -> dict[str, Any]: ...
 
@@ -63,7 +65,12 @@ class Way(Protocol):
         """What all of its processes take."""
 
     def kill(self, cell: Cell, run: Run) -> None: ...
-    def bury(self, cell: Cell, run: Run) -> None: ...
+    def exited(self, cell: Cell, run: Run) -> None:
+        """The program has, and told how."""
+
+    def bury(self, cell: Cell, run: Run) -> None:
+        """All processes of the run are gone."""
+
     def destroy(self, cell: Cell) -> None: ...
     def close(self) -> None: ...
 
@@ -120,7 +127,7 @@ class Launcher:
         match what, cell:
             case "open", _:
                 self._turn = _take_turn(request["directory"])
-                self._way = Plain(request) if request["way"] == "process" else Confinement(request, self._loop)
+                self._way = self._choose_way(request)
                 self._send({"n": request["n"], **self._way.open()})
             case "boot", _:
                 self._boot(request)
@@ -135,6 +142,15 @@ class Launcher:
             case "destroy", Cell():
                 cell.destroy_number = request["n"]
                 self._destroy(cell)
+
+    def _choose_way(self, request: dict[str, Any]) -> Way:
+        match request["way"]:
+            case "process":
+                return Plain(request)
+            case "oci":
+                return Containers(request, self._loop)
+            case _:
+                return Confinement(request, self._loop)
 
     def _boot(self, request: dict[str, Any]) -> None:
         """Make a sandbox and its processes ahead of need; answered when they wait to be told what to run."""
@@ -200,6 +216,7 @@ class Launcher:
 
     def _born(self, cell: Cell, run: Run) -> None:
         if not run.process:
+            run.hang_up()  # a zygote that died can have borne one, of which it could not tell us any more
             self._end(cell, run, 0)
             return
         if run.handle >= 0:
@@ -231,20 +248,20 @@ class Launcher:
         if run.process and run.is_ready and not run.prepared and not run.killed:
             self._prepare(cell, run)
         if run.has_exited and not run.end_told:
-            # What is left of it ends with it.
-            self._way.kill(cell, run)
+            self._way.exited(cell, run)
         self._conclude(cell, run)
 
     def _prepare(self, cell: Cell, run: Run) -> None:
         try:
             self._way.prepare(cell, run)
+            memory_bytes = self._way.memory_bytes(run) if cell.boot_number else 0
         except OSError as error:
             run.failure = str(error)
             self._kill(cell)
             return
         run.prepared = True
         if cell.boot_number:
-            self._send({"n": cell.boot_number, "memory_bytes": self._way.memory_bytes(run)})
+            self._send({"n": cell.boot_number, "memory_bytes": memory_bytes})
             cell.boot_number = 0
         self._advance(cell)
 

@@ -74,6 +74,11 @@ class Link:
                 reply, descriptors = await future
         except TimeoutError as error:
             raise SandboxError(f"the sandbox launcher did not answer ({what})") from error
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                for descriptor in future.result()[1]:
+                    os.close(descriptor)  # it was answered in the moment in which it was given up
+            raise
         finally:
             self._waiting.pop(number, None)
         if "error" in reply:

@@ -12,7 +12,7 @@ from lambent.worker.sandbox.freezing import TreeFreezer
 from lambent.worker.sandbox.launched import LaunchedDriver, LaunchedSandbox, mark_of
 from lambent.worker.sandbox.link import Link
 
-_ADDRESSES = Addresses(runtime_api="127.0.0.1:9001", endpoint="127.0.0.1:4566")
+ADDRESSES = Addresses(runtime_api="127.0.0.1:9001", endpoint="127.0.0.1:4566")
 _TRIAL_WITHIN_S = 20.0
 
 
@@ -51,12 +51,16 @@ class NamespacesDriver(LaunchedDriver):
 
     def _reasons(self) -> list[str]:
         """What may explain that nothing works."""
-        looked_at = probe.look_around(self._uid_base, self._uid_count)
+        looked_at = self.look_around()
         return [f"{one.name}: {one.explanation}. {one.mend}" for one in looked_at if one.needed and not one.ok]
+
+    def look_around(self) -> list[probe.Finding]:
+        """What can be seen without starting anything."""
+        return probe.look_around(self._uid_base, self._uid_count)
 
     async def examine(self) -> list[probe.Finding]:
         """Open the driver, tell what this machine can and can not do for it, close it."""
-        findings = probe.look_around(self._uid_base, self._uid_count)
+        findings = self.look_around()
         try:
             await self.open()
         except SandboxError as error:
@@ -87,12 +91,13 @@ class NamespacesDriver(LaunchedDriver):
 
     def configuration(self) -> dict[str, Any]:
         return {
-            "way": "namespaces",
+            "way": self.name,
             "group": mark_of(self._data_dir),
             "directory": str(self.directory),
             "uid_base": self._uid_base,
             "uid_count": self._uid_count,
+            **probe.find_network_programs(),
         }
 
     def sandbox(self, link: Link, spec: SandboxSpec, reply: dict[str, Any]) -> LaunchedSandbox:
-        return LaunchedSandbox(link, spec.sandbox_id, _ADDRESSES, reply, TreeFreezer(), depth=1)
+        return LaunchedSandbox(link, spec.sandbox_id, ADDRESSES, reply, TreeFreezer(), depth=1)

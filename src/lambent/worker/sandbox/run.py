@@ -38,7 +38,8 @@ class Run:
     """Of what was restored: its /proc, until it is attached."""
     end_told: bool = False
 
-    def _word(self, name: str) -> str | None:
+    def word(self, name: str) -> str | None:
+        """What `status` has told after this word, None if it has not told it."""
         for line in self.told.decode(errors="replace").splitlines():
             word, _, rest = line.partition(" ")
             if word == name:
@@ -48,20 +49,20 @@ class Run:
     @property
     def has_exited(self) -> bool:
         """Whether the program has, which may be before our child."""
-        return self._word("exit") is not None
+        return self.word("exit") is not None
 
     @property
     def is_ready(self) -> bool:
-        return self._word("ready") is not None
+        return self.word("ready") is not None
 
     def outcome(self) -> dict[str, Any]:
         """How the program ended, as the fields of `driver.Exit`."""
-        launch_error = self._word("launch")
+        launch_error = self.word("launch")
         if launch_error is not None:
             return {"launch_error": launch_error}
         if self.killed:
             return {"signal": int(signal.SIGKILL)}
-        told = self._word("exit")
+        told = self.word("exit")
         status = self.ended if told is None else int(told)
         assert status is not None, "the outcome before the end"
         code = os.waitstatus_to_exitcode(status)
@@ -69,7 +70,7 @@ class Run:
 
     def explain(self) -> str:
         """Why the start failed."""
-        return self.failure or self._word("failed") or "it ended before it could be started"
+        return self.failure or self.word("failed") or "it ended before it could be started"
 
     def close(self) -> None:
         for descriptor in (self.status, self.output, self.handle, self.proc, *self.listeners):
@@ -77,6 +78,10 @@ class Run:
                 os.close(descriptor)
         self.status = self.output = self.handle = self.proc = -1
         self.listeners = []
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """It is told nothing more: one that still waits for the word ends."""
         if self.control is not None:
             self.control.close()
             self.control = None

@@ -7,6 +7,8 @@ without (`clone3`, whose flags a filter can not read, and every call newer than 
 
 `clone3` has a filter of its own, the last that is installed. That of a template (`snapshots.py`) asks the launcher.
 
+For OCI runtimes `seccomp_profile.py` puts the same lists into the form that they read.
+
 The instruction set and `struct seccomp_data` are in linux/filter.h and linux/seccomp.h; numbers in asm/unistd_64.h
 (x86_64) and asm-generic/unistd.h (aarch64).
 """
@@ -18,13 +20,13 @@ from lambent.worker.sandbox import kernel
 
 _LOAD, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _KILL, _ALLOW, _ERRNO, _ASK = 0x8000_0000, 0x7FFF_0000, 0x0005_0000, 0x7FC0_0000
-_EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
+EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X32 = 0x4000_0000
 _HIGHEST = 467
 """open_tree_attr, of Linux 6.15. Whatever comes after is unknown to this list, and so refused."""
 
-_NAMESPACES = (
+NAMESPACES = (
     kernel.CLONE_NEWNS
     | kernel.CLONE_NEWCGROUP
     | kernel.CLONE_NEWUTS
@@ -36,7 +38,7 @@ _NAMESPACES = (
 )
 
 # Numbers that are the same everywhere: calls added since Linux 5.0, and io_uring.
-_EVERYWHERE = {
+EVERYWHERE = {
     "io_uring_setup": 425,
     "io_uring_enter": 426,
     "io_uring_register": 427,
@@ -70,6 +72,8 @@ class Architecture:
     mknod: int | None
     mknodat: int
     seccomp: int
+    setrlimit: int
+    prlimit64: int
 
 
 _X86_64 = Architecture(
@@ -135,6 +139,8 @@ _X86_64 = Architecture(
     mknod=133,
     mknodat=259,
     seccomp=317,
+    setrlimit=160,
+    prlimit64=302,
 )
 _AARCH64 = Architecture(
     audit=0xC000_00B7,
@@ -191,16 +197,22 @@ _AARCH64 = Architecture(
     mknod=None,
     mknodat=33,
     seccomp=277,
+    setrlimit=164,
+    prlimit64=261,
 )
 ARCHITECTURES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 
 _CLONE3 = 435
 _NEW_LISTENER = 8
-_FAMILIES = (1, 2, 10)  # UNIX, INET, INET6
-_NETLINK, _NETLINK_ROUTE = 16, 0
-_IOCTLS = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put characters into a terminal
-_PERSONALITIES = (0, 0xFFFF_FFFF)  # the plain one, and the question which it is
-_CHARACTER_DEVICE, _BLOCK_DEVICE, _FILE_TYPE = 0o020000, 0o060000, 0o170000
+FAMILIES = (1, 2, 10)  # UNIX, INET, INET6
+NETLINK, NETLINK_ROUTE = 16, 0
+IOCTLS = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put characters into a terminal
+PERSONALITIES = (0, 0xFFFF_FFFF)  # the plain one, and the question which it is
+RLIMIT_CORE = 4
+CHARACTER_DEVICE, BLOCK_DEVICE, FILE_TYPE = 0o020000, 0o060000, 0o170000
+
+_DONE = _ERRNO
+"""No call is made, and it is told to have succeeded."""
 
 _Instruction = tuple[int, int, int, int]
 
@@ -236,15 +248,26 @@ def _none_of(values: tuple[int, ...], otherwise: int) -> list[_Instruction]:
 
 
 def _socket_body() -> list[_Instruction]:
-    families = [(_JEQ, len(_FAMILIES) - 1 - place + 5, 0, family) for place, family in enumerate(_FAMILIES)]
+    families = [(_JEQ, len(FAMILIES) - 1 - place + 5, 0, family) for place, family in enumerate(FAMILIES)]
     # After the families: netlink? protocol route? else refuse; allow.
-    netlink = [(_JEQ, 0, 3, _NETLINK), _argument(2), (_JEQ, 0, 1, _NETLINK_ROUTE), _return(_ALLOW)]
-    return [_argument(0), *families, *netlink, _return(_ERRNO | _EAFNOSUPPORT), _return(_ALLOW)]
+    netlink = [(_JEQ, 0, 3, NETLINK), _argument(2), (_JEQ, 0, 1, NETLINK_ROUTE), _return(_ALLOW)]
+    return [_argument(0), *families, *netlink, _return(_ERRNO | EAFNOSUPPORT), _return(_ALLOW)]
 
 
 def _device_body(mode_argument: int) -> list[_Instruction]:
-    kind = [_argument(mode_argument), (_AND, 0, 0, _FILE_TYPE)]
-    return [*kind, *_none_of((_CHARACTER_DEVICE, _BLOCK_DEVICE), _ERRNO | _EPERM)]
+    kind = [_argument(mode_argument), (_AND, 0, 0, FILE_TYPE)]
+    return [*kind, *_none_of((CHARACTER_DEVICE, BLOCK_DEVICE), _ERRNO | EPERM)]
+
+
+def _set_core_limit_body() -> list[_Instruction]:
+    return [_argument(0), *_none_of((RLIMIT_CORE,), _DONE)]
+
+
+def _change_core_limit_body() -> list[_Instruction]:
+    """As above, of the call that also asks what a limit is: then it has no new one, a null pointer."""
+    new = _ARGUMENTS + 8 * 2
+    asked = [_load(new), (_JEQ, 0, 2, 0), _load(new + 4), (_JEQ, 1, 0, 0), _return(_DONE)]
+    return [_argument(1), (_JEQ, 0, len(asked), RLIMIT_CORE), *asked, _return(_ALLOW)]
 
 
 def program(machine: str) -> bytes:
@@ -256,24 +279,26 @@ def program(machine: str) -> bytes:
     code = [_load(_ARCHITECTURE), (_JEQ, 1, 0, architecture.audit), _return(_KILL), _load(_NUMBER)]
     if machine == "x86_64":
         code += [(_JGE, 0, 1, _X32), _return(_KILL)]
-    code += [(_JGE, 0, 1, _HIGHEST + 1), _return(_ERRNO | _ENOSYS)]
-    refuse_namespaces = [_argument(0), (_JSET, 0, 1, _NAMESPACES), _return(_ERRNO | _EPERM), _return(_ALLOW)]
+    code += [(_JGE, 0, 1, _HIGHEST + 1), _return(_ERRNO | ENOSYS)]
+    refuse_namespaces = [_argument(0), (_JSET, 0, 1, NAMESPACES), _return(_ERRNO | EPERM), _return(_ALLOW)]
     code += _for_call(architecture.clone, refuse_namespaces)
     code += _for_call(architecture.socket, _socket_body())
     code += _for_call(architecture.socketpair, _socket_body())
-    code += _for_call(architecture.ioctl, [_argument(1), *_none_of(_IOCTLS, _ERRNO | _EPERM)])
-    code += _for_call(architecture.personality, [_argument(0), *_only(_PERSONALITIES, _ERRNO | _EPERM)])
+    code += _for_call(architecture.ioctl, [_argument(1), *_none_of(IOCTLS, _ERRNO | EPERM)])
+    code += _for_call(architecture.personality, [_argument(0), *_only(PERSONALITIES, _ERRNO | EPERM)])
     if architecture.mknod is not None:
         code += _for_call(architecture.mknod, _device_body(1))
     code += _for_call(architecture.mknodat, _device_body(2))
-    for number in sorted({*architecture.refused.values(), *_EVERYWHERE.values()}):
-        code += _for_call(number, [_return(_ERRNO | _EPERM)])
+    code += _for_call(architecture.setrlimit, _set_core_limit_body())
+    code += _for_call(architecture.prlimit64, _change_core_limit_body())
+    for number in sorted({*architecture.refused.values(), *EVERYWHERE.values()}):
+        code += _for_call(number, [_return(_ERRNO | EPERM)])
     return _assemble([*code, _return(_ALLOW)])
 
 
 def refuse_clone3(machine: str) -> bytes:
     """The last filter of programs that are not templates, and of what is restored from one."""
-    return _last(machine, _ERRNO | _ENOSYS)
+    return _last(machine, _ERRNO | ENOSYS)
 
 
 def ask_about_clone3(machine: str) -> bytes:
@@ -283,7 +308,7 @@ def ask_about_clone3(machine: str) -> bytes:
 
 def _last(machine: str, clone3: int) -> bytes:
     """Who listens to a filter may let a call be made that another one asks about: nobody of the customer's may."""
-    refuse_listeners = [_argument(1), (_JSET, 0, 1, _NEW_LISTENER), _return(_ERRNO | _EPERM), _return(_ALLOW)]
+    refuse_listeners = [_argument(1), (_JSET, 0, 1, _NEW_LISTENER), _return(_ERRNO | EPERM), _return(_ALLOW)]
     code = [_load(_NUMBER), *_for_call(_CLONE3, [_return(clone3)])]
     return _assemble([*code, *_for_call(ARCHITECTURES[machine].seccomp, refuse_listeners), _return(_ALLOW)])
 

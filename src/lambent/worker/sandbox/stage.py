@@ -7,6 +7,7 @@ the launcher is gone, however it went.
 An ordinary user gets the same by way of a user namespace in which only the own user id exists.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -15,9 +16,12 @@ from lambent.worker.sandbox import kernel
 
 # Covered by the stage inside the private namespace only. Nobody keeps code or data to be run there.
 _PLACES = ("/dev/shm", "/mnt", "/run")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 _FROM_HOST_ETC = ("ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust", "ca-certificates")
 _COPIED_FROM_ETC = ("ld.so.cache", "localtime")
+_INODES_A_MIB = 256
+"""One for each page: files with something in them fill a tmpfs by their size before. Empty ones take kernel memory, and
+a tmpfs would have as many as go into half of the machine's."""
 
 USER, USER_ID, GROUP_ID = "sbx_user1051", 993, 990
 HOSTNAME = "169-254-100-6"
@@ -62,7 +66,7 @@ class Stage:
 
     def _make_devices(self) -> None:
         os.mkdir(self.path("dev"), 0o755)
-        for name in _DEVICES:
+        for name in DEVICES:
             _touch(self.path("dev", name))
             kernel.mount(f"/dev/{name}", self.path("dev", name), flags=kernel.MS_BIND)
         for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -89,11 +93,20 @@ class Stage:
             _touch(target)
         kernel.mount(source, target, flags=kernel.MS_BIND)
 
+    def file(self, name: str, text: str) -> str:
+        """The path of a file below the stage with the text. It stays, and serves every sandbox that is to have it."""
+        target = self.path(f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}")
+        if not os.path.exists(target):
+            _write(target, text)
+            os.chmod(target, 0o644)
+        return target
+
     def make_scratch(self, name: str, size_mib: int) -> str:
         """A tmpfs for a sandbox's /tmp, where a disk image can not be had."""
         target = self.path(name)
         os.mkdir(target)
-        kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"mode=1777,size={size_mib}m")
+        options = f"mode=1777,size={size_mib}m,nr_inodes={size_mib * _INODES_A_MIB}"
+        kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
         return target
 
     def remove(self, target: str) -> None:

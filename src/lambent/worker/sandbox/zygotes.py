@@ -113,8 +113,8 @@ class Zygotes:
                 "ROOT": root,
                 "CONTROL": str(control.fileno()),
             }
-            kernel.keep_capabilities()
-            os.execve(sys.executable, ["zygote", "-S", "-s", "-P", "-c", _BOOT], variables)
+            with kernel.lent_capabilities():
+                os.execve(sys.executable, ["zygote", "-S", "-s", "-P", "-c", _BOOT], variables)
         except OSError as error:
             control.send(json.dumps({"error": str(error)}).encode())
         finally:

@@ -1,0 +1,36 @@
+"""`python -m lambent.testing.soak`: a soak in a process of its own, told as one JSON document.
+
+Ends with 1 when something has grown or a life did not end as it may; the document says what.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+import uvloop
+
+from lambent.testing.soak.judge import BYTES_A_LIFE, growth, leaks
+from lambent.testing.soak.run import Plan, soak
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m lambent.testing.soak", description="Soaks the worker.")
+    parser.add_argument("--driver", required=True)
+    for number in ("--seed", "--lives", "--rounds"):
+        parser.add_argument(number, type=int, required=True)
+    parser.add_argument("--bytes-a-life", type=float, default=BYTES_A_LIFE, help="by how much memory may grow")
+    given = parser.parse_args()
+    told = uvloop.run(soak(Plan(given.driver, given.seed, given.lives, given.rounds)))
+    leaked = leaks(told.rests, given.bytes_a_life)
+    document = {
+        **asdict(told),
+        "growth": {one.gauge: one.amount for one in growth(told.rests)},
+        "leaks": {one.gauge: one.amount for one in leaked},
+    }
+    print(json.dumps(document))
+    return 1 if leaked or told.unexpected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

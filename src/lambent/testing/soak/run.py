@@ -1,0 +1,224 @@
+"""Leads environments through their lives, several at one time and a round of them after another, and takes a reading
+when all of a round are gone.
+
+The first round has every fault of the table once, and ends with the reading that all others are held against: what is
+made once has been made. In the third of the rounds that follows, each has an upheaval.
+"""
+
+import asyncio
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from lambent.testing.soak import gauges
+from lambent.testing.soak.faults import (
+    ANSWERED,
+    BOOTSTRAP_EXITING,
+    FAULTS,
+    REFUSED,
+    RETIRED,
+    WELL,
+    Act,
+    Fault,
+    Life,
+    Moment,
+    Upheaval,
+    draw,
+)
+from lambent.testing.soak.judge import Rest, differences
+from lambent.testing.soak.strikes import act, befall
+from lambent.testing.soak.worker import Known, Stuck, Worker, open_worker
+
+AT_ONCE = 8
+USER_IDS = 48
+LOST, STUCK, NOT_AGAIN, CROWD = "lost", "stuck", "not served again", "in a crowd"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`lives` is the number of environments, `rounds` that of the rounds after the first, which has `first`."""
+
+    driver: str
+    seed: int
+    lives: int
+    rounds: int
+    first: Sequence[Fault] = FAULTS
+    drawn: Fault | None = None
+    """The fault of all others, where chance is not to choose it."""
+    shaken: bool = True
+    at_rest_within_s: float = 10.0
+    """A sandbox that could not be booted ahead is tried again some seconds later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of a soak. `ends` counts for each fault how lives ended, `upheavals` how many there were of each;
+    `unexpected` tells of lives that no upheaval befell, and that did not end as their fault lets them."""
+
+    seconds: float
+    ends: dict[str, dict[str, int]]
+    upheavals: dict[str, int]
+    unexpected: list[str]
+    rests: list[Rest]
+
+
+async def soak(plan: Plan, before_rest: Callable[[Worker], object] = lambda _: None) -> Told:
+    """Carry out the plan. `before_rest` is called before each reading: it may plant a leak."""
+    place = Path(tempfile.mkdtemp(prefix="lambent-soak-", dir="/var/tmp"))
+    try:
+        async with open_worker(plan.driver, place, USER_IDS) as worker:
+            return await _Soak(plan, worker, before_rest).run()
+    finally:
+        shutil.rmtree(place)
+
+
+class _Soak:
+    def __init__(self, plan: Plan, worker: Worker, before_rest: Callable[[Worker], object]) -> None:
+        self._plan = plan
+        self._worker = worker
+        self._before_rest = before_rest
+        self._chance = random.Random(plan.seed)  # noqa: S311 no secret is made of it
+        self._numbers = count()
+        self._ends: dict[str, Counter[str]] = {}
+        self._upheavals: Counter[str] = Counter()
+        self._unexpected: list[str] = []
+        self._rests: list[Rest] = []
+        self._shaken_rounds = plan.rounds // 3 if plan.shaken else 0
+
+    async def run(self) -> Told:
+        plan = self._plan
+        began = time.monotonic()
+        await self._round([self._draw(fault) for fault in plan.first], None)
+        kinds = list(Upheaval)
+        left = plan.lives - len(plan.first)
+        for number in range(plan.rounds):
+            size = left * (number + 1) // plan.rounds - left * number // plan.rounds
+            upheaval = kinds[number % len(kinds)] if number < self._shaken_rounds else None
+            await self._round([self._draw(plan.drawn) for _ in range(size)], upheaval)
+        return Told(
+            seconds=time.monotonic() - began,
+            ends={name: dict(ends) for name, ends in sorted(self._ends.items())},
+            upheavals=dict(self._upheavals),
+            unexpected=self._unexpected,
+            rests=self._rests,
+        )
+
+    def _draw(self, fault: Fault | None = None) -> Life:
+        return draw(self._worker.place.name, self._plan.seed, next(self._numbers), fault)
+
+    async def _round(self, lives: Sequence[Life], upheaval: Upheaval | None) -> None:
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def in_turn(life: Life) -> None:
+            async with places:
+                await self._live(life, shaken=upheaval is not None)
+
+        async with asyncio.TaskGroup() as tasks:
+            for life in lives:
+                tasks.create_task(in_turn(life))
+            if upheaval is not None:
+                tasks.create_task(self._shake(upheaval))
+        # An hour later nothing is kept ready for the cold starts of the round. A life of each kind has its minimum be
+        # there, and shows that the worker serves again.
+        self._worker.clock.leap_h(1)
+        for fault in (WELL, BOOTSTRAP_EXITING):
+            await self._live(self._draw(fault), shaken=False)
+        self._before_rest(self._worker)
+        reading = await self._at_rest()
+        self._rests.append(Rest(sum(map(Counter.total, self._ends.values())), self._is_settled(), reading))
+
+    def _is_settled(self) -> bool:
+        return len(self._rests) >= self._shaken_rounds
+
+    async def _at_rest(self) -> gauges.Reading:
+        """The reading once it is as the first one, or as it stays. The first is taken when two have been the same."""
+        worker = self._worker
+        deadline = time.monotonic() + self._plan.at_rest_within_s
+        expected = self._rests[0].reading if self._rests else None
+        while True:
+            reading = gauges.read(worker.place, worker.data_dir)
+            if expected is not None and (not differences(expected, reading) or time.monotonic() > deadline):
+                return reading
+            if not self._rests:
+                expected = reading
+            await asyncio.sleep(0.05)
+
+    async def _shake(self, upheaval: Upheaval) -> None:
+        await asyncio.sleep(self._chance.uniform(0.1, 0.6))
+        if upheaval is Upheaval.USER_IDS_EXHAUSTED:
+            happened = await self._crowd()
+        else:
+            happened = await befall(upheaval, self._worker, self._chance)
+        self._upheavals[upheaval.name] += happened
+
+    async def _crowd(self) -> bool:
+        """More environments than there are user ids, all of them at one time. Returns whether one was refused."""
+        dispatcher = self._worker.dispatcher
+        lives = [self._draw(WELL) for _ in range(USER_IDS + 2)]
+        for life in lives:
+            self._worker.packages.put(life)
+        crowd = [await dispatcher.start(life) for life in lives]
+        refused = False
+        for known in crowd:
+            await known.until(partial(getattr, known, "available"), "available")
+            refused |= known.gone is not None
+        for life, known in zip(lives, crowd, strict=True):
+            dispatcher.retire(life)
+            await known.until(lambda: False, "gone")
+            dispatcher.forget(life)
+            self._worker.packages.remove(life)
+        self._ends.setdefault(CROWD, Counter())[RETIRED] += len(lives)
+        return refused
+
+    # One life -----------------------------------------------------------------------------------------------------
+
+    async def _live(self, life: Life, *, shaken: bool) -> None:
+        self._worker.packages.put(life)
+        try:
+            end = await self._end_of(life, await self._worker.dispatcher.start(life))
+        except* Stuck as stuck:
+            end = f"{STUCK}: {stuck.exceptions[0]}"
+            self._worker.dispatcher.retire(life)
+        finally:
+            self._worker.dispatcher.forget(life)
+            self._worker.packages.remove(life)
+        kind = end.partition(":")[0]
+        self._ends.setdefault(life.fault.name, Counter())[kind] += 1
+        if kind == STUCK or not (shaken or kind in life.fault.ends):
+            self._unexpected.append(f"{life.name}: {life.fault.name}: {end}")
+
+    async def _end_of(self, life: Life, known: Known) -> str:
+        fault, dispatcher = life.fault, self._worker.dispatcher
+        async with asyncio.TaskGroup() as tasks:
+            acting = tasks.create_task(act(life, known, self._worker))
+            struck = fault.act is not None and fault.act is not Act.MAKE_GROUPS_BUSY
+            await known.until(lambda: known.available, "available")
+            if struck and fault.moment is Moment.READY:
+                await acting
+            answer = await dispatcher.invoke(life, fault.event)
+            if struck:
+                await acting
+            if answer is None:
+                end = LOST if known.lost else REFUSED if known.gone is not None and known.gone.reason else RETIRED
+            else:
+                end = answer.error_type or ANSWERED
+                if fault.serves_again and life.twice and not await self._is_served_again(life, 2 if struck else 1):
+                    end = NOT_AGAIN
+            dispatcher.retire(life)
+            await known.until(lambda: False, "gone")
+        return end
+
+    async def _is_served_again(self, life: Life, attempts: int) -> bool:
+        """A process that was just killed may still be given an event, and fail that one."""
+        for _ in range(attempts):
+            answer = await self._worker.dispatcher.invoke(life, "goes_well")
+            if answer is not None and answer.error_type is None:
+                return True
+        return False

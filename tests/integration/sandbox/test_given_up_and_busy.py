@@ -1,0 +1,95 @@
+"""A start that is given up in the moment of its answer, a program that can not be started, and control groups that
+others have made busy: nothing of them is kept."""
+
+import asyncio
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lambent.settings import Settings
+from lambent.testing.sandboxes import open_bench
+from lambent.testing.soak.gauges import groups_of
+from lambent.worker.sandbox.driver import Program, SandboxError
+from lambent.worker.sandbox.launched import mark_of
+
+DRIVER = Settings().sandbox
+
+
+def descriptors(process: int) -> dict[str, str]:
+    found = {}
+    for entry in Path(f"/proc/{process}/fd").iterdir():
+        try:
+            found[entry.name] = str(entry.readlink())
+        except FileNotFoundError:
+            continue  # that of the listing itself
+    return found
+
+
+def test_a_start_that_is_given_up_in_the_moment_of_its_answer_leaves_no_descriptor() -> None:
+    async def run() -> None:
+        async with open_bench(DRIVER) as bench:
+            sandbox = await bench.create()
+            await bench.run(sandbox, "/bin/true")
+            before = descriptors(os.getpid())
+            start = asyncio.ensure_future(sandbox.start(Program(("/bin/sleep", "60"), {}), print))
+            await asyncio.sleep(0)
+            # The loop is held until the answer is there. Its turn reads it, and the next one gives the start up before
+            # the start has heard of it.
+            time.sleep(1)  # noqa: ASYNC251
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            start.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await start
+            await sandbox.kill()
+            assert descriptors(os.getpid()) == before
+
+    asyncio.run(run())
+
+
+def test_a_program_that_can_not_be_started_leaves_no_descriptor_to_the_launcher() -> None:
+    async def run() -> None:
+        async with open_bench(DRIVER) as bench:
+
+            async def fail() -> None:
+                sandbox = await bench.create()
+                with pytest.raises(SandboxError):
+                    await sandbox.start(Program(("/bin/true",), {"BROKEN": "a\0b"}), print)
+                await sandbox.destroy()
+
+            await fail()  # what is made once
+            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
+            before = len(descriptors(launcher))
+            for _ in range(3):
+                await fail()
+            assert len(descriptors(launcher)) == before
+
+    asyncio.run(run())
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user may have no control groups")
+def test_groups_that_others_have_made_busy_are_taken_away_with_the_sandbox() -> None:
+    async def run() -> None:
+        async with open_bench(DRIVER) as bench:
+            mark = mark_of(bench.data_dir)
+            sandbox = await bench.create()
+            await bench.run(sandbox, "/bin/true")
+            groups = [group for group in groups_of("box-1") if mark in group]
+            assert groups
+            with subprocess.Popen(["sleep", "600"]) as other:  # noqa: ASYNC220
+                try:
+                    for group in groups:
+                        inner = Path(group) / "others" / "and-more"
+                        inner.mkdir(parents=True)
+                        (inner / "cgroup.procs").write_text(str(other.pid))
+                    await sandbox.destroy()
+                finally:
+                    other.kill()
+            assert [group for group in groups_of("box-1") if mark in group] == []
+            assert (await bench.run(await bench.create(), "/bin/echo", "works")).output == "works\n"
+
+    asyncio.run(run())

@@ -1,0 +1,189 @@
+"""Environments with random faults leave nothing behind, and what would be left behind is seen."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lambent.settings import Settings
+from lambent.testing.soak import gauges
+from lambent.testing.soak.faults import FAULTS, WELL, Upheaval
+from lambent.testing.soak.judge import BYTES_A_LIFE, leaks
+from lambent.testing.soak.run import Plan, soak
+from lambent.testing.soak.strikes import launchers
+from lambent.testing.soak.worker import Worker
+from lambent.worker.sandbox.freezing import GroupFreezer
+from lambent.worker.sandbox.launched import mark_of
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user can not make one")
+DRIVER = Settings().sandbox
+SEED = 300
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_three_hundred_environments_with_random_faults() -> None:
+    command = (sys.executable, "-m", "lambent.testing.soak")
+    plan = (f"--driver={DRIVER}", f"--seed={SEED}", "--lives=300", "--rounds=12")
+    done = subprocess.run((*command, *plan), stdout=subprocess.PIPE, timeout=400, check=False)
+    told = json.loads(done.stdout)
+    assert told["unexpected"] == []
+    assert told["leaks"] == {}, told["rests"]
+    assert told["ends"].keys() >= {fault.name for fault in FAULTS}
+    assert told["upheavals"].keys() == {one.name for one in Upheaval}
+    if os.geteuid() == 0:
+        assert all(told["upheavals"].values()), told["upheavals"]
+
+
+Plant = Callable[[Worker], None]
+
+
+@contextmanager
+def processes() -> Iterator[Plant]:
+    running: list[subprocess.Popen[bytes]] = []
+    yield lambda _: running.append(subprocess.Popen(["sleep", "600"]))
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def orphans() -> Iterator[Plant]:
+    """They are not below the worker any more, and have its name in their variables alone."""
+    started: list[int] = []
+
+    def plant(worker: Worker) -> None:
+        shell = "sleep 600 > /dev/null & echo $!"
+        variables = {"PATH": os.environ["PATH"], "WHERE": str(worker.place)}
+        said = subprocess.run(["/bin/sh", "-c", shell], env=variables, stdout=subprocess.PIPE, check=True)
+        started.append(int(said.stdout))
+
+    yield plant
+    for process in started:
+        os.kill(process, signal.SIGKILL)
+
+
+@contextmanager
+def descriptors() -> Iterator[Plant]:
+    opened: list[int] = []
+    yield lambda _: opened.append(os.dup(0))
+    for descriptor in opened:
+        os.close(descriptor)
+
+
+@contextmanager
+def mounts() -> Iterator[Plant]:
+    """In the launcher's namespace, with which they end."""
+
+    def plant(worker: Worker) -> None:
+        (launcher,) = launchers()
+        subprocess.run(
+            ["nsenter", f"--mount=/proc/{launcher}/ns/mnt", "mount", "-t", "tmpfs", "left", "/mnt"], check=True
+        )
+
+    yield plant
+
+
+@contextmanager
+def control_groups() -> Iterator[Plant]:
+    """In the worker's own one, and removed with it."""
+    made: list[Path] = []
+
+    def plant(worker: Worker) -> None:
+        made.append(Path(gauges.groups_of(mark_of(worker.data_dir))[0]) / f"left-{len(made)}")
+        made[-1].mkdir()
+
+    yield plant
+    for group in made:
+        with contextlib.suppress(FileNotFoundError):
+            group.rmdir()
+
+
+@contextmanager
+def namespaces() -> Iterator[Plant]:
+    running: list[subprocess.Popen[bytes]] = []
+
+    def plant(_: Worker) -> None:
+        said = ["unshare", "--user", "--map-root-user", "--net", "/bin/sh", "-c", "echo in; exec sleep 600"]
+        running.append(subprocess.Popen(said, stdout=subprocess.PIPE))
+        assert running[-1].stdout is not None
+        assert running[-1].stdout.readline() == b"in\n"
+
+    yield plant
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def loop_devices() -> Iterator[Plant]:
+    attached: list[str] = []
+
+    def plant(worker: Worker) -> None:
+        image = worker.place / f"left-{len(attached)}"
+        image.write_bytes(bytes(1 << 20))
+        command = ["losetup", "--find", "--show", str(image)]
+        attached.append(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+
+    yield plant
+    for device in attached:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@contextmanager
+def files() -> Iterator[Plant]:
+    numbers = iter(range(100))
+    yield lambda worker: (worker.data_dir / f"left-{next(numbers)}").write_bytes(b"left") and None
+
+
+@contextmanager
+def tasks() -> Iterator[Plant]:
+    """They are cancelled with the loop."""
+    kept: list[asyncio.Task[bool]] = []
+    yield lambda _: kept.append(asyncio.create_task(asyncio.Event().wait()))
+
+
+@contextmanager
+def objects() -> Iterator[Plant]:
+    kept: list[GroupFreezer] = []
+    yield lambda _: kept.append(GroupFreezer())
+
+
+@contextmanager
+def memory() -> Iterator[Plant]:
+    kept: list[bytearray] = []
+    yield lambda _: kept.append(bytearray(b"x" * (1 << 20)))
+
+
+@pytest.mark.parametrize(
+    ("leak", "seen"),
+    [
+        (processes, {"processes", "helper_descriptors", "helper_memory_kib"}),
+        (orphans, {"processes", "helper_descriptors"}),
+        (namespaces, {"namespaces"}),
+        (descriptors, {"descriptors"}),
+        (files, {"files", "file_bytes"}),
+        (tasks, {"tasks"}),
+        (objects, {"objects"}),
+        (memory, {"memory_kib"}),
+        pytest.param(mounts, {"mounts"}, marks=(as_root, pytest.mark.root)),
+        pytest.param(control_groups, {"control_groups"}, marks=(as_root, pytest.mark.root)),
+        pytest.param(loop_devices, {"loop_devices"}, marks=(as_root, pytest.mark.root)),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_what_each_round_leaves_behind_is_seen(
+    leak: Callable[[], contextlib.AbstractContextManager[Plant]], seen: set[str]
+) -> None:
+    plan = Plan(DRIVER, SEED, lives=4, rounds=3, first=(WELL,), drawn=WELL, shaken=False, at_rest_within_s=0.1)
+    with leak() as plant:
+        told = asyncio.run(soak(plan, plant))
+    assert told.unexpected == []
+    assert {one.gauge for one in leaks(told.rests, BYTES_A_LIFE)} >= seen
