@@ -166,7 +166,7 @@ class Confinement:
     def _make(self, cell: Cell) -> None:
         request, origin = cell.request, cell.origin
         if origin is not None:
-            if origin.snapshot is None or origin.kept is None:
+            if origin.snapshot is None or not origin.snapshot.is_usable or origin.kept is None:
                 raise OSError("the program that it is to be restored from has ended, or has not initialised yet")
             # Who is forked has the user of who forks.
             cell.uid = origin.uid
