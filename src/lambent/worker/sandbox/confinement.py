@@ -166,7 +166,7 @@ class Confinement:
     def _make(self, cell: Cell) -> None:
         request, origin = cell.request, cell.origin
         if origin is not None:
-            if origin.snapshot is None or origin.kept is None:
+            if origin.snapshot is None or not origin.snapshot.is_usable or origin.kept is None:
                 raise OSError("the program that it is to be restored from has ended, or has not initialised yet")
             # Who is forked has the user of who forks.
             cell.uid = origin.uid
@@ -261,10 +261,12 @@ class Confinement:
 
     def _ask_zygote(self, cell: Cell, given: list[int], told: Callable[[int, str], None]) -> None:
         assert self._zygotes is not None, "a sandbox before the launcher was opened"
+        limits = self._limits(cell)
+        del limits[resource.RLIMIT_NPROC]  # which is with the word
         wanted: dict[str, Any] = {
             "in_group": False,
             "owner": cell.uid - self._zygotes_user,
-            "limits": self._limits(cell),
+            "limits": limits,
         }
         if cell.group is not None:
             given = [*given, *cell.group.joins, *([cell.group.birth] if cell.group.birth >= 0 else [])]
@@ -279,7 +281,7 @@ class Confinement:
             raise OSError("the template that it is to be restored from has ended")
         order = {
             "in_group": False,
-            "limits": self._limits(cell) | self._process_limit(cell),
+            "limits": self._limits(cell),
             "filter": self._refuse_clone3.decode("latin-1"),
         }
         group = -1
@@ -321,15 +323,13 @@ class Confinement:
 
         self._loop.mourn(child, made)
 
-    @staticmethod
-    def _limits(cell: Cell) -> dict[int, int]:
-        """Resource limits of all processes of a sandbox."""
-        return {resource.RLIMIT_NOFILE: cell.request["file_descriptors"], resource.RLIMIT_CORE: _NO_CORE_DUMP}
-
-    @staticmethod
-    def _process_limit(cell: Cell) -> dict[int, int]:
-        """That of the program; the first process counts among its user's processes."""
-        return {resource.RLIMIT_NPROC: cell.request["processes"] + 1}
+    def _limits(self, cell: Cell) -> dict[int, int]:
+        """Resource limits of a program; the first process counts among the user's processes."""
+        return {
+            resource.RLIMIT_NOFILE: cell.request["file_descriptors"],
+            resource.RLIMIT_CORE: _NO_CORE_DUMP,
+            resource.RLIMIT_NPROC: cell.request["processes"] + 1,
+        }
 
     def first_process(self, run: Run) -> int:
         """Whose namespaces the sandbox's are."""
@@ -342,9 +342,8 @@ class Confinement:
         try:
             if cell.request["network"] is not None:
                 self._networks.attach(namespace, cell.request["network"])
-            run.listeners = [
-                listener.detach() for listener in self._listen(namespace, restored=cell.origin is not None)
-            ]
+            listeners = self._listen(namespace, restored=cell.origin is not None)
+            run.listeners = [listener.detach() for listener in listeners]
         finally:
             os.close(namespace)
 
@@ -398,7 +397,8 @@ class Confinement:
         word = {name: request[name] for name in ("command", "variables", "directory", "snapshot")}
         # The processes that are restored from a template count against its own limit, too; its group has the same one.
         is_grouped = request["snapshot"] and self._choice.pids is not None
-        word["limits"] = {} if is_grouped else self._process_limit(cell)
+        limit = resource.RLIMIT_NPROC
+        word["limits"] = {} if is_grouped else {limit: self._limits(cell)[limit]}
         control.send(json.dumps(word).encode())
         if run.control is not None:
             run.control.close()
@@ -483,6 +483,10 @@ class Confinement:
             os.kill(run.process, self.end_signal)
         if cell.group is not None and cell.group.freeze_version == 1:
             cell.group.thaw()  # there the frozen do not hear it
+
+    def exited(self, cell: Cell, run: Run) -> None:
+        """The program has: what is left of it ends as well."""
+        self.kill(cell, run)
 
     def bury(self, cell: Cell, run: Run) -> None:
         """All processes of the run are gone."""

@@ -60,6 +60,8 @@ class Containers(Confinement):
 
     def spawn(self, cell: Cell, request: dict[str, Any], born: Callable[[Run], None]) -> Run:
         del born  # it is known at once
+        if request["snapshot"]:
+            raise OSError("in a container of an OCI runtime a program can not be a template")
         place = self._new_bundle(cell)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
@@ -147,6 +149,9 @@ class Containers(Confinement):
 
     def _mount(self, cell: Cell, process: int) -> None:
         """The runtime has done it."""
+
+    def exited(self, cell: Cell, run: Run) -> None:
+        """Its keeper takes the container away."""
 
     def destroy(self, cell: Cell) -> None:
         super().destroy(cell)

@@ -289,18 +289,6 @@ def filter_system_calls(program: bytes) -> None:
     _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(described), 0, 0), "prctl SECCOMP")
 
 
-def replace_command_line(word: str) -> None:
-    """Overwrite the words of our command line, which every process that sees this one can read, with one of no meaning
-    to it. It must not be longer than they are."""
-    with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
-        fields = file.read().rpartition(")")[2].split()
-    start, end = int(fields[45]), int(fields[46])
-    data = word.encode()
-    assert len(data) < end - start
-    ctypes.memset(start, 0, end - start)
-    ctypes.memmove(start, data, len(data))
-
-
 def filter_and_listen(program: bytes) -> int:
     """Install a seccomp filter which asks about calls: the descriptor at which it asks (see `receive_call`)."""
     _, described = _describe_filter(program)
@@ -326,3 +314,15 @@ def answer_call(listener: int, number: int, error: int) -> None:
     """Have a call that was asked about fail with `error`, or be done if that is 0."""
     answer = _SECCOMP_ANSWER.pack(number, 0, -error, 0 if error else _SECCOMP_GO_ON)
     fcntl.ioctl(listener, _SECCOMP_SEND, bytearray(answer))
+
+
+def replace_command_line(word: str) -> None:
+    """Overwrite the words of our command line, which every process that sees this one can read, with one of no meaning
+    to it. It must not be longer than they are."""
+    with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    data = word.encode()
+    assert len(data) < end - start
+    ctypes.memset(start, 0, end - start)
+    ctypes.memmove(start, data, len(data))

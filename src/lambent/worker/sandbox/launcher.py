@@ -65,7 +65,12 @@ class Way(Protocol):
         """What all of its processes take."""
 
     def kill(self, cell: Cell, run: Run) -> None: ...
-    def bury(self, cell: Cell, run: Run) -> None: ...
+    def exited(self, cell: Cell, run: Run) -> None:
+        """The program has, and told how."""
+
+    def bury(self, cell: Cell, run: Run) -> None:
+        """All processes of the run are gone."""
+
     def destroy(self, cell: Cell) -> None: ...
     def close(self) -> None: ...
 
@@ -243,8 +248,7 @@ class Launcher:
         if run.process and run.is_ready and not run.prepared and not run.killed:
             self._prepare(cell, run)
         if run.has_exited and not run.end_told:
-            # What is left of it ends with it.
-            self._way.kill(cell, run)
+            self._way.exited(cell, run)
         self._conclude(cell, run)
 
     def _prepare(self, cell: Cell, run: Run) -> None:

@@ -129,6 +129,9 @@ class Plain:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.process, signal.SIGKILL)
 
+    def exited(self, cell: Cell, run: Run) -> None:
+        """It is our child, and its end is all that there is to tell."""
+
     def bury(self, cell: Cell, run: Run) -> None:
         """Nothing is kept for a run."""
 

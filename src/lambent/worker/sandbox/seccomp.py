@@ -5,8 +5,9 @@ beyond the sandbox or far into the kernel without being of use to a function: na
 rings, BPF, io_uring, modules, foreign socket families. The answer is EPERM, or ENOSYS where programs know how to do
 without (`clone3`, whose flags a filter can not read, and every call newer than this list).
 
-For OCI runtimes `seccomp_profile.py` puts the same lists into the form that they read.
 `clone3` has a filter of its own, the last that is installed. That of a template (`snapshots.py`) asks the launcher.
+
+For OCI runtimes `seccomp_profile.py` puts the same lists into the form that they read.
 
 The instruction set and `struct seccomp_data` are in linux/filter.h and linux/seccomp.h; numbers in asm/unistd_64.h
 (x86_64) and asm-generic/unistd.h (aarch64).
@@ -70,9 +71,9 @@ class Architecture:
     personality: int
     mknod: int | None
     mknodat: int
+    seccomp: int
     setrlimit: int
     prlimit64: int
-    seccomp: int
 
 
 _X86_64 = Architecture(
@@ -137,9 +138,9 @@ _X86_64 = Architecture(
     personality=135,
     mknod=133,
     mknodat=259,
+    seccomp=317,
     setrlimit=160,
     prlimit64=302,
-    seccomp=317,
 )
 _AARCH64 = Architecture(
     audit=0xC000_00B7,
@@ -195,9 +196,9 @@ _AARCH64 = Architecture(
     personality=92,
     mknod=None,
     mknodat=33,
+    seccomp=277,
     setrlimit=164,
     prlimit64=261,
-    seccomp=277,
 )
 ARCHITECTURES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 

@@ -60,6 +60,11 @@ class Snapshot:
         loop.watch(self._control.fileno(), self._hear)
 
     @property
+    def is_usable(self) -> bool:
+        """Whether it can be forked."""
+        return self._ready and not self._over
+
+    @property
     def has_restored(self) -> bool:
         """Whether processes live that would die with its first one."""
         return bool(self._restored)
@@ -71,7 +76,7 @@ class Snapshot:
         """Have a child forked, with the descriptors, which stay the caller's. `born` is told the process,
         of which the run has a handle then; or 0 when it is not to come, and the run's `failure` tells why. Raises
         OSError."""
-        if self._over or not self._ready:
+        if not self.is_usable:
             raise OSError("the template that it is to be restored from has ended, or has not initialised yet")
         assert run.control is not None
         self._freezer.thaw(self._first)
@@ -93,6 +98,7 @@ class Snapshot:
 
     def end(self) -> None:
         """Kill all of the template but its first process, which those that were restored depend on."""
+        self._stop()
         self._freezer.reset()
         seen: set[int] = set()
         # Once all that were seen have been killed none of them can fork, so a round that finds no other is the last.

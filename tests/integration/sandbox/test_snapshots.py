@@ -1,0 +1,267 @@
+"""Sandboxes that are restored from a program which has initialised: what they share with it and each other, and what
+they do not. The program is the official client on each Python that this machine has, against the tests' Runtime API."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from lambent.testing.sandboxes import Bench, open_bench
+from lambent.testing.templates import Functions, functions_of
+from lambent.worker.runtimes.launch import RuntimeUnavailable
+from lambent.worker.sandbox.driver import Exit, Program, SandboxError, SandboxSpec, Template
+from lambent.worker.sandbox.launched import LaunchedSandbox
+
+RUNTIMES = ("python3.11", "python3.12", "python3.13")
+
+UNIQUE = """
+import os, random, secrets, ssl, uuid
+random.random(), ssl.RAND_bytes(8)
+started = os.getpid()
+def handler(event, context):
+    return {
+        "random": random.random(), "uuid": str(uuid.uuid4()), "urandom": os.urandom(8).hex(),
+        "ssl": ssl.RAND_bytes(8).hex(), "secret": secrets.token_hex(8),
+        "another_process": os.getpid() != started, "variables": dict(os.environ),
+        "processes": [int(name) for name in os.listdir("/proc") if name.isdigit()],
+        "root": int(open("/proc/self/status").read().split("CapBnd:")[1].split()[0], 16),
+    }
+"""
+
+
+def with_functions(
+    work: Callable[[Bench, Functions], Awaitable[None]], runtime: str = "python3.11", *, executed: bool = False
+) -> None:
+    async def run() -> None:
+        async with open_bench("namespaces") as bench:
+            try:
+                async with functions_of(bench, runtime, executed=executed) as functions:
+                    await work(bench, functions)
+            except RuntimeUnavailable as error:
+                pytest.skip(str(error))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("executed", [False, True], ids=["forked", "executed"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_two_that_are_restored_share_no_chance_no_process_and_no_variables(runtime: str, executed: bool) -> None:
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(UNIQUE)
+        first, second = [await (await functions.restore(template, WHO=name)).ask() for name in ("a", "b")]
+        for what in ("random", "uuid", "urandom", "ssl", "secret"):
+            assert first[what] != second[what], what
+        for one, name in ((first, "a"), (second, "b")):
+            assert one["another_process"]
+            assert one["variables"]["WHO"] == name
+            assert not any(variable.startswith("_LAMBENT") for variable in one["variables"])
+            assert len(one["processes"]) == 2
+            assert one["root"] == 0
+
+    with_functions(work, runtime, executed=executed)
+
+
+def test_each_has_its_tmp_as_it_was_at_the_snapshot() -> None:
+    code = """
+import os
+kept = open("/tmp/kept", "w+")
+kept.write("initialised"); kept.flush()
+os.mkdir("/tmp/directory")
+def handler(event, context):
+    kept.write(event); kept.flush()
+    open("/tmp/" + event, "w").close()
+    kept.seek(0)
+    return [kept.read(), open("/tmp/kept").read(), sorted(os.listdir("/tmp"))]
+"""
+
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(code)
+        for name in ("one", "two"):
+            restored = await functions.restore(template)
+            text = f"initialised{name}"
+            assert await restored.ask(name) == [text, text, sorted(["directory", "kept", name])]
+
+    with_functions(work)
+
+
+def test_connections_pipes_events_and_shared_memory_are_each_ones_own() -> None:
+    code = """
+import asyncio, mmap, os, socket, threading
+listener = socket.create_server(("127.0.0.1", 0))
+ours = socket.create_connection(listener.getsockname()); theirs, _ = listener.accept()
+loop = asyncio.new_event_loop()
+shared = mmap.mmap(-1, 4096); shared[:4] = b"init"
+reader, writer = os.pipe()
+async def from_a_thread():
+    done = asyncio.Event()
+    threading.Thread(target=lambda: loop.call_soon_threadsafe(done.set)).start()
+    await asyncio.wait_for(done.wait(), 5)
+    return True
+def handler(event, context):
+    told = [shared[:4].decode()]
+    shared[:4] = event.encode()
+    os.write(writer, event.encode())
+    try:
+        ours.send(b"x"); told.append("connected")
+    except OSError:
+        told.append("not connected")
+    return [*told, loop.run_until_complete(from_a_thread())]
+def read(): return os.read(reader, 100).decode()
+inner = handler
+def handler(event, context):
+    return read() if event == "read" else inner(event, context)
+"""
+
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(code)
+        first, second = [await functions.restore(template) for _ in range(2)]
+        assert await first.ask("aaaa") == ["init", "not connected", True]
+        assert await second.ask("bbbb") == ["init", "not connected", True]
+        assert await first.ask("read") == "aaaa"
+        assert await second.ask("read") == "bbbb"
+
+    with_functions(work)
+
+
+def test_hooks_run_before_the_snapshot_and_after_each_restoration() -> None:
+    code = """
+import os
+from snapshot_restore_py import register_after_restore, register_before_snapshot
+seen = []
+register_before_snapshot(lambda: seen.append("before"))
+register_after_restore(lambda: seen.append(os.environ["WHO"]))
+def handler(event, context): return seen
+"""
+
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(code)
+        for name in ("a", "b"):
+            assert await (await functions.restore(template, WHO=name)).ask() == ["before", name]
+
+    with_functions(work)
+
+
+def test_an_error_of_a_hook_after_restoring_is_posted_by_the_client() -> None:
+    code = """
+from snapshot_restore_py import register_after_restore
+def fail(): raise ValueError("not today")
+register_after_restore(fail)
+def handler(event, context): return None
+"""
+
+    async def work(_: Bench, functions: Functions) -> None:
+        restored = await functions.restore(await functions.initialised(code))
+        async with asyncio.timeout(30):
+            path, body = await restored.posted.get()
+        assert path == "/2018-06-01/runtime/restore/error"
+        assert b"not today" in body
+
+    with_functions(work)
+
+
+def test_what_is_restored_lives_on_when_its_template_is_destroyed_and_is_started_once() -> None:
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised("def handler(event, context): return event")
+        restored = await functions.restore(template)
+        await template.destroy()
+        assert await restored.ask("alive") == "alive"
+        with pytest.raises(SandboxError):
+            await functions.create(template)
+        await restored.sandbox.kill()
+        assert await restored.watched.ended == Exit(signal=9)
+        with pytest.raises(SandboxError, match="second time"):
+            await restored.sandbox.start(Program((), {}), lambda _: None)
+        await restored.sandbox.destroy()
+
+    with_functions(work)
+
+
+def test_how_a_restored_program_ends_is_told() -> None:
+    code = "import os\ndef handler(event, context): os._exit(event)"
+
+    async def work(_: Bench, functions: Functions) -> None:
+        restored = await functions.restore(await functions.initialised(code))
+        restored.events.put_nowait(b"7")
+        assert await restored.watched.ended == Exit(code=7)
+
+    with_functions(work)
+
+
+def test_a_template_that_fails_to_initialise_ends_as_any_program_does() -> None:
+    async def work(_: Bench, functions: Functions) -> None:
+        template, ready = await functions.template("raise ValueError('no')")
+        assert await template.watched.ended == Exit(code=1)
+        assert not ready.is_set()
+        assert template.posted.get_nowait()[0] == "/2018-06-01/runtime/init/error"
+        with pytest.raises(SandboxError):
+            await functions.create(template.sandbox)
+
+    with_functions(work)
+
+
+def test_a_template_uses_no_processor_and_tells_what_it_takes() -> None:
+    code = """
+import threading
+held = bytearray(b"x" * (50 << 20))
+def spin():
+    while True: pass
+threading.Thread(target=spin, daemon=True).start()
+def handler(event, context): return len(held) >> 20
+"""
+
+    def used(process: int) -> int:
+        total = 0
+        for task in Path(f"/proc/{process}/task").iterdir():
+            total += sum(map(int, (task / "stat").read_text().rpartition(")")[2].split()[11:13]))
+        return total
+
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(code)
+        assert 50 << 20 < template.snapshot_bytes < 200 << 20
+        assert isinstance(template, LaunchedSandbox)
+        first = template._process
+        program = int(Path(f"/proc/{first}/task/{first}/children").read_text().split()[0])
+        for _ in range(2):
+            before = used(program)
+            await asyncio.sleep(0.3)  # in which it would use 30 ticks
+            assert used(program) - before <= 2
+            assert await (await functions.restore(template)).ask() == 50
+
+    with_functions(work)
+
+
+def test_twenty_that_are_restored_leave_nothing_behind() -> None:
+    async def work(bench: Bench, functions: Functions) -> None:
+        template = await functions.initialised("def handler(event, context): return event")
+
+        def state() -> tuple[int, int, list[str]]:
+            launcher = Path(f"/proc/{bench.driver.launcher_pid}")  # type: ignore[attr-defined]
+            children = len((launcher / f"task/{launcher.name}/children").read_text().split())
+            groups = [place for place, _, _ in os.walk("/sys/fs/cgroup") if "restored-" in place]
+            return children, len(list((launcher / "fd").iterdir())), groups
+
+        async def one() -> None:
+            restored = await functions.restore(template)
+            assert await restored.ask(1) == 1
+            await restored.sandbox.destroy()
+
+        await one()
+        before = state()
+        await asyncio.gather(*(one() for _ in range(20)))
+        assert state() == before
+        await template.destroy()
+
+    with_functions(work)
+
+
+def test_only_a_sandbox_that_is_isolated_can_be_a_template() -> None:
+    async def run() -> None:
+        async with open_bench("process") as bench:
+            assert not bench.driver.restores
+            sandbox = await bench.driver.create(SandboxSpec("one", Template(), (), 128, 64))
+            with pytest.raises(SandboxError):
+                await sandbox.start(Program(("/bin/true",), {}, snapshot=True), lambda _: None)
+
+    asyncio.run(run())

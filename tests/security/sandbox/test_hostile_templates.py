@@ -1,0 +1,209 @@
+"""Templates of SnapStart that do not do as they are told: none comes by a right, and none disturbs anybody else."""
+
+import asyncio
+import os
+import textwrap
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from lambent.testing.sandboxes import Bench, open_bench
+from lambent.testing.templates import Functions, functions_of
+from lambent.worker.sandbox.driver import SandboxError
+
+RUNTIME = "python3.11"
+
+# What a hostile program knows: all of our own part of the client, and the socket that was left to it.
+KNOWS = """
+import ctypes, os, socket, sys, struct
+sys.path.insert(0, "/var/runtime")
+from lambent_zygote import descriptors, kernel, restoring, zygote
+control = socket.socket(fileno=int(os.environ["_LAMBENT_TEMPLATE"]))
+libc = ctypes.CDLL(None, use_errno=True)
+def clone3(flags):
+    arguments = struct.pack("=8Q", flags, 0, 0, 0, 17, 0, 0, 0)
+    child = libc.syscall(435, arguments, 64)
+    if child == 0:
+        os._exit(0)
+    if child > 0:
+        os.waitpid(child, 0)
+    return child if child > 0 else -ctypes.get_errno()
+"""
+SAID_NOTHING = "\nimport signal\nsignal.pause()"
+
+
+def with_hostile(script: str, work: Callable[[Bench, Functions, tuple[str, ...]], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with open_bench("namespaces") as bench, functions_of(bench, RUNTIME) as functions:
+            text = KNOWS + script
+            await work(bench, functions, (f"/var/lang/bin/{RUNTIME}", "-S", "-c", text))
+
+    asyncio.run(run())
+
+
+async def launcher_still_works(functions: Functions) -> None:
+    template = await functions.initialised("def handler(event, context): return event")
+    assert await (await functions.restore(template)).ask("well") == "well"
+
+
+def processes_of(bench: Bench) -> set[int]:
+    """Everything below the launcher but its zygotes and their like, which are its own children."""
+    launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if fields[0] != "Z":
+                parents[int(entry.name)] = int(fields[1])
+    found: set[int] = {launcher}
+    while more := {child for child, its in parents.items() if its in found} - found:
+        found |= more
+    return {process for process in found if parents.get(process) not in (launcher, os.getpid())} - {launcher}
+
+
+@pytest.mark.parametrize("flags", [0, 0x1000_0000, 0x1002_0000 | 0x2000_0000])
+def test_a_template_can_not_clone_itself_before_nor_after_it_can_be_restored(flags: int) -> None:
+    async def work(_: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        template, ready = await functions.template("", command)
+        async with asyncio.timeout(30):
+            assert "before -38" in await template.watched.says("before -38")
+            await ready.wait()
+
+    script = f"""
+    print("before", clone3({flags}), flush=True)
+    control.send(b"snapshot")
+    """
+    with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
+
+
+def test_it_can_not_be_the_one_that_decides_about_its_clones() -> None:
+    async def work(_: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        template, _ready = await functions.template("", command)
+        assert "refused 1\nrefused 1" in await template.watched.says("refused 1\nrefused 1")
+
+    script = """
+    program = struct.pack("=HBBI", 6, 0, 0, 0x7FC00000)
+    for _ in range(2):
+        try:
+            kernel.filter_and_listen(program)
+        except OSError as error:
+            print("refused", error.errno, flush=True)
+    """
+    with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
+
+
+HOSTILE = {
+    "keeps its rights": (
+        "kernel.drop_all_capabilities = lambda: None",
+        "kept rights",
+    ),
+    "is not in a namespace of processes": (
+        "restoring._NAMESPACES &= ~kernel.CLONE_NEWPID",
+        "",
+    ),
+    "is not in a network of its own": (
+        "restoring._NAMESPACES &= ~kernel.CLONE_NEWNET",
+        "net namespace",
+    ),
+    "is not in a user namespace of its own": (
+        "restoring._NAMESPACES = kernel.CLONE_PARENT",
+        "",
+    ),
+    "has a second process": (
+        """
+        inner = restoring._use_up_a_process_id
+        def use_up():
+            inner()
+            if os.fork() == 0:
+                import signal
+                signal.pause()
+        restoring._use_up_a_process_id = use_up
+        """,
+        "",
+    ),
+    "has a second thread": (
+        """
+        import threading, _thread
+        inner = restoring._wait_for_word
+        def wait(*arguments):
+            blocked = threading.Lock(); blocked.acquire()
+            _thread.start_new_thread(blocked.acquire, ())
+            return inner(*arguments)
+        restoring._wait_for_word = wait
+        """,
+        "not bound",
+    ),
+    "does not join its groups": (
+        """
+        write = os.write
+        os.write = lambda descriptor, data: 1 if data == b"0" else write(descriptor, data)
+        """,
+        "control groups",
+    ),
+    "ends when it is told to fork": ("restoring.json.loads = lambda _: os._exit(3)", ""),
+    "ends as soon as it is born": ("restoring._be_born = lambda *_: os._exit(3)", ""),
+    "ends before its program": ("zygote.redirect = lambda _: os._exit(3)", ""),
+    "ends when its program is born": ("restoring._wait_for_word = lambda *_: os._exit(3)", ""),
+    "forks twice for one order": (
+        """
+        fork = kernel.fork_into
+        def twice(flags, group):
+            child = fork(flags, group)
+            if child:
+                print("again", clone3(0x10000000), flush=True)
+            return child
+        kernel.fork_into = twice
+        """,
+        "",
+    ),
+    "talks nonsense when it is told to fork": (
+        "restoring.json.loads = lambda _: [control.send(b'nonsense'), os._exit(0)]",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_is_not_as_ordered_is_not_started(what: str) -> None:
+    script, said = HOSTILE[what]
+
+    async def work(bench: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        template, ready = await functions.template("", command)
+        async with asyncio.timeout(30):
+            await ready.wait()
+        if what == "forks twice for one order":
+            await functions.restore(template.sandbox)
+            assert "again -38" in await template.watched.says("again -38")
+        else:
+            with pytest.raises(SandboxError, match=said or "."):
+                await functions.restore(template.sandbox)
+        await functions.close()
+        assert not processes_of(bench)
+        await launcher_still_works(functions)
+
+    wait = "\nrestoring.wait(control)" + SAID_NOTHING
+    with_hostile(textwrap.dedent(script) + wait, work)
+
+
+def test_nonsense_on_the_socket_makes_nothing_of_a_program() -> None:
+    async def work(_: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        template, ready = await functions.template("", command)
+        await template.watched.says("said")
+        with pytest.raises(SandboxError):
+            await functions.create(template.sandbox)
+        assert not ready.is_set()
+        await launcher_still_works(functions)
+
+    script = r"""
+    for word in (b"forked", b"failed x", b"listener", b"\xff" * 1000, b'{"n": 1, "error": "x"}', b"snapshot"):
+        try:
+            control.send(word)
+        except OSError:
+            pass
+    print("said", flush=True)
+    """
+    with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
