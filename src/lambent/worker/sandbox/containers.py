@@ -141,7 +141,7 @@ class Containers(Confinement):
             mounts=tuple(mounts),
         )
         return bundle.configuration(
-            places, request, user, self._limits(cell) | self._process_limit(cell), namespaces, self._profile
+            places, request, user, self._limits(cell), namespaces, self._profile
         )
 
     def first_process(self, run: Run) -> int:
