@@ -93,10 +93,11 @@ def _protect(without: set[str]) -> None:
     if "no_new_privs" not in without:
         _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if "the filter" not in without:
-        code = seccomp.program(os.uname().machine)
-        program = _Program(len(code) // 8, code)
-        if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program), 0, 0):
-            raise OSError(ctypes.get_errno(), "the filter")
+        for make in (seccomp.program, seccomp.refuse_clone3):
+            code = make(os.uname().machine)
+            program = _Program(len(code) // 8, code)
+            if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program), 0, 0):
+                raise OSError(ctypes.get_errno(), "the filter")
 
 
 def main() -> None:
