@@ -125,7 +125,7 @@ def test_kill_9_under_load_leaves_no_orphan_and_loses_nothing_acknowledged(
     torn = running(second.data_dir)
     assert torn, "an attempt was under way"
 
-    again = type(second)(second.data_dir).start()
+    again = type(second)(second.data_dir, ("--preboot-memory-mib", "0")).start()
     try:
         assert living(everything) == {}
         assert leftovers(again.data_dir) == set()
@@ -154,7 +154,7 @@ def test_a_kill_of_server_and_launcher_is_cleaned_up_by_the_next_start(second: A
             if mark_of(second.data_dir) not in Path(f"/proc/{process}/cgroup").read_text():
                 os.kill(process, signal.SIGKILL)  # the launcher, then the server
     second.kill()
-    again = type(second)(second.data_dir).start()
+    again = type(second)(second.data_dir, ("--preboot-memory-mib", "0")).start()
     assert_nothing_left(again.data_dir)
     assert function.invoke({"a": 1}, client=again.client("lambda")).document == {"a": 1}
     assert again.stop() == 0

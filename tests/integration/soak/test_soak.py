@@ -83,7 +83,7 @@ def mounts() -> Iterator[Plant]:
     """In the launcher's namespace, with which they end."""
 
     def plant(worker: Worker) -> None:
-        (launcher,) = launchers()
+        launcher = min(launchers())  # a zygote of it looks like it until it executes its own program
         subprocess.run(
             ["nsenter", f"--mount=/proc/{launcher}/ns/mnt", "mount", "-t", "tmpfs", "left", "/mnt"], check=True
         )
