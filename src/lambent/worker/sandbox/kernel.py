@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 from collections.abc import Iterator
+from typing import NoReturn
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
 MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 32, 4096, 16384, 1 << 19
@@ -116,29 +117,36 @@ def attach_mount(descriptor: int, target: str) -> None:
 
 def begin_proc(process: int) -> tuple[int, int, int]:
     """Have a /proc made of the pid namespace that a process is in. The kernel makes that of the process that asks, so a
-    child of ours is born there to ask: it, and the pipe for `end_proc`, which it shares with us."""
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    theirs = os.open(f"/proc/{process}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    grandchild of ours is born there to ask; an ordinary user's process that went there itself could not come back.
+    Returns the child, and the pipe for `end_proc`, which it shares with us."""
     read, write = os.pipe()
     try:
-        enter_namespace(theirs, CLONE_NEWPID)  # by which only children are born in it
         child = fork_into(_CLONE_FILES)  # what it opens is ours
-        if child == 0:
-            try:
-                os.write(write, str(_make_proc()).encode())
-            except OSError as error:
-                os.write(write, f"-{error.errno}".encode())
-            finally:
-                os._exit(0)
     except OSError:
         os.close(read)
         os.close(write)
         raise
-    finally:
-        enter_namespace(own, CLONE_NEWPID)
-        for descriptor in (own, theirs):
-            os.close(descriptor)
+    if child == 0:
+        _ask_for_proc(process, write)
     return child, read, write
+
+
+def _ask_for_proc(process: int, write: int) -> NoReturn:
+    try:
+        theirs = os.open(f"/proc/{process}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            enter_namespace(theirs, CLONE_NEWPID)  # by which only children are born in it
+        finally:
+            os.close(theirs)
+        child = fork_into(_CLONE_FILES)
+        if child:
+            os.waitpid(child, 0)
+        else:
+            os.write(write, str(_make_proc()).encode())
+    except OSError as error:
+        os.write(write, f"-{error.errno}".encode())
+    finally:
+        os._exit(0)
 
 
 def end_proc(read: int, write: int) -> int:
