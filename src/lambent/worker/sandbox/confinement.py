@@ -21,7 +21,7 @@ from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError, Images, copy_written_blocks
 from lambent.worker.sandbox.network import Networks
 from lambent.worker.sandbox.resolvers import resolver_configuration
-from lambent.worker.sandbox.run import Cell, Run, pipe_end
+from lambent.worker.sandbox.run import Cell, Run, Scratch, pipe_end
 from lambent.worker.sandbox.snapshots import Snapshot, Untrustworthy, examine
 from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage, copy_tree
 from lambent.worker.sandbox.zygotes import Zygotes
@@ -69,6 +69,8 @@ class Confinement:
         self._own_mounts = -1
         self._zygotes: Zygotes | None = None
         self._refuse_clone3 = b""
+        self._knows_namespaces_of_proc = False
+        self._copies = 0
 
     def open(self) -> dict[str, Any]:
         """Prepare everything. Returns the protections that can not be had. Raises OSError."""
@@ -99,6 +101,7 @@ class Confinement:
             ids = dict.fromkeys(ids, (self._uid_base, self._uid_count))
         nursery = cgroups.make_nursery(self._choice, self._group_name, self._zygotes_user)
         self._zygotes = Zygotes(self._loop, common, self._build_root, ids, nursery)
+        self._knows_namespaces_of_proc = _is_known(partial(kernel.make_proc, os.getpid()))
         missing += self._missing_limits()
         missing += self._prepare_images()
         return {"missing": missing, "removed": removed, "found": self._found()}
@@ -172,7 +175,11 @@ class Confinement:
             cell.uid = origin.uid
         else:
             cell.uid = self._take_uid() if self._as_root else os.geteuid()
-        cell.scratch, cell.image = self._make_scratch(cell.name, request["ephemeral_mib"], origin)
+        if origin is None:
+            cell.scratch, cell.image = self._make_scratch(cell.name, request["ephemeral_mib"])
+        else:
+            cell.scratch, cell.image = origin.spare or self._copy_scratch(origin)
+            origin.spare = None
         if self._choice.all():
             limits = request["memory_mib"], request["processes"]
             owner, birthplace = self._zygotes_user, None
@@ -180,20 +187,32 @@ class Confinement:
                 owner, birthplace = origin.uid, origin.group.birthplace
             cell.group = cgroups.make(self._choice, self._group_name, cell.name, *limits, owner, birthplace)
 
-    def _make_scratch(self, name: str, size_mib: int, origin: Cell | None) -> tuple[str, int]:
-        """A file system for /tmp, that of a template as it was at its snapshot: its path, and its image if it has."""
+    def _make_scratch(self, name: str, size_mib: int) -> Scratch:
+        """A file system for /tmp. Raises OSError, ImageError."""
         scratch = f"tmp-{name}"
-        if self._images is None:
-            path = self._stage.make_scratch(scratch, size_mib)
-            if origin is not None and isinstance(origin.kept, str):
-                copy_tree(origin.kept, path)
+        images = self._images
+        if images is None:
+            return self._stage.make_scratch(scratch, size_mib), -1
+        return self._mount_image(scratch, lambda path: images.mount(path, size_mib))
+
+    def _copy_scratch(self, origin: Cell) -> Scratch:
+        """One like that of a template at its snapshot."""
+        self._copies += 1
+        scratch = f"tmp-{origin.name}-{self._copies}"
+        images, kept = self._images, origin.kept
+        if isinstance(kept, str):
+            path = self._stage.make_scratch(scratch, origin.request["ephemeral_mib"])
+            copy_tree(kept, path)
             return path, -1
-        path = self._stage.path(scratch)
+        assert images is not None
+        assert kept is not None
+        return self._mount_image(scratch, lambda path: images.mount_copy(path, kept))
+
+    def _mount_image(self, name: str, mount: Callable[[str], int]) -> Scratch:
+        path = self._stage.path(name)
         os.mkdir(path)
         try:
-            if origin is not None and isinstance(origin.kept, int):
-                return path, self._images.mount_copy(path, origin.kept)
-            return path, self._images.mount(path, size_mib)
+            return path, mount(path)
         except (OSError, ImageError):
             os.rmdir(path)
             raise
@@ -212,7 +231,7 @@ class Confinement:
         booted, cell.request = cell.request, request
         if request["ephemeral_mib"] != booted["ephemeral_mib"]:
             old, old_image = cell.scratch, cell.image
-            cell.scratch, cell.image = self._make_scratch(request["id"], request["ephemeral_mib"], None)
+            cell.scratch, cell.image = self._make_scratch(request["id"], request["ephemeral_mib"])
             self._remove_scratch(old, old_image)
         if request["memory_mib"] != booted["memory_mib"] and cell.group is not None:
             cell.group.limit_memory(request["memory_mib"])
@@ -300,28 +319,23 @@ class Confinement:
 
     def _hand_proc(self, run: Run, born: Callable[[], None], process: int) -> None:
         """A template has borne a child: have a /proc made for it, while it goes on."""
-        if not process:
-            born()
-            return
-        try:
-            child, read, write = kernel.begin_proc(process)
-        except OSError as error:
-            run.failure = str(error)
-            run.killed = True
-            run.process = process
-            born()
-            return
 
-        def made(_: int) -> None:
+        def finish(make: Callable[[], int]) -> None:
             try:
-                run.proc = kernel.end_proc(read, write)
+                run.proc = make()
             except OSError as error:
                 run.failure = str(error)
                 run.killed = True
             run.process = process
             born()
 
-        self._loop.mourn(child, made)
+        if not process:
+            born()
+        elif self._knows_namespaces_of_proc:
+            finish(partial(kernel.make_proc, process))
+        else:
+            child, read, write = kernel.begin_proc(process)
+            self._loop.mourn(child, lambda _: finish(partial(kernel.end_proc, read, write)))
 
     def _limits(self, cell: Cell) -> dict[int, int]:
         """Resource limits of a program; the first process counts among the user's processes."""
@@ -403,6 +417,14 @@ class Confinement:
         if run.control is not None:
             run.control.close()
             run.control = None
+        if cell.origin is not None:
+            self._make_spare(cell.origin)
+
+    def _make_spare(self, template: Cell) -> None:
+        """Have a /tmp ready for the next one, off its way."""
+        with contextlib.suppress(OSError, ImageError):  # who needs it tries again, and is told
+            if template.spare is None and not template.is_destroyed:
+                template.spare = self._copy_scratch(template)
 
     def _make_template(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
         program = descendants(run.process)[0]
@@ -425,6 +447,7 @@ class Confinement:
                 run.failure = "its /tmp could not be copied"
                 self.kill(cell, run)
             elif cell.run is run:
+                self._make_spare(cell)
                 on_snapshot(memory_bytes)
 
         self._loop.mourn(_in_a_child(partial(_copy, cell.scratch, cell.image, cell.kept)), copied)
@@ -505,6 +528,8 @@ class Confinement:
             self._stage.remove(cell.kept)
         elif cell.kept is not None:
             os.close(cell.kept)
+        if cell.spare is not None:
+            self._remove_scratch(*cell.spare)
         if cell.origin is None:
             self._uids.discard(cell.uid)
 
@@ -533,6 +558,14 @@ def _in_a_child(work: Callable[[], None]) -> int:
         finally:
             os._exit(1)
     return process
+
+
+def _is_known(make: Callable[[], int]) -> bool:
+    try:
+        os.close(make())
+    except OSError:
+        return False
+    return True
 
 
 def _check_words(command: Sequence[str], variables: Mapping[str, str]) -> None:
