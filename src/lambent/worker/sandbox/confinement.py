@@ -18,12 +18,13 @@ from typing import Any
 from lambent.worker.sandbox import cgroups, kernel, seccomp, view
 from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.loop import Loop
-from lambent.worker.sandbox.loop_device import ImageError, Images, copy_written_blocks
+from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.network import Networks
 from lambent.worker.sandbox.resolvers import resolver_configuration
-from lambent.worker.sandbox.run import Cell, Run, Scratch, pipe_end
+from lambent.worker.sandbox.run import Cell, Run, pipe_end
+from lambent.worker.sandbox.scratch import Scratches
 from lambent.worker.sandbox.snapshots import Snapshot, Untrustworthy, examine
-from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage, copy_tree
+from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage
 from lambent.worker.sandbox.zygotes import Zygotes
 
 RUNTIME_API_PORT, ENDPOINT_PORT = 9001, 4566
@@ -63,14 +64,13 @@ class Confinement:
             pasta=configuration["pasta"],
         )
         self._stage = Stage()
-        self._images: Images | None = None
+        self._scratches = Scratches(self._stage, self._directory, as_root=self._as_root)
         self._choice = cgroups.Choice(None, None, None)
         self._own_network = -1
         self._own_mounts = -1
         self._zygotes: Zygotes | None = None
         self._refuse_clone3 = b""
         self._knows_namespaces_of_proc = False
-        self._copies = 0
 
     def open(self) -> dict[str, Any]:
         """Prepare everything. Returns the protections that can not be had. Raises OSError."""
@@ -103,7 +103,7 @@ class Confinement:
         self._zygotes = Zygotes(self._loop, common, self._build_root, ids, nursery)
         self._knows_namespaces_of_proc = _is_known(partial(kernel.make_proc, os.getpid()))
         missing += self._missing_limits()
-        missing += self._prepare_images()
+        missing += self._scratches.open()
         return {"missing": missing, "removed": removed, "found": self._found()}
 
     def _build_root(self, template: dict[str, Any]) -> str:
@@ -122,7 +122,7 @@ class Confinement:
             name: f"cgroup version {hierarchy.version} at {hierarchy.base}" if hierarchy else ""
             for name, hierarchy in hierarchies.items()
         }
-        return found | {"tmp": "disk images on loop devices" if self._images else ""}
+        return found | {"tmp": "disk images on loop devices" if self._scratches.on_disk else ""}
 
     def _missing_limits(self) -> list[str]:
         missing = []
@@ -139,22 +139,6 @@ class Confinement:
                 "no cgroup hierarchy with a freezer may be written to."
             )
         return missing
-
-    def _prepare_images(self) -> list[str]:
-        if not self._as_root:
-            return ["/tmp is memory (a tmpfs of the configured size), not disk: only root may attach disk images."]
-        images = Images(self._directory)
-        trial = self._stage.path("trial")
-        os.mkdir(trial)
-        try:
-            images.check()
-            os.close(images.mount(trial, 16))
-        except (ImageError, OSError) as error:
-            os.rmdir(trial)
-            return [f"/tmp is memory (a tmpfs of the configured size), not disk: {error}."]
-        self._stage.remove(trial)
-        self._images = images
-        return []
 
     def create(self, request: dict[str, Any], origin: Cell | None) -> Cell:
         """Make what lives as long as the sandbox. Raises OSError, and leaves nothing then."""
@@ -176,46 +160,15 @@ class Confinement:
         else:
             cell.uid = self._take_uid() if self._as_root else os.geteuid()
         if origin is None:
-            cell.scratch, cell.image = self._make_scratch(cell.name, request["ephemeral_mib"])
+            cell.scratch, cell.image = self._scratches.make(cell.name, request["ephemeral_mib"])
         else:
-            cell.scratch, cell.image = origin.spare or self._copy_scratch(origin)
-            origin.spare = None
+            cell.scratch, cell.image = self._scratches.take_copy(origin)
         if self._choice.all():
             limits = request["memory_mib"], request["processes"]
             owner, birthplace = self._zygotes_user, None
             if origin is not None and origin.group is not None:
                 owner, birthplace = origin.uid, origin.group.birthplace
             cell.group = cgroups.make(self._choice, self._group_name, cell.name, *limits, owner, birthplace)
-
-    def _make_scratch(self, name: str, size_mib: int) -> Scratch:
-        """A file system for /tmp. Raises OSError, ImageError."""
-        scratch = f"tmp-{name}"
-        images = self._images
-        if images is None:
-            return self._stage.make_scratch(scratch, size_mib), -1
-        return self._mount_image(scratch, lambda path: images.mount(path, size_mib))
-
-    def _copy_scratch(self, origin: Cell) -> Scratch:
-        """One like that of a template at its snapshot."""
-        self._copies += 1
-        scratch = f"tmp-{origin.name}-{self._copies}"
-        images, kept = self._images, origin.kept
-        if isinstance(kept, str):
-            path = self._stage.make_scratch(scratch, origin.request["ephemeral_mib"])
-            copy_tree(kept, path)
-            return path, -1
-        assert images is not None
-        assert kept is not None
-        return self._mount_image(scratch, lambda path: images.mount_copy(path, kept))
-
-    def _mount_image(self, name: str, mount: Callable[[str], int]) -> Scratch:
-        path = self._stage.path(name)
-        os.mkdir(path)
-        try:
-            return path, mount(path)
-        except (OSError, ImageError):
-            os.rmdir(path)
-            raise
 
     def _take_uid(self) -> int:
         for _ in range(self._uid_count):
@@ -230,16 +183,11 @@ class Confinement:
         """What was booted for any function is one's from here on. Raises OSError."""
         booted, cell.request = cell.request, request
         if request["ephemeral_mib"] != booted["ephemeral_mib"]:
-            old, old_image = cell.scratch, cell.image
-            cell.scratch, cell.image = self._make_scratch(request["id"], request["ephemeral_mib"])
-            self._remove_scratch(old, old_image)
+            old = cell.scratch, cell.image
+            cell.scratch, cell.image = self._scratches.make(request["id"], request["ephemeral_mib"])
+            self._scratches.remove(old)
         if request["memory_mib"] != booted["memory_mib"] and cell.group is not None:
             cell.group.limit_memory(request["memory_mib"])
-
-    def _remove_scratch(self, scratch: str, image: int) -> None:
-        self._stage.remove(scratch)
-        if image >= 0:
-            os.close(image)
 
     def describe(self, cell: Cell) -> dict[str, Any]:
         group = cell.group
@@ -418,13 +366,7 @@ class Confinement:
             run.control.close()
             run.control = None
         if cell.origin is not None:
-            self._make_spare(cell.origin)
-
-    def _make_spare(self, template: Cell) -> None:
-        """Have a /tmp ready for the next one, off its way."""
-        with contextlib.suppress(OSError, ImageError):  # who needs it tries again, and is told
-            if template.spare is None and not template.is_destroyed:
-                template.spare = self._copy_scratch(template)
+            self._scratches.prepare_copy(cell.origin)
 
     def _make_template(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
         program = descendants(run.process)[0]
@@ -437,20 +379,17 @@ class Confinement:
         assert cell.snapshot is not None
         cell.snapshot.freeze()
         memory_bytes = self.memory_bytes(run)
-        if self._images is None:
-            cell.kept = self._stage.make_scratch(f"kept-{cell.name}", cell.request["ephemeral_mib"])
-        else:
-            cell.kept = self._images.make_file()
+        copy = self._scratches.keep(cell)
 
         def copied(status: int) -> None:
             if status:
                 run.failure = "its /tmp could not be copied"
                 self.kill(cell, run)
             elif cell.run is run:
-                self._make_spare(cell)
+                self._scratches.prepare_copy(cell)
                 on_snapshot(memory_bytes)
 
-        self._loop.mourn(_in_a_child(partial(_copy, cell.scratch, cell.image, cell.kept)), copied)
+        self._loop.mourn(_in_a_child(copy), copied)
 
     def _shown(self, cell: Cell) -> dict[str, str]:
         """What is the function's own and can not be written to: the source for each target."""
@@ -522,14 +461,7 @@ class Confinement:
     def destroy(self, cell: Cell) -> None:
         if cell.group is not None:
             cell.group.remove()
-        if cell.scratch:
-            self._remove_scratch(cell.scratch, cell.image)
-        if isinstance(cell.kept, str):
-            self._stage.remove(cell.kept)
-        elif cell.kept is not None:
-            os.close(cell.kept)
-        if cell.spare is not None:
-            self._remove_scratch(*cell.spare)
+        self._scratches.remove_all_of(cell)
         if cell.origin is None:
             self._uids.discard(cell.uid)
 
@@ -538,14 +470,6 @@ class Confinement:
             self._zygotes.close()
         cgroups.remove(self._choice, self._group_name)
         self._networks.close()
-
-
-def _copy(scratch: str, image: int, kept: int | str) -> None:
-    if isinstance(kept, str):
-        copy_tree(scratch, kept)
-    else:
-        kernel.write_back(scratch)
-        copy_written_blocks(image, kept)
 
 
 def _in_a_child(work: Callable[[], None]) -> int:
