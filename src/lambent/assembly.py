@@ -27,6 +27,7 @@ from lambent.core.allowance import Allowance
 from lambent.core.arn import function_arn
 from lambent.core.errors import ModelledError
 from lambent.core.function import Package
+from lambent.core.limits import SNAP_START_OLDER_RUNTIMES, SNAP_START_RUNTIMES
 from lambent.core.network import Networks, networks
 from lambent.identity.authentication import Identity
 from lambent.identity.credentials import IssuedCredentials
@@ -38,6 +39,7 @@ from lambent.invoke.dispatcher import Dispatcher
 from lambent.invoke.frontend import Frontend
 from lambent.invoke.operations import operations as invoke_operations
 from lambent.invoke.provisioned import ProvisionedEnvironments
+from lambent.invoke.snapshots import TemplatesOfVersions
 from lambent.invoke.worker_link import WorkerLink, WorkerUnreachable
 from lambent.observe.ledger import Ledger
 from lambent.observe.log_store import LogStore
@@ -169,6 +171,7 @@ async def _open_server(
     configuration.on_superseded = dispatcher.supersede
     configuration.on_reservation = dispatcher.reserve
     configuration.on_provisioned = dispatcher.provision
+    configuration.on_snapshotted = dispatcher.restore
     configuration.on_removed = dispatcher.forget
     store.subscribe(configuration.apply)
     await _load_configuration(store, configuration)
@@ -182,6 +185,9 @@ async def _open_server(
         concurrency_limit=settings.concurrency_limit,
         buckets=CodeBuckets(partial(_object_storage, settings), clock),
         provisioned=ProvisionedEnvironments(configuration, dispatcher),
+        snapshots=TemplatesOfVersions(dispatcher),
+        snap_start_runtimes=SNAP_START_RUNTIMES
+        | (SNAP_START_OLDER_RUNTIMES if settings.snap_start_on_older_runtimes else frozenset()),
     )
     preparation = Preparation(control, runtimes)
     settlement = MappingSettlement(control)

@@ -103,6 +103,7 @@ class Settings:
     maximal_life_s: int = _setting(
         14_400, "age from which an environment takes no more events; one of provisioned concurrency is replaced first"
     )
+    snap_start_on_older_runtimes: bool = _setting(False, "allow SnapStart for Python before 3.12, which AWS refuses")
     billing_step_ms: int = _setting(100, "step to which billed duration is rounded up: 100 or 1")
 
     runtimes_dir: Path = _setting(_default_runtimes_dir, "cache of the runtime clients and SDKs given to functions")

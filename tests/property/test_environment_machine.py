@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 )
 
 from lambent.core import environment as machine
-from lambent.core.environment import RUNTIME, Environment, Failure, IllegalTransition, Phase
+from lambent.core.environment import RUNTIME, Environment, Failure, IllegalTransition, Kind, Phase
 from lambent.core.invocation import Answer, Outcome
 
 FAILURE = Failure("Runtime.ExitError", "Runtime exited without providing a reason")
@@ -25,28 +25,41 @@ ONE_OF_EACH: tuple[machine.Event, ...] = (
     machine.SandboxFailed("no room"),
     machine.Next(),
     machine.InitFailed(FAILURE),
+    machine.Snapshotted(),
+    machine.Restoring(),
+    machine.RestoreFailed(FAILURE),
     machine.Assigned("stray"),
     machine.Answered(Answer(b"{}")),
     machine.Exited(FAILURE),
     machine.Deadline(),
     machine.Retired(),
 )
+KINDS = (Kind.FRESH, Kind.RESTORED, Kind.TEMPLATE)
+"""A template has the shortest life."""
+PRESSED = (Phase.INIT, Phase.RESTORE, Phase.INVOKE, Phase.DRAINING, Phase.REINIT, Phase.SHUTDOWN)
 
 
 class Lives(RuleBasedStateMachine):
     """Plays the owner: the world's events come only as the world can give them."""
 
-    reached: ClassVar[set[tuple[Phase, type]]] = set()
-    """The entries of the table that any life went through."""
+    reached: ClassVar[set[tuple[Kind, Phase, type]]] = set()
+    only: ClassVar[Kind | None] = None
+    """The kind of all environments, where there is to be but one."""
+    """The entries of the tables that any life went through."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0
 
-    @initialize(number=st.integers(1, len(PARTICIPANTS)))
-    def one_begins(self, number: int) -> None:
+    @initialize(number=st.integers(1, len(PARTICIPANTS)), kind=st.sampled_from(KINDS))
+    def one_begins(self, number: int, kind: Kind) -> None:
+        kind = self.only or kind
         self.participants = frozenset(PARTICIPANTS[:number])
-        self.environment = Environment(timeout_us=1_000_000, participants=self.participants)
+        template = kind is Kind.TEMPLATE
+        self.environment = Environment(
+            timeout_us=1_000_000, participants=self.participants, kind=Kind.TEMPLATE if template else Kind.FRESH
+        )
+        self.to_be_restored = kind is Kind.RESTORED
         self.starting = True
         self.alive = False
         self.available = False
@@ -59,12 +72,12 @@ class Lives(RuleBasedStateMachine):
         """The participants that wait for their next event."""
 
     @precondition(lambda self: self.environment.phase is Phase.GONE)
-    @rule(number=st.integers(1, len(PARTICIPANTS)))
-    def another_begins(self, number: int) -> None:
-        self.one_begins(number)
+    @rule(number=st.integers(1, len(PARTICIPANTS)), kind=st.sampled_from(KINDS))
+    def another_begins(self, number: int, kind: Kind) -> None:
+        self.one_begins(number, kind)
 
     def feed(self, event: machine.Event) -> None:
-        self.reached.add((self.environment.phase, type(event)))
+        self.reached.add((self.environment.kind, self.environment.phase, type(event)))
         self.environment, commands = machine.step(self.environment, event, self.now)
         for command in commands:
             self.perform(command)
@@ -74,19 +87,22 @@ class Lives(RuleBasedStateMachine):
             case machine.AnswerCaller() | machine.FailCaller():
                 request_id = f"r{self.assigned}"
                 self.answers[request_id] = self.answers.get(request_id, 0) + 1
-            case machine.Finish(request_id, outcome, duration_us, init_us, _):
+            case machine.Finish(request_id, outcome, duration_us, init_us, _, restoration):
+                assert restoration is None or 0 <= restoration.billed_us <= restoration.duration_us
                 assert request_id == f"r{self.assigned}"
                 assert duration_us >= 0
                 assert init_us is None or init_us >= 0
                 assert outcome is not Outcome.LOST or not self.alive
                 self.finished[request_id] = self.finished.get(request_id, 0) + 1
             case machine.BecomeAvailable():
+                assert self.environment.kind is not Kind.TEMPLATE, "an invocation in what all are copied from"
                 assert not self.retired
                 assert not self.available
                 assert not self.alive or self.asking == self.participants, "not all are done"
                 self.available = True
             case machine.StartProgram():
                 assert not self.alive, "two programs in one sandbox"
+                assert self.environment.kind is Kind.FRESH, "what is not initialised afresh is not started anew"
                 self.starting = True
             case machine.Kill():
                 assert self.alive or self.starting, "nothing to kill"
@@ -95,8 +111,15 @@ class Lives(RuleBasedStateMachine):
                 assert self.asking == self.participants, "an event for one that is not done with the last"
                 self.asking.clear()
             case machine.Destroy():
+                self.available = False
                 self.destroyed += 1
                 assert not self.alive, "a sandbox taken away from under its processes"
+
+    @precondition(lambda self: self.environment.deadline_us is not None)
+    @rule()
+    def the_deadline_comes(self) -> None:
+        assert self.environment.deadline_us is not None
+        self.time_passes(max(0, self.environment.deadline_us - self.now))
 
     @rule(passed=st.sampled_from([1_000, 400_000, 1_000_000, 10_000_000]))
     def time_passes(self, passed: int) -> None:
@@ -113,7 +136,13 @@ class Lives(RuleBasedStateMachine):
         assert self.environment.deadline_us is not None
         self.time_passes(max(0, self.environment.deadline_us - self.now))
 
-    @precondition(lambda self: self.starting)
+    @precondition(lambda self: self.to_be_restored)
+    @rule()
+    def the_template_is_there(self) -> None:
+        self.to_be_restored = False
+        self.feed(machine.Restoring())
+
+    @precondition(lambda self: self.starting and not self.to_be_restored)
     @rule(well=st.booleans())
     def the_program_starts(self, well: bool) -> None:
         self.starting = False
@@ -152,6 +181,16 @@ class Lives(RuleBasedStateMachine):
     def the_runtime_reports_a_failed_initialisation(self) -> None:
         self.feed(machine.InitFailed(FAILURE))
 
+    @precondition(lambda self: self.alive and machine.allows(self.environment, machine.Snapshotted))
+    @rule()
+    def the_template_waits_to_be_copied(self) -> None:
+        self.feed(machine.Snapshotted())
+
+    @precondition(lambda self: self.alive and machine.allows(self.environment, machine.RestoreFailed))
+    @rule()
+    def the_runtime_reports_a_failed_restoration(self) -> None:
+        self.feed(machine.RestoreFailed(FAILURE))
+
     @precondition(lambda self: self.alive and machine.allows(self.environment, machine.Answered))
     @rule(error=st.sampled_from([None, "Function.Unknown"]))
     def the_runtime_answers(self, error: str | None) -> None:
@@ -175,7 +214,9 @@ class Lives(RuleBasedStateMachine):
     def life_goes_on_as_it_should(self, steps: int) -> None:
         """Else most lives would end before they had an invocation."""
         for _ in range(steps):
-            if self.starting:
+            if self.to_be_restored:
+                self.the_template_is_there()
+            elif self.starting:
                 self.starting, self.alive = False, True
                 if machine.allows(self.environment, machine.SandboxStarted):
                     self.feed(machine.SandboxStarted())
@@ -183,6 +224,8 @@ class Lives(RuleBasedStateMachine):
                 participant = self.may_ask()[-1]
                 self.asking.add(participant)
                 self.feed(machine.Next(participant))
+            elif self.alive and machine.allows(self.environment, machine.Snapshotted):
+                self.feed(machine.Snapshotted())
             elif self.alive and machine.allows(self.environment, machine.Answered):
                 self.feed(machine.Answered(Answer(b"{}")))
             elif self.available:
@@ -214,7 +257,7 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def a_phase_in_which_something_must_happen_has_a_deadline(self) -> None:
-        if self.environment.phase in (Phase.INIT, Phase.INVOKE, Phase.DRAINING, Phase.REINIT, Phase.SHUTDOWN):
+        if self.environment.phase in PRESSED:
             assert self.environment.deadline_us is not None
 
     @invariant()
@@ -227,9 +270,18 @@ class Lives(RuleBasedStateMachine):
 TestLives = Lives.TestCase
 
 
-def test_these_lives_go_through_the_whole_table() -> None:
+@pytest.mark.parametrize("kind", Kind)
+def test_these_lives_go_through_the_whole_table(kind: Kind) -> None:
     """Else the promises would hold of a part of the machine only."""
-    thorough = settings(max_examples=300, stateful_step_count=60, derandomize=True, database=None, deadline=None)
-    run_state_machine_as_test(Lives, settings=thorough)
-    assert sorted(machine.TABLE.keys() - Lives.reached, key=str) == []
-    assert {type(event) for event in ONE_OF_EACH} == {event_type for _, event_type in machine.TABLE}
+    thorough = settings(max_examples=350, stateful_step_count=60, derandomize=True, database=None, deadline=None)
+    run_state_machine_as_test(type(f"{kind.name}Lives", (Lives,), {"only": kind}), settings=thorough)
+    entries = {(kind, *entry) for entry in machine.TABLES[kind]}
+    turn = {(Kind.FRESH, Phase.STARTING, machine.Restoring)}  # by which a fresh one becomes one that is restored
+    entries = entries | turn if kind is Kind.RESTORED else entries - turn
+    assert sorted(entries - Lives.reached, key=str) == []
+
+
+def test_there_is_an_event_of_each_type() -> None:
+    assert {type(event) for event in ONE_OF_EACH} == {
+        event_type for table in machine.TABLES.values() for _, event_type in table
+    }

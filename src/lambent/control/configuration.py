@@ -5,7 +5,7 @@ acted upon, stored and returned, or refused: `docs/compatibility.md` has a row f
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from msgspec.structs import replace
@@ -53,7 +53,7 @@ def check_role(call: Call) -> None:
         raise AccessDeniedException("Cross-account pass role is not allowed.")
 
 
-def create(params: Params) -> Configuration:
+def create(params: Params, snap_start_runtimes: Collection[str] = SNAP_START_RUNTIMES) -> Configuration:
     """The configuration of a new function. Raises the modelled errors."""
     name = params["FunctionName"]
     image = is_image(params)
@@ -68,7 +68,7 @@ def create(params: Params) -> Configuration:
         logging=Logging(log_group=f"/aws/lambda/{name}"),
         tenant_isolation_mode=(params.get("TenancyConfig") or {}).get("TenantIsolationMode"),
     )
-    return change(blank, params, image=image)
+    return change(blank, params, image=image, snap_start_runtimes=snap_start_runtimes)
 
 
 def is_image(params: Params) -> bool:
@@ -76,7 +76,13 @@ def is_image(params: Params) -> bool:
     return bool(params.get("PackageType") == "Image")
 
 
-def change(before: Configuration, params: Params, *, image: bool) -> Configuration:
+def change(
+    before: Configuration,
+    params: Params,
+    *,
+    image: bool,
+    snap_start_runtimes: Collection[str] = SNAP_START_RUNTIMES,
+) -> Configuration:
     """The configuration after an update: a member that is absent stays as it was. `image` tells whether the code of
     the function is an image. Raises the modelled errors."""
     _refuse_what_is_not_built(params)
@@ -103,7 +109,7 @@ def change(before: Configuration, params: Params, *, image: bool) -> Configurati
         # Variables that can not be read stay as they are, until there are others.
         unreadable=before.unreadable if params.get("Environment") is None else None,
     )
-    _check_snap_start(after, image=image)
+    _check_snap_start(after, snap_start_runtimes, image=image)
     return after
 
 
@@ -156,11 +162,11 @@ def _check_numbers(params: Params) -> None:
         raise ValidationException(f"{len(broken)} validation {noun} detected: {'; '.join(broken)}")
 
 
-def _check_snap_start(configuration: Configuration, *, image: bool) -> None:
+def _check_snap_start(configuration: Configuration, runtimes: Collection[str], *, image: bool) -> None:
     """What an image holds nobody can tell before it runs."""
     if configuration.snap_start == NO_SNAP_START:
         return
-    if not image and configuration.runtime not in SNAP_START_RUNTIMES:
+    if not image and configuration.runtime not in runtimes:
         raise InvalidParameterValueException(
             f"{configuration.runtime} is not supported for SnapStart enabled functions."
         )

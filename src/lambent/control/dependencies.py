@@ -6,8 +6,10 @@ from typing import Any, Protocol
 
 from lambent.clock import Clock, SystemClock
 from lambent.control.code_buckets import CodeBuckets
-from lambent.core.function import FunctionName
+from lambent.core.function import FunctionName, FunctionVersion
+from lambent.core.limits import SNAP_START_RUNTIMES
 from lambent.core.provisioned_concurrency import Progress
+from lambent.core.snap_start import Snapshot
 from lambent.store.metadata import MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.wire.call import Call, Result
@@ -23,10 +25,20 @@ class Provisioned(Protocol):
         """What there is of the environments that are provisioned for a version or an alias."""
 
 
+class Snapshots(Protocol):
+    async def make(self, version: FunctionVersion) -> Snapshot:
+        """Initialise the version in a template, from which its environments are restored then. Whoever gives up
+        waiting has none made."""
+
+    def drop(self, version: FunctionVersion) -> None:
+        """The version is not to have a template any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """`new_id` makes the opaque ids of revisions: unique, a UUID's text. `code_link_secret` signs code links.
-    `concurrency_limit` is each account's, per region. `buckets` has code in S3, by default for nobody."""
+    `concurrency_limit` is each account's, per region. `buckets` has code in S3, by default for nobody.
+    `snap_start_runtimes` are those that may be started from snapshots."""
 
     store: MetadataStore
     packages: PackageStore
@@ -35,6 +47,8 @@ class Control:
     code_link_secret: bytes = field(repr=False)
     concurrency_limit: int
     provisioned: Provisioned
+    snapshots: Snapshots
+    snap_start_runtimes: frozenset[str] = SNAP_START_RUNTIMES
     buckets: CodeBuckets = field(default_factory=lambda: CodeBuckets(lambda _account: None, SystemClock()))
 
 

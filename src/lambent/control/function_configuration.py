@@ -32,7 +32,12 @@ async def update_function_configuration(deps: Control, call: Call) -> dict[str, 
         before = functions.get(connection, function)
         if before is None:
             raise not_found(function)
-        changed = configuration.change(before.configuration, params, image=before.image is not None)
+        changed = configuration.change(
+            before.configuration,
+            params,
+            image=before.image is not None,
+            snap_start_runtimes=deps.snap_start_runtimes,
+        )
         changed = with_layers(connection, call.caller, function, changed, params.get("Layers"))
         check_size(before.package, changed)
         if params.get("Layers"):

@@ -31,7 +31,7 @@ async def create_function(deps: Control, call: Call) -> dict[str, Any]:
     _check_name(function)
     configuration.check_role(call)
     params = {**call.params, "FunctionName": function.name}
-    wanted = configuration.create(params)
+    wanted = configuration.create(params, deps.snap_start_runtimes)
     tags = configuration.check_tags(params.get("Tags") or {})
     code = code_given(params["Code"], "creating", image=configuration.is_image(params))
     with deps.packages.arriving():

@@ -1,7 +1,8 @@
 """The work between an accepted change and a function that can run: `State` and `LastUpdateStatus` follow it.
 
 Whatever the store has as Pending or InProgress is prepared: its layers merged, its runtime made ready; then its record
-is replaced, unless somebody changed it in the meantime. Its package was unpacked before it was accepted, and is once
+is replaced, unless somebody changed it in the meantime. A version with SnapStart is initialised besides, which may take
+minutes and keeps nobody else waiting. Its package was unpacked before it was accepted, and is once
 more where the machine was started since. Work is taken from the store's own changes, and at start from what a killed
 server left, so that nothing stays in between for ever.
 """
@@ -9,12 +10,13 @@ server left, so that nothing stays in between for ever.
 import asyncio
 import logging
 import sqlite3
+from functools import partial
 
 from msgspec.structs import replace
 
 from lambent.control.dependencies import Control, Runtimes
 from lambent.core.errors import ModelledError
-from lambent.core.function import FunctionVersion
+from lambent.core.function import FunctionName, FunctionVersion, has_snap_start
 from lambent.core.function_state import (
     Event,
     PreparationFailed,
@@ -24,8 +26,9 @@ from lambent.core.function_state import (
     step,
 )
 from lambent.core.image import CAN_NOT_BE_RUN, CAN_NOT_BE_RUN_CODE
+from lambent.core.snap_start import Snapshot
 from lambent.store import functions
-from lambent.store.changes import Change, VersionChanged
+from lambent.store.changes import Change, FunctionRemoved, VersionChanged, VersionRemoved
 from lambent.store.metadata import WritingConnection
 from lambent.worker.runtimes.launch import RuntimeUnavailable
 
@@ -35,6 +38,12 @@ PARALLEL = 4
 RETRY_AFTER_S = 5
 DEADLINE_S = 360
 """Developer guide, "Lambda function states": a function that is Pending for more than six minutes is given up."""
+
+
+SNAPSHOT_DEADLINE_S = 1200
+"""The longest initialisation for a snapshot takes 15 minutes; what is left is for a machine that can not start it."""
+
+INIT_FAILED = PreparationFailed("An error occurred during function initialization.", "FunctionError")
 
 
 class Preparation:
@@ -49,6 +58,8 @@ class Preparation:
         self._retry_after_s = retry_after_s
         # As many as there are unfinished versions in the store: what bounds those bounds this.
         self._queue: asyncio.Queue[FunctionVersion] = asyncio.Queue()
+        self._snapshots: dict[tuple[FunctionName, str], asyncio.Task[None]] = {}
+        """The versions that are being initialised for their snapshot."""
         deps.store.subscribe(self._hear)
 
     async def run(self) -> None:
@@ -58,11 +69,15 @@ class Preparation:
             self._queue.put_nowait(version)
         async with asyncio.TaskGroup() as group:
             for _ in range(self._parallel):
-                group.create_task(self._work())
+                group.create_task(self._work(group))
 
     def _hear(self, change: Change) -> None:
         if isinstance(change, VersionChanged) and is_unfinished(change.current):
             self._queue.put_nowait(change.current)
+        elif isinstance(change, VersionRemoved | FunctionRemoved):
+            for (function, version), task in self._snapshots.items():
+                if function == change.function and (isinstance(change, FunctionRemoved) or version == change.version):
+                    task.cancel()
 
     async def _left_from_before(self) -> list[FunctionVersion]:
         return await self._deps.store.read(
@@ -73,10 +88,42 @@ class Preparation:
             ]
         )
 
-    async def _work(self) -> None:
+    async def _work(self, group: asyncio.TaskGroup) -> None:
         while True:
             version = await self._queue.get()
-            await self._finish(version, await self._prepare(version))
+            event = await self._prepare(version)
+            key = (version.function, version.version)
+            if not isinstance(event, Prepared) or not has_snap_start(version):
+                await self._finish(version, event)
+            elif key not in self._snapshots:
+                task = self._snapshots[key] = group.create_task(self._snapshot(version))
+                task.add_done_callback(partial(self._snapshot_over, key))
+
+    def _snapshot_over(self, key: tuple[FunctionName, str], _: asyncio.Task[None]) -> None:
+        del self._snapshots[key]
+
+    async def _snapshot(self, version: FunctionVersion) -> None:
+        event: Event = Prepared()
+        snapshot = Snapshot.FAILED
+        try:
+            async with asyncio.timeout(SNAPSHOT_DEADLINE_S):
+                snapshot = await self._deps.snapshots.make(version)
+        except TimeoutError:
+            event = PreparationFailed(
+                f"The function could not be initialized within {SNAPSHOT_DEADLINE_S} seconds.", "InternalError"
+            )
+        else:
+            event = INIT_FAILED if snapshot is Snapshot.FAILED else Prepared()
+        made = replace(version, snapshotted=snapshot is Snapshot.MADE)
+        if not await self._finish(made, event) and not await self._is_there(version):
+            self._deps.snapshots.drop(version)
+
+    async def _is_there(self, version: FunctionVersion) -> bool:
+        """Whether what was prepared is still there, in whatever state."""
+        now = await self._deps.store.read(
+            lambda connection: functions.get(connection, version.function, version.version)
+        )
+        return now is not None and now.config_revision == version.config_revision
 
     async def _prepare(self, version: FunctionVersion) -> Event:
         if version.image is not None:
@@ -100,7 +147,8 @@ class Preparation:
             return PreparationFailed("An internal error occurred.", "InternalError")
         return Prepared()
 
-    async def _finish(self, version: FunctionVersion, event: Event) -> None:
+    async def _finish(self, version: FunctionVersion, event: Event) -> bool:
+        """Write down what came of it. False where it is not what it was any more."""
         lifecycle = step(lifecycle_of(version), event)
         after = replace(
             version,
@@ -114,11 +162,13 @@ class Preparation:
 
         while True:
             try:
-                return await self._deps.store.run(transaction)
+                await self._deps.store.run(transaction)
             except functions.RevisionMismatch:
                 # Changed meanwhile, or deleted and created again: what it is now has a preparation of its own.
-                return None
+                return False
             except sqlite3.Error as error:
                 # A full disk, most likely. The version must not stay in between for ever.
                 _log.warning("a function's state could not be written", extra={"error": str(error)})
                 await asyncio.sleep(self._retry_after_s)
+            else:
+                return True

@@ -42,7 +42,10 @@ def listed_configuration(version: FunctionVersion, qualifier: str | None = None)
         "PackageType": "Zip" if version.image is None else "Image",
         "Architectures": list(version.architectures),
         "EphemeralStorage": {"Size": configuration.ephemeral_mib},
-        "SnapStart": {"ApplyOn": configuration.snap_start, "OptimizationStatus": "Off"},
+        "SnapStart": {
+            "ApplyOn": configuration.snap_start,
+            "OptimizationStatus": "On" if version.snapshotted else "Off",
+        },
         "LoggingConfig": _logging(configuration.logging),
         **configuration.stored,
     }

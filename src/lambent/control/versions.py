@@ -12,7 +12,7 @@ from lambent.control.paging import make_marker, page_size, read_marker, split_pa
 from lambent.control.revision import check_can_change, check_revision, is_same
 from lambent.control.shapes import function_configuration, listed_configuration, shown_sha256
 from lambent.core.errors import InvalidParameterValueException
-from lambent.core.function import FunctionVersion
+from lambent.core.function import NO_SNAP_START, FunctionVersion
 from lambent.core.function_state import CREATED, PUBLISHED, Lifecycle, is_good
 from lambent.store import functions
 from lambent.store.metadata import WritingConnection
@@ -41,8 +41,10 @@ async def publish_version(deps: Control, call: Call) -> dict[str, Any]:
         unchanged = _unchanged(connection, latest)
         if unchanged is not None:
             return unchanged
-        # What can run as $LATEST can as a version; what can not must show it by a preparation of its own.
-        lifecycle = PUBLISHED if is_good(latest) else CREATED
+        # What can run as $LATEST can as a version; what can not, or is to be initialised for a snapshot, must show it
+        # by a preparation of its own.
+        initialised = latest.configuration.snap_start != NO_SNAP_START
+        lifecycle = PUBLISHED if is_good(latest) and not initialised else CREATED
         version = _publish(deps, connection, latest, lifecycle, params.get("Description"))
         functions.replace(connection, replace(latest, revision_id=deps.new_id()), expected_revision=latest.revision_id)
         return version

@@ -194,6 +194,13 @@ class Assignment:
         if environment_id in pool.busy and environment_id not in pool.leaving:
             pool.draining[environment_id] = now + DRAINING_GRACE_US
 
+    def ends(self, environment_id: str) -> None:
+        """A busy environment is to end, and nobody waits for it any more."""
+        pool = self._pools[self._pool_of[environment_id]]
+        self._started.pop(environment_id, None)
+        pool.draining.pop(environment_id, None)
+        pool.leaving.add(environment_id)
+
     def available(self, environment_id: str, now: int) -> str | None:
         """The environment takes an event: the request that it serves now, or None when there is none."""
         pool = self._pools[self._pool_of[environment_id]]
@@ -296,9 +303,7 @@ class Assignment:
         if environment_id in pool.idle_since:
             self._take_idle(pool, [environment_id])
         else:
-            del self._started[environment_id]
-            pool.draining.pop(environment_id, None)
-            pool.leaving.add(environment_id)
+            self.ends(environment_id)
 
     def _take_idle(self, pool: _Pool, environment_ids: list[str]) -> list[str]:
         for environment_id in environment_ids:

@@ -16,23 +16,32 @@ SHUTDOWN   the processes are being killed for good
 GONE       nothing is left
 ```
 
+With SnapStart there are two more kinds of environment. A *template* is initialised once, for no invocation, and waits
+to be copied; a *restored* environment begins as a copy of it. Neither is started anew: one that breaks is discarded.
+
+```
+TEMPLATE   initialised, and waiting to be copied
+RESTORE    the copy is being made, and the function's hooks for it run, on a budget of 10 s
+```
+
 `step(environment, event, now)` returns the next environment and the commands that its owner must perform, in order.
 An event that a phase does not know raises `IllegalTransition`: the owner asks `allows` first where an event comes
 from a function's code, which is hostile. In INVOKE it is the participant that decides: the runtime owes an answer
 before it asks, every other one may be done first.
 
 Source of the phases and of their budgets: AWS Lambda developer guide, "Understanding the Lambda execution
-environment lifecycle"; of the repeated initialisation: the same page, "Failures during the Init phase".
+environment lifecycle"; of the repeated initialisation: the same page, "Failures during the Init phase"; of the
+restoration: the same page, "Restore phase".
 """
 
 from collections.abc import Callable
-from enum import IntEnum, auto
+from enum import Enum, IntEnum, auto
 from typing import Any
 
 from msgspec.structs import replace
 
-from lambent.core.invocation import Answer, Outcome
-from lambent.core.limits import INIT_BUDGET_US, SHUTDOWN_BUDGET_US
+from lambent.core.invocation import Answer, Outcome, Restoration
+from lambent.core.limits import INIT_BUDGET_US, RESTORE_BUDGET_US, SHUTDOWN_BUDGET_US
 from lambent.core.record import Record
 
 RUNTIME = "runtime"
@@ -49,6 +58,19 @@ class Phase(IntEnum):
     REINIT = auto()
     SHUTDOWN = auto()
     GONE = auto()
+    TEMPLATE = auto()
+    RESTORE = auto()
+
+
+class Kind(Enum):
+    """How an environment comes to be initialised."""
+
+    FRESH = auto()
+    """By itself."""
+    TEMPLATE = auto()
+    """By itself, for those that are restored from it."""
+    RESTORED = auto()
+    """By its template."""
 
 
 class Failure(Record, frozen=True):
@@ -79,6 +101,11 @@ class Environment(Record, frozen=True):
     """How the invocation in flight has ended, once the caller is answered."""
     retired: bool = False
     init_budget_us: int = INIT_BUDGET_US
+    kind: Kind = Kind.FRESH
+    resumed_us: int | None = None
+    """In RESTORE: since when the copy runs."""
+    restoration: Restoration | None = None
+    """How long the restoration took, until an invocation has reported it."""
 
 
 # Events -----------------------------------------------------------------------------------------------------------
@@ -102,6 +129,20 @@ class Next(Record, frozen=True):
 
 class InitFailed(Record, frozen=True):
     """The runtime reported that the function's initialisation failed."""
+
+    failure: Failure
+
+
+class Snapshotted(Record, frozen=True):
+    """The template is initialised, and waits to be copied."""
+
+
+class Restoring(Record, frozen=True):
+    """The sandbox is going to be a copy of the template's."""
+
+
+class RestoreFailed(Record, frozen=True):
+    """The runtime reported that the function's hooks after the restoration failed."""
 
     failure: Failure
 
@@ -134,7 +175,20 @@ class Retired(Record, frozen=True):
     """The environment is to end: idle for too long, superseded, or its server is leaving."""
 
 
-Event = SandboxStarted | SandboxFailed | Next | InitFailed | Assigned | Answered | Exited | Deadline | Retired
+Event = (
+    SandboxStarted
+    | SandboxFailed
+    | Next
+    | InitFailed
+    | Snapshotted
+    | Restoring
+    | RestoreFailed
+    | Assigned
+    | Answered
+    | Exited
+    | Deadline
+    | Retired
+)
 
 
 # Commands ---------------------------------------------------------------------------------------------------------
@@ -151,6 +205,14 @@ class InitEnded(Record, frozen=True):
     outcome: Outcome
     error_type: str | None = None
     repeated: bool = False
+
+
+class RestoreEnded(Record, frozen=True):
+    """The restoration is over."""
+
+    duration_us: int
+    outcome: Outcome
+    error_type: str | None = None
 
 
 class Deliver(Record, frozen=True):
@@ -177,6 +239,7 @@ class Finish(Record, frozen=True):
     duration_us: int
     init_us: int | None
     error_type: str | None
+    restoration: Restoration | None = None
 
 
 class BecomeAvailable(Record, frozen=True):
@@ -193,7 +256,18 @@ class Destroy(Record, frozen=True):
     reason: str = ""
 
 
-Command = StartProgram | InitEnded | Deliver | AnswerCaller | FailCaller | Finish | BecomeAvailable | Kill | Destroy
+Command = (
+    StartProgram
+    | InitEnded
+    | RestoreEnded
+    | Deliver
+    | AnswerCaller
+    | FailCaller
+    | Finish
+    | BecomeAvailable
+    | Kill
+    | Destroy
+)
 Step = tuple[Environment, tuple[Command, ...]]
 
 TIMED_OUT = "Sandbox.Timedout"
@@ -206,14 +280,14 @@ class IllegalTransition(Exception):
 
 def step(environment: Environment, event: Event, now: int) -> Step:
     """The next state, and what to do. Raises IllegalTransition."""
-    transition = TABLE.get((environment.phase, type(event)))
+    transition = TABLES[environment.kind].get((environment.phase, type(event)))
     if transition is None:
         raise IllegalTransition(f"{type(event).__name__} in {environment.phase.name}")
     return transition(environment, event, now)
 
 
 def allows(environment: Environment, event_type: type[Event]) -> bool:
-    return (environment.phase, event_type) in TABLE
+    return (environment.phase, event_type) in TABLES[environment.kind]
 
 
 # Transitions ------------------------------------------------------------------------------------------------------
@@ -223,9 +297,14 @@ def _enter(environment: Environment, phase: Phase, now: int, deadline_us: int | 
     return replace(environment, phase=phase, since_us=now, deadline_us=deadline_us, asking=frozenset())
 
 
+def _discard(environment: Environment, now: int) -> Environment:
+    """The environment, while its processes are killed for good."""
+    return _enter(environment, Phase.SHUTDOWN, now, now + SHUTDOWN_BUDGET_US)
+
+
 def _started(environment: Environment, _event: SandboxStarted, now: int) -> Step:
     if environment.retired:
-        return _enter(environment, Phase.SHUTDOWN, now, now + SHUTDOWN_BUDGET_US), (Kill(),)
+        return _discard(environment, now), (Kill(),)
     return _enter(environment, Phase.INIT, now, now + environment.init_budget_us), ()
 
 
@@ -313,23 +392,95 @@ def _finish(environment: Environment, now: int) -> Finish:
     duration_us = now - environment.since_us
     if environment.outcome is Outcome.TIMEOUT:
         duration_us = environment.timeout_us  # not the time that killing took
-    return Finish(environment.request_id, environment.outcome, duration_us, environment.init_us, environment.error_type)
+    return Finish(
+        environment.request_id,
+        environment.outcome,
+        duration_us,
+        environment.init_us,
+        environment.error_type,
+        environment.restoration,
+    )
 
 
 def _settled(environment: Environment, phase: Phase, now: int) -> Step:
     """The invocation is over; the environment takes another one, or goes if it is retired."""
     finish = _finish(environment, now)
+    if phase is Phase.BROKEN and (environment.retired or environment.kind is Kind.RESTORED):
+        return _enter(environment, Phase.GONE, now), (finish, Destroy())
     if environment.retired:
-        if phase is Phase.BROKEN:
-            return _enter(environment, Phase.GONE, now), (finish, Destroy())
-        return _enter(environment, Phase.SHUTDOWN, now, now + SHUTDOWN_BUDGET_US), (finish, Kill())
-    settled = Environment(environment.timeout_us, environment.participants, phase, frozenset(), now)
+        return _discard(environment, now), (finish, Kill())
+    settled = Environment(
+        environment.timeout_us, environment.participants, phase, frozenset(), now, kind=environment.kind
+    )
     return settled, (finish, _AVAILABLE)
 
 
 def _drained(environment: Environment, event: Next, now: int) -> Step:
     still = _ask(environment, event)
     return (still, ()) if still is not None else _settled(environment, Phase.READY, now)
+
+
+def _snapshotted(environment: Environment, _event: Snapshotted, now: int) -> Step:
+    ended = InitEnded(now - environment.since_us, Outcome.SUCCESS)
+    return _enter(environment, Phase.TEMPLATE, now), (ended,)
+
+
+def _template_failed(environment: Environment, event: InitFailed, now: int) -> Step:
+    ended = InitEnded(now - environment.since_us, Outcome.FUNCTION_ERROR, event.failure.error_type)
+    return _discard(environment, now), (ended, Kill())
+
+
+def _template_exited(environment: Environment, event: Exited, now: int) -> Step:
+    ended = InitEnded(now - environment.since_us, Outcome.CRASH, event.failure.error_type)
+    return _enter(environment, Phase.GONE, now), (ended, Destroy())
+
+
+def _template_timed_out(environment: Environment, _event: Deadline, now: int) -> Step:
+    return _discard(environment, now), (InitEnded(now - environment.since_us, Outcome.TIMEOUT), Kill())
+
+
+def _template_lost(environment: Environment, event: Exited, now: int) -> Step:
+    return _enter(environment, Phase.GONE, now), (Destroy(f"the template has ended: {event.failure.message}"),)
+
+
+def _restoring(environment: Environment, _event: Restoring, now: int) -> Step:
+    copied = replace(environment, kind=Kind.RESTORED)
+    return _enter(copied, Phase.RESTORE, now, now + RESTORE_BUDGET_US), ()
+
+
+def _resumed(environment: Environment, _event: SandboxStarted, now: int) -> Step:
+    if environment.retired:
+        return _discard(environment, now), (Kill(),)
+    return replace(environment, resumed_us=now), ()
+
+
+def _restored(environment: Environment, event: Next, now: int) -> Step:
+    still = _ask(environment, event)
+    if still is not None:
+        return still, ()
+    assert environment.resumed_us is not None, "an event is asked for by a program that does not run"
+    restoration = Restoration(now - environment.since_us, now - environment.resumed_us)
+    ready = replace(_enter(environment, Phase.READY, now), resumed_us=None, restoration=restoration)
+    return ready, (RestoreEnded(restoration.duration_us, Outcome.SUCCESS), BecomeAvailable())
+
+
+def _restore_failed(environment: Environment, event: RestoreFailed, now: int) -> Step:
+    ended = RestoreEnded(now - environment.since_us, Outcome.FUNCTION_ERROR, event.failure.error_type)
+    return _discard(environment, now), (ended, Kill())
+
+
+def _restore_exited(environment: Environment, event: Exited, now: int) -> Step:
+    ended = RestoreEnded(now - environment.since_us, Outcome.CRASH, event.failure.error_type)
+    return _enter(environment, Phase.GONE, now), (ended, Destroy())
+
+
+def _restore_timed_out(environment: Environment, _event: Deadline, now: int) -> Step:
+    return _discard(environment, now), (RestoreEnded(now - environment.since_us, Outcome.TIMEOUT), Kill())
+
+
+def _restore_retired(environment: Environment, event: Retired, now: int) -> Step:
+    """There is nothing to kill before the copy runs."""
+    return (_remember if environment.resumed_us is None else _shut_down)(environment, event, now)
 
 
 def _invoke_exited(environment: Environment, event: Exited, now: int) -> Step:
@@ -396,8 +547,7 @@ def _broke(environment: Environment, _event: Exited, now: int) -> Step:
 
 
 def _shut_down(environment: Environment, _event: Retired, now: int) -> Step:
-    retired = replace(environment, retired=True)
-    return _enter(retired, Phase.SHUTDOWN, now, now + SHUTDOWN_BUDGET_US), (Kill(),)
+    return _discard(replace(environment, retired=True), now), (Kill(),)
 
 
 def _remember(environment: Environment, _event: Retired, _now: int) -> Step:
@@ -428,9 +578,12 @@ _DELIVER = Deliver()
 _TO_DELIVER = (_DELIVER,)
 _AVAILABLE = BecomeAvailable()
 
-TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
+_Table = dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]]
+
+_OF_FRESH: _Table = {
     (Phase.STARTING, SandboxStarted): _started,
     (Phase.STARTING, SandboxFailed): _not_started,
+    (Phase.STARTING, Restoring): _restoring,
     (Phase.STARTING, Retired): _remember,
     (Phase.INIT, Next): _initialised,
     (Phase.INIT, InitFailed): _init_failed,
@@ -465,4 +618,49 @@ TABLE: dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]] = {
     (Phase.SHUTDOWN, Deadline): _gone,
     (Phase.SHUTDOWN, Retired): _remember,
 }
-"""The whole machine: which event a phase knows, and what it makes of it."""
+
+_OF_TEMPLATES: _Table = {
+    (Phase.STARTING, SandboxStarted): _started,
+    (Phase.STARTING, SandboxFailed): _not_started,
+    (Phase.STARTING, Retired): _remember,
+    (Phase.INIT, Snapshotted): _snapshotted,
+    (Phase.INIT, InitFailed): _template_failed,
+    (Phase.INIT, Exited): _template_exited,
+    (Phase.INIT, Deadline): _template_timed_out,
+    (Phase.INIT, Retired): _shut_down,
+    (Phase.TEMPLATE, Exited): _template_lost,
+    (Phase.TEMPLATE, Retired): _shut_down,
+    (Phase.SHUTDOWN, Exited): _gone,
+    (Phase.SHUTDOWN, Deadline): _gone,
+    (Phase.SHUTDOWN, Retired): _remember,
+}
+
+_OF_RESTORED: _Table = {
+    (Phase.RESTORE, SandboxStarted): _resumed,
+    (Phase.RESTORE, SandboxFailed): _not_started,
+    (Phase.RESTORE, Next): _restored,
+    (Phase.RESTORE, RestoreFailed): _restore_failed,
+    (Phase.RESTORE, Exited): _restore_exited,
+    (Phase.RESTORE, Deadline): _restore_timed_out,
+    (Phase.RESTORE, Retired): _restore_retired,
+    (Phase.READY, Assigned): _assigned,
+    (Phase.READY, Exited): _gone,
+    (Phase.READY, Retired): _shut_down,
+    (Phase.INVOKE, Next): _done_first,
+    (Phase.INVOKE, Answered): _answered,
+    (Phase.INVOKE, Exited): _crashed,
+    (Phase.INVOKE, Deadline): _invoke_timed_out,
+    (Phase.INVOKE, Retired): _remember,
+    (Phase.DRAINING, Next): _drained,
+    (Phase.DRAINING, Exited): _draining_exited,
+    (Phase.DRAINING, Deadline): _draining_timed_out,
+    (Phase.DRAINING, Retired): _remember,
+    (Phase.RESETTING, Exited): _reset,
+    (Phase.RESETTING, Retired): _remember,
+    (Phase.SHUTDOWN, Exited): _gone,
+    (Phase.SHUTDOWN, Deadline): _gone,
+    (Phase.SHUTDOWN, Retired): _remember,
+}
+
+TABLES = {Kind.FRESH: _OF_FRESH, Kind.TEMPLATE: _OF_TEMPLATES, Kind.RESTORED: _OF_RESTORED}
+"""The whole machine: which event a phase knows, and what it makes of it, by the kind of environment."""

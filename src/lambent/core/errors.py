@@ -91,6 +91,22 @@ class ProvisionedConcurrencyConfigNotFoundException(ModelledError):
     code = "ProvisionedConcurrencyConfigNotFoundException"
 
 
+class SnapStartException(ModelledError):
+    code = "SnapStartException"
+
+
+class SnapStartNotReadyException(ModelledError):
+    code = "SnapStartNotReadyException"
+
+
+class SnapStartRegenerationFailureException(ModelledError):
+    code = "SnapStartRegenerationFailureException"
+
+
+class SnapStartTimeoutException(ModelledError):
+    code = "SnapStartTimeoutException"
+
+
 class ServiceException(ModelledError):
     code = "ServiceException"
     fault = "Service"

@@ -172,5 +172,12 @@ class FunctionVersion(Record, frozen=True):
     """For a published version: the `config_revision` of `$LATEST` that it was made from."""
     recursive_loop: str = "Terminate"
     runtime_management: RuntimeManagement = RuntimeManagement()
+    snapshotted: bool = False
+    """For a published version with SnapStart: its environments are restored from a template."""
     image: Image | None = None
     """The code, where it is no package: `package` is NO_PACKAGE then, `runtime` and `handler` are empty."""
+
+
+def has_snap_start(version: FunctionVersion) -> bool:
+    """Whether its environments are to be started from a snapshot. `$LATEST` has none, whatever is configured."""
+    return version.version != LATEST and version.configuration.snap_start != NO_SNAP_START

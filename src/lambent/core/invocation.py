@@ -43,11 +43,21 @@ class Answer(Record, frozen=True):
     error_type: str | None = None
 
 
+class Restoration(Record, frozen=True):
+    """How long it took to restore an environment: from the beginning, and since its processes ran. Microseconds.
+
+    Source of the two: developer guide, "Monitoring for Lambda SnapStart", Restore Duration and Billed Restore Duration.
+    """
+
+    duration_us: int
+    billed_us: int
+
+
 class Report(Record, frozen=True):
     """The measures of one attempt: what the ledger keeps and the REPORT line shows.
 
-    Durations are microseconds; `init_us` is set only on the attempt that paid for the init phase;
-    `max_memory_mib` is the environment's high-water mark.
+    Durations are microseconds; `init_us` and `restoration` are set only on the attempt that paid for the init phase or
+    the restore phase; `max_memory_mib` is the environment's high-water mark.
     """
 
     outcome: Outcome
@@ -56,3 +66,4 @@ class Report(Record, frozen=True):
     init_us: int | None = None
     error_type: str | None = None
     tail: bytes = b""
+    restoration: Restoration | None = None

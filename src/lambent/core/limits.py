@@ -8,6 +8,7 @@ Where AWS lets a customer raise a quota it is a setting, and the number here is 
 INIT_BUDGET_US = 10_000_000
 PROVISIONED_INIT_BUDGET_US = 130_000_000
 """Where environments are initialised ahead; or the function's timeout, if that is longer. The same page."""
+RESTORE_BUDGET_US = 10_000_000
 SHUTDOWN_BUDGET_US = 2_000_000
 
 # Payloads -----------------------------------------------------------------------------------------------------------
@@ -122,6 +123,8 @@ SNAP_START_RUNTIMES = frozenset(
 """Those that a version can be started of from a snapshot. Source: developer guide, "Improving startup performance with
 Lambda SnapStart", which takes container images as well and no /tmp that is larger than the following."""
 SNAP_START_EPHEMERAL_MIB_MAX = 512
+SNAP_START_OLDER_RUNTIMES = frozenset(("python3.9", "python3.10", "python3.11"))
+"""Those besides that Lambent can start from snapshots, and AWS does not."""
 
 RESERVED_VARIABLES = frozenset(
     (

@@ -30,6 +30,10 @@ def _milliseconds(duration_us: int) -> str:
     return f"{duration_us / 1000:.2f}"
 
 
+def _whole_milliseconds(duration_us: int) -> int:
+    return -(-duration_us // 1000)
+
+
 class LogLines(Record, frozen=True):
     """Makes the lines of one environment. `level` is the SystemLogLevel and matters to the JSON format only."""
 
@@ -78,6 +82,34 @@ class LogLines(Record, frozen=True):
         level = "INFO" if outcome is Outcome.SUCCESS else "WARN"
         return self._record(level, wall_ms, "platform.initReport", record)
 
+    def restore_start(self, wall_ms: int) -> list[str]:
+        if not self.json_format:
+            return [f"RESTORE_START Runtime Version: {self.runtime}\tRuntime Version ARN: {self.runtime_arn}"]
+        record = {
+            "runtimeVersion": self.runtime,
+            "runtimeVersionArn": self.runtime_arn,
+            "functionName": self.function_name,
+            "functionVersion": self.version,
+        }
+        return self._record("INFO", wall_ms, "platform.restoreStart", record)
+
+    def restore_report(self, wall_ms: int, duration_us: int, outcome: Outcome, error_type: str | None) -> list[str]:
+        """The report of a restoration, whether it succeeded or not."""
+        succeeded = outcome is Outcome.SUCCESS
+        if not self.json_format:
+            line = f"RESTORE_REPORT Restore Duration: {_milliseconds(duration_us)} ms"
+            if not succeeded:
+                line += f"\tStatus: {_STATUS_OF[outcome]}"
+            return [line if error_type is None else f"{line}\tError Type: {error_type}"]
+        status: dict[str, object] = {"status": _STATUS_OF[outcome]}
+        if error_type is not None:
+            status["errorType"] = error_type
+        metrics = {"metrics": {"durationMs": round(duration_us / 1000, 3)}}
+        return [
+            *self._record("DEBUG" if succeeded else "WARN", wall_ms, "platform.restoreRuntimeDone", status),
+            *self._record("INFO" if succeeded else "WARN", wall_ms, "platform.restoreReport", status | metrics),
+        ]
+
     def start(self, wall_ms: int, request_id: str) -> list[str]:
         if not self.json_format:
             return [f"START RequestId: {request_id} Version: {self.version}"]
@@ -95,6 +127,11 @@ class LogLines(Record, frozen=True):
         )
         if report.init_us is not None:
             line += f"Init Duration: {_milliseconds(report.init_us)} ms\t"
+        if report.restoration is not None:
+            line += (
+                f"Restore Duration: {_milliseconds(report.restoration.duration_us)} ms"
+                f"\tBilled Restore Duration: {_whole_milliseconds(report.restoration.billed_us)} ms\t"
+            )
         if report.outcome is Outcome.TIMEOUT:
             line += "Status: timeout"
         elif report.outcome in (Outcome.CRASH, Outcome.LOST):
@@ -112,6 +149,9 @@ class LogLines(Record, frozen=True):
         }
         if report.init_us is not None:
             metrics["initDurationMs"] = round(report.init_us / 1000, 3)
+        if report.restoration is not None:
+            metrics["restoreDurationMs"] = round(report.restoration.duration_us / 1000, 3)
+            metrics["billedRestoreDurationMs"] = _whole_milliseconds(report.restoration.billed_us)
         done: dict[str, object] = {"requestId": request_id, "status": status}
         if report.error_type is not None:
             done["errorType"] = report.error_type

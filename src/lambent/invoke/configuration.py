@@ -50,7 +50,7 @@ class Snapshot(Record, frozen=True):
         return None if self.serving is None else self.serving.pool_id
 
 
-def _serving(version: FunctionVersion) -> Serving:
+def serving_of(version: FunctionVersion) -> Serving:
     function = version.function
     pool_id = "/".join((function.account, function.region, function.name, version.version, version.config_revision))
     return Serving(version, pool_id, function_arn(function))
@@ -61,7 +61,8 @@ class ServingConfiguration:
 
     `on_superseded` is told the pool that gets no invocation any more, `on_reservation` what concurrency a function has
     reserved, `on_provisioned` how many environments of a version are to be initialised ahead of need (told again when
-    it is as before), `on_removed` the function that is gone.
+    it is as before), `on_snapshotted` the version whose environments are restored from a template, `on_removed` the
+    function that is gone.
     """
 
     def __init__(self) -> None:
@@ -75,16 +76,20 @@ class ServingConfiguration:
         """What `on_provisioned` was told of, by pool."""
         self.on_provisioned: Callable[[Serving, int], None] = lambda _serving, _count: None
         self.on_removed: Callable[[FunctionName], None] = lambda _function: None
+        self.on_snapshotted: Callable[[Serving], None] = lambda _serving: None
 
     def apply(self, change: Change) -> None:
         match change:
             case VersionChanged(current, serving):
                 versions = self._functions.setdefault(current.function, {})
                 before = versions.get(current.version)
-                after = None if serving is None else _serving(serving)
+                after = None if serving is None else serving_of(serving)
                 if before is not None and (after is None or before.serving_pool() != after.pool_id):
                     self._supersede(before)
                 versions[current.version] = Snapshot(current, after)
+                # What can not be run without its variables is not initialised without them.
+                if after is not None and after.version.snapshotted and after.version.configuration.unreadable is None:
+                    self.on_snapshotted(after)
                 self._provision(current.function)
             case VersionRemoved(function, version):
                 snapshot = self._functions.get(function, {}).pop(version, None)

@@ -12,23 +12,33 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from lambent.clock import Clock
 from lambent.core.admission import Admission, Provision, Share
 from lambent.core.arn import runtime_version_arn
 from lambent.core.assignment import Assignment, StartOne, Use, Wait
 from lambent.core.credentials import Credentials
-from lambent.core.errors import ServiceException, TooManyRequestsException
-from lambent.core.function import FunctionName
+from lambent.core.errors import (
+    ModelledError,
+    ServiceException,
+    SnapStartException,
+    SnapStartRegenerationFailureException,
+    SnapStartTimeoutException,
+    TooManyRequestsException,
+)
+from lambent.core.function import FunctionName, FunctionVersion
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.network import Networks
 from lambent.core.provisioned_concurrency import Goals, Progress
 from lambent.core.record import Record
+from lambent.core.snap_start import Hold, Initialise, RestoreFrom, Snapshot, Templates
 from lambent.invoke.configuration import Serving
 from lambent.observe.ledger import Began, Ended, Entry, Ledger
 from lambent.worker.messages import (
     ON_DEMAND,
     PROVISIONED,
+    SNAP_START,
     Answered,
     Available,
     Command,
@@ -38,15 +48,24 @@ from lambent.worker.messages import (
     Gone,
     Initialised,
     LogLines,
+    MakeTemplate,
     Retire,
     Run,
     Start,
+    TemplateFailed,
+    TemplateMade,
+    TemplateRefused,
 )
 
 _log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 """How often environments are looked through. One lives up to this much longer than the settings say."""
+
+NOT_REGENERATED = (
+    "Lambda couldn't regenerate the SnapStart snapshot for the function. Wait for Lambda to retry, or update the "
+    "function's configuration to trigger a new snapshot."
+)
 
 _ENDS_THE_PROGRAM = (Outcome.CRASH, Outcome.TIMEOUT)
 
@@ -75,7 +94,7 @@ class Completed(Record, frozen=True):
 class _InFlight(msgspec.Struct, eq=False):
     invocation: Invocation
     serving: Serving
-    tell: Callable[[Completed | ServiceException], None]
+    tell: Callable[[Completed | ModelledError], None]
     unit: Share | Provision
     """Whose unit of concurrency it has, until it is answered."""
     told: bool = False
@@ -112,6 +131,13 @@ class Dispatcher:
         self._goals = Goals()
         self._provisioned: dict[str, Serving] = {}
         """What is to be initialised ahead, by pool."""
+        self._templates = Templates()
+        self._snapshotted: dict[str, Serving] = {}
+        """What is to have a template, by pool."""
+        self._restored: set[str] = set()
+        """The environments that were restored from one."""
+        self._wishes: dict[str, asyncio.Future[Snapshot]] = {}
+        """Of those that wait to hear what came of a template, by pool."""
         self._in_flight: dict[str, _InFlight] = {}
         self._running: dict[str, str] = {}
         """The request that an environment serves, by environment."""
@@ -127,6 +153,7 @@ class Dispatcher:
         self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._look_after)
         for pool_id in self._goals.pools():
             self._start_ahead(pool_id)
+        self._make_templates()
 
     async def close(self, grace_s: float) -> None:
         """Wait until what runs is over and measured, up to the grace, and stop retiring environments. The
@@ -141,7 +168,7 @@ class Dispatcher:
     # From the front end -----------------------------------------------------------------------------------------
 
     def invoke(
-        self, serving: Serving, invocation: Invocation, tell: Callable[[Completed | ServiceException], None]
+        self, serving: Serving, invocation: Invocation, tell: Callable[[Completed | ModelledError], None]
     ) -> None:
         """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told."""
         unit = self._admission.admit(serving.version.function, serving.version.version)
@@ -159,6 +186,13 @@ class Dispatcher:
     def supersede(self, pool_id: str) -> None:
         for environment_id in self._assignment.supersede(pool_id):
             self.send(Retire(environment_id))
+        released = self._templates.release(pool_id)
+        if released.template_id is not None:
+            self.send(Retire(released.template_id))
+        for environment_id in released.held:
+            self._launch(self._snapshotted[pool_id], environment_id, ON_DEMAND)
+        self._snapshotted.pop(pool_id, None)
+        self._wishes.pop(pool_id, None)
 
     def reserve(self, function: FunctionName, reserved: int | None) -> None:
         """The function has so much concurrency of its own, or none."""
@@ -179,6 +213,34 @@ class Dispatcher:
     def progress(self, pool_id: str) -> Progress:
         """How far the environments of a pool that are to be initialised ahead have come."""
         return self._goals.progress(pool_id)
+
+    def restore(self, serving: Serving) -> None:
+        """From now on environments of the version are restored from a template."""
+        self._templates.want(serving.pool_id)
+        self._snapshotted[serving.pool_id] = serving
+        self._make_templates()
+
+    async def snapshot(self, serving: Serving) -> Snapshot:
+        """Make a template of the version, from which its environments are restored then. What the machine fails at is
+        tried again. If the function can not be initialised, or the caller gives up, nothing of it stays."""
+        pool_id = serving.pool_id
+        known = self._templates.want(pool_id)
+        self._snapshotted[pool_id] = serving
+        if known is not None:
+            return known
+        wish: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        self._wishes[pool_id] = wish
+        template_id = self._templates.make(pool_id, self._new_id)
+        if template_id is not None:
+            self._make_template(pool_id, template_id)
+        try:
+            snapshot = await wish
+        except asyncio.CancelledError:
+            self.supersede(pool_id)
+            raise
+        if snapshot is Snapshot.FAILED:
+            self.supersede(pool_id)
+        return snapshot
 
     def forget(self, function: FunctionName) -> None:
         """The function is gone."""
@@ -212,15 +274,48 @@ class Dispatcher:
             self._start(serving, environment_id, PROVISIONED)
 
     def _start(self, serving: Serving, environment_id: str, initialization_type: str = ON_DEMAND) -> None:
-        version = serving.version
+        if serving.pool_id not in self._templates:
+            self._launch(serving, environment_id, initialization_type)
+            return
+        match self._templates.start(serving.pool_id, environment_id, self._new_id):
+            case Initialise():
+                self._launch(serving, environment_id, initialization_type)
+            case RestoreFrom(template_id):
+                self._launch(serving, environment_id, SNAP_START, template_id)
+            case Hold(make):
+                if make is not None:
+                    self._make_template(serving.pool_id, make)
+
+    def _launch(
+        self, serving: Serving, environment_id: str, initialization_type: str, template_id: str | None = None
+    ) -> None:
+        if template_id is not None:
+            self._restored.add(environment_id)
+        self.send(Start(environment_id, self._spec(serving, environment_id, initialization_type, template_id)))
+
+    def _make_templates(self) -> None:
+        if self._sweep is None:
+            return  # not started yet, or leaving
+        for pool_id, template_id in self._templates.to_make(self._new_id):
+            self._make_template(pool_id, template_id)
+
+    def _make_template(self, pool_id: str, template_id: str) -> None:
+        self.send(MakeTemplate(template_id, self._spec(self._snapshotted[pool_id], template_id, SNAP_START, None)))
+
+    def _issue(self, version: FunctionVersion, environment_id: str, *, by_authorization: bool) -> Credentials:
         credentials = self._credentials.issue(
             version.function.account, version.configuration.role, _session_name(version.function.name)
         )
         self._keys[environment_id] = credentials.access_key_id
-        self.send(Start(environment_id, self._spec(serving, environment_id, credentials, initialization_type)))
+        return replace(credentials, authorization=self._new_id()) if by_authorization else credentials
+
+    def _revoke(self, environment_id: str) -> None:
+        key = self._keys.pop(environment_id, None)
+        if key is not None:
+            self._credentials.revoke(key)
 
     def _spec(
-        self, serving: Serving, environment_id: str, credentials: Credentials, initialization_type: str
+        self, serving: Serving, environment_id: str, initialization_type: str, template_id: str | None
     ) -> EnvironmentSpec:
         version = serving.version
         configuration = version.configuration
@@ -237,7 +332,7 @@ class Dispatcher:
             ephemeral_mib=configuration.ephemeral_mib,
             package=version.package.digest,
             variables=dict(configuration.variables or {}),
-            credentials=credentials,
+            credentials=self._issue(version, environment_id, by_authorization=initialization_type == SNAP_START),
             log_group=configuration.logging.log_group,
             log_stream=_stream_name(self._clock.wall_ms(), version.version, environment_id),
             log_format=configuration.logging.log_format,
@@ -247,6 +342,7 @@ class Dispatcher:
             runtime_version_arn=runtime_version_arn(function.region, configuration.runtime),
             layers=tuple(layer.package.digest for layer in configuration.layers),
             tenant_id=serving.tenant_id,
+            template_id=template_id,
             network=self._networks.of(function, configuration.stored),
         )
 
@@ -288,6 +384,7 @@ class Dispatcher:
         for pool_id in self._goals.pools():
             self._goals.retry(pool_id)
             self._start_ahead(pool_id)
+        self._make_templates()
 
     # From the worker --------------------------------------------------------------------------------------------
 
@@ -304,8 +401,47 @@ class Dispatcher:
             self._initialised(event)
         elif isinstance(event, LogLines):
             self._logs.append(event.account, event.region, event.log_group, event.log_stream, event.lines)
-        else:
+        elif isinstance(event, Gone):
             self._gone(event)
+        else:
+            self._template_came(event)
+
+    def _template_came(self, event: TemplateMade | TemplateFailed | TemplateRefused) -> None:
+        """What has come of a template. Its credentials end with its initialisation: nothing that is restored from it is
+        to have them."""
+        template_id = event.environment_id
+        self._revoke(template_id)
+        pool_id = self._templates.pool_of(template_id)
+        if pool_id is None:
+            return  # it is not wanted any more, and was told so
+        serving = self._snapshotted[pool_id]
+        match event:
+            case TemplateMade():
+                _log.info("template made", extra={"pool": pool_id, "memory_bytes": event.memory_bytes})
+                for environment_id in self._templates.made(template_id):
+                    self._launch(serving, environment_id, SNAP_START, template_id)
+                self._fulfil(pool_id, Snapshot.MADE)
+            case TemplateRefused():
+                for environment_id in self._templates.impossible(template_id):
+                    self._launch(serving, environment_id, ON_DEMAND)
+                self._fulfil(pool_id, Snapshot.NORMALLY)
+            case TemplateFailed():
+                _log.warning("template not made", extra={"pool": pool_id, "reason": "its initialisation failed"})
+                for environment_id in self._templates.failed(template_id):
+                    self._strand(environment_id, SnapStartRegenerationFailureException(NOT_REGENERATED))
+                self._fulfil(pool_id, Snapshot.FAILED)
+        self._make_templates()
+
+    def _fulfil(self, pool_id: str, snapshot: Snapshot) -> None:
+        wish = self._wishes.pop(pool_id, None)
+        if wish is not None and not wish.done():
+            wish.set_result(snapshot)
+
+    def _strand(self, environment_id: str, error: ModelledError) -> None:
+        """The environment is not to be had: whoever waits for it in vain is told so."""
+        request_id = self._assignment.gone(environment_id)
+        if request_id is not None:
+            _tell(self._leave(request_id), error)
 
     def _initialised(self, event: Initialised) -> None:
         if event.environment_id not in self._goals:
@@ -333,8 +469,11 @@ class Dispatcher:
         entry = self._leave(request_id)
         if self._running.get(environment_id) == request_id:
             del self._running[environment_id]
-        if report.outcome in _ENDS_THE_PROGRAM and environment_id in self._goals:
-            self._replace(environment_id)
+        if report.outcome in _ENDS_THE_PROGRAM:
+            if environment_id in self._goals:
+                self._replace(environment_id)
+            elif environment_id in self._restored:
+                self._assignment.ends(environment_id)
         self._note(
             Ended(
                 request_id=request_id,
@@ -342,6 +481,7 @@ class Dispatcher:
                 duration_us=report.duration_us,
                 outcome=report.outcome.value,
                 max_memory_mib=report.max_memory_mib,
+                restore_us=None if report.restoration is None else report.restoration.duration_us,
                 wall_ms=self._clock.wall_ms(),
             )
         )
@@ -376,22 +516,31 @@ class Dispatcher:
         environment_id = event.environment_id
         if environment_id in self._goals:
             self._goals.gone(environment_id, event.reason)
-        key = self._keys.pop(environment_id, None)
-        if key is not None:
-            self._credentials.revoke(key)
+        self._revoke(environment_id)
+        self._restored.discard(environment_id)
         if event.reason:
             _log.error("environment lost", extra={"environment": environment_id, "reason": event.reason})
         request_id = self._running.get(environment_id)
         if request_id is not None:
             self._finished(environment_id, request_id, Report(Outcome.LOST, 0, 0))
-        stranded = self._assignment.gone(environment_id)
-        if stranded is not None:
-            self._refuse(stranded, event.reason)
+        self._strand(environment_id, _fault(event))
+        if self._templates.pool_of(environment_id) is not None:
+            for held in self._templates.gone(environment_id):
+                self._strand(held, _fault(event))
 
-    def _refuse(self, request_id: str, reason: str) -> None:
-        """The invocation never ran: no environment could be had for it."""
-        entry = self._leave(request_id)
-        _tell(entry, ServiceException(f"No execution environment could be started: {reason}"))
+
+def _fault(event: Gone) -> ModelledError:
+    """Why an invocation that waited for the environment never ran."""
+    match event.restoration:
+        case None:
+            return ServiceException(f"No execution environment could be started: {event.reason}")
+        case Outcome.TIMEOUT:
+            return SnapStartTimeoutException("Lambda couldn't restore the snapshot within the timeout limit.")
+        case _:
+            return SnapStartException(
+                "The afterRestore() runtime hook encountered an error. For more information, check the Amazon "
+                "CloudWatch logs."
+            )
 
 
 def _no_worker(command: Command) -> None:
@@ -403,7 +552,7 @@ def _done(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _tell(entry: _InFlight, result: Completed | ServiceException) -> None:
+def _tell(entry: _InFlight, result: Completed | ModelledError) -> None:
     if not entry.told:
         entry.told = True
         entry.tell(result)

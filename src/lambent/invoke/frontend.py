@@ -19,13 +19,14 @@ from lambent.core.errors import (
     InvalidParameterValueException,
     InvalidRequestContentException,
     KMSNotFoundException,
+    ModelledError,
     NotImplementedException,
     RequestTooLargeException,
     ResourceConflictException,
     ResourceNotFoundException,
-    ServiceException,
+    SnapStartNotReadyException,
 )
-from lambent.core.function import LATEST, State
+from lambent.core.function import LATEST, State, has_snap_start
 from lambent.core.invocation import Invocation
 from lambent.core.limits import SYNC_REQUEST_BYTES
 from lambent.ids import RandomIds
@@ -88,9 +89,9 @@ def invoke(frontend: Frontend, call: Call, tell: Tell) -> None:
     frontend.dispatcher.invoke(serving, invocation, lambda result: tell(_reply(version, trace_id, result)))
 
 
-def _reply(version: str, trace_id: str, completed: Completed | ServiceException) -> Reply | ServiceException:
+def _reply(version: str, trace_id: str, completed: Completed | ModelledError) -> Reply | ModelledError:
     """What the caller gets. Source: API reference, Invoke, "Response Syntax"."""
-    if isinstance(completed, ServiceException):
+    if isinstance(completed, ModelledError):
         return completed
     answer = completed.answer
     result: dict[str, Any] = {
@@ -126,6 +127,11 @@ def _resolve(frontend: Frontend, call: Call) -> tuple[Serving, str]:
     serving = snapshot.serving
     if serving is None:
         state = State.FAILED if snapshot.current.state.value == State.FAILED else State.PENDING
+        if state is State.PENDING and has_snap_start(snapshot.current):
+            raise SnapStartNotReadyException(
+                "Lambda is initializing your function. You can invoke the function when the function state becomes "
+                "Active."
+            )
         raise ResourceConflictException(
             f"The operation cannot be performed at this time. The function is currently in the following state: {state}"
         )

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from lambent.worker.messages import Command, Event, Gone, Hello, Run, Start
+from lambent.worker.messages import Command, Event, Gone, Hello, MakeTemplate, Run, Start, TemplateRefused
 from lambent.worker.transport import Message, MessageStream, connect
 
 _log = logging.getLogger(__name__)
@@ -48,11 +48,11 @@ class WorkerLink:
             self._stream.close()
 
     def send(self, command: Command) -> None:
-        if isinstance(command, Start):
+        if isinstance(command, Start | MakeTemplate):
             self._environments.add(command.environment_id)
         if self._stream is not None:
             self._stream.send(command)
-        elif isinstance(command, Start | Run):
+        elif isinstance(command, Start | MakeTemplate | Run):
             # Later, as an event: the dispatcher is in the middle of a decision.
             asyncio.get_running_loop().call_soon(self._tell_gone, command.environment_id)
 
@@ -74,7 +74,7 @@ class WorkerLink:
 
     def _received(self, message: Message) -> None:
         assert isinstance(message, Event), "a worker sends events"
-        if isinstance(message, Gone):
+        if isinstance(message, Gone | TemplateRefused):
             self._environments.discard(message.environment_id)
         self._on_event(message)
 

@@ -31,7 +31,8 @@ class Began(msgspec.Struct, frozen=True, tag_field="entry", tag="began"):
 
 
 class Ended(msgspec.Struct, frozen=True, tag_field="entry", tag="ended"):
-    """An attempt is over. Durations are raw, in microseconds; `init_us` is None where no init phase was paid for."""
+    """An attempt is over. Durations are raw, in microseconds; `init_us` and `restore_us` are None where no init or
+    restore phase was paid for."""
 
     request_id: str
     init_us: int | None
@@ -39,6 +40,7 @@ class Ended(msgspec.Struct, frozen=True, tag_field="entry", tag="ended"):
     outcome: str
     wall_ms: int
     max_memory_mib: int
+    restore_us: int | None = None
 
 
 Entry = Began | Ended

@@ -9,12 +9,12 @@ import os
 import socket
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lambent.testing.ordinary_user import open_the_way
 from lambent.worker.sandbox import kernel
 
 MACHINE = "198.51.100.1"
@@ -191,18 +191,7 @@ def become_an_ordinary_user_without_tun() -> None:
 
 
 def _become() -> None:
-    _open_the_way_to(Path(sys.base_prefix))
+    open_the_way()
     os.setgroups([])
     os.setgid(USER)
     os.setuid(USER)
-
-
-def _open_the_way_to(directory: Path) -> None:
-    closed = next((one for one in reversed(directory.parents) if not one.stat().st_mode & stat.S_IXOTH), None)
-    if closed is None:
-        return
-    kernel.mount("tmpfs", _ASIDE, "tmpfs", options="mode=0755")
-    os.makedirs(f"{_ASIDE}/{directory.relative_to(closed)}", 0o755)  # noqa: PTH103
-    kernel.mount(str(directory), f"{_ASIDE}/{directory.relative_to(closed)}", flags=kernel.MS_BIND)
-    kernel.mount(_ASIDE, str(closed), flags=kernel.MS_BIND | kernel.MS_REC)
-    kernel.unmount(_ASIDE)

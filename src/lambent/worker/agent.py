@@ -13,11 +13,21 @@ from msgspec.structs import replace
 
 from lambent.clock import Clock
 from lambent.core.allowance import Allowance
-from lambent.core.environment import Failure
+from lambent.core.environment import Failure, Kind
 from lambent.core.limits import INIT_BUDGET_US
 from lambent.worker.booted_sandboxes import BootedSandboxes
 from lambent.worker.execution_environment import EndpointFactory, ExecutionEnvironment, LaunchError, Surroundings
-from lambent.worker.messages import Command, EnvironmentSpec, Event, Hello, Retire, Run, Start
+from lambent.worker.messages import (
+    Command,
+    EnvironmentSpec,
+    Event,
+    Hello,
+    MakeTemplate,
+    Retire,
+    Run,
+    Start,
+    TemplateRefused,
+)
 from lambent.worker.runtimes.catalog import InvalidEntrypoint, Runtimes, RuntimeUnavailable
 from lambent.worker.runtimes.variables import compose
 from lambent.worker.sandbox.driver import Driver, Mount, Program, Sandbox, SandboxError, SandboxSpec, Template
@@ -112,23 +122,34 @@ class Agent:
     def handle(self, command: Command) -> None:
         match command:
             case Run(environment_id, invocation):
-                self._environments[environment_id].run(invocation)
+                environment = self._environments.get(environment_id)
+                if environment is not None:  # else it has ended, and the dispatcher is about to hear of it
+                    environment.run(invocation)
             case Start(environment_id, spec):
-                assert self._around is not None, "a command before the agent was opened"
-                environment = ExecutionEnvironment(environment_id, spec, self._around)
-                self._environments[environment_id] = environment
-                environment.start()
+                self._start(environment_id, spec)
+            case MakeTemplate(environment_id, spec):
+                if self._driver.restores:
+                    self._start(environment_id, spec, template=True)
+                else:
+                    # Later, as an event: the dispatcher is in the middle of a decision.
+                    asyncio.get_running_loop().call_soon(self._emit, TemplateRefused(environment_id))
             case Hello():
                 pass  # for a worker in another process: `lambent.worker.transport` acts upon it
             case Retire(environment_id):
-                environment_or_none = self._environments.get(environment_id)
-                if environment_or_none is not None:
-                    environment_or_none.retire()
+                environment = self._environments.get(environment_id)
+                if environment is not None:
+                    environment.retire()
+
+    def _start(self, environment_id: str, spec: EnvironmentSpec, *, template: bool = False) -> None:
+        assert self._around is not None, "a command before the agent was opened"
+        environment = ExecutionEnvironment(environment_id, spec, self._around, template=template)
+        self._environments[environment_id] = environment
+        environment.start()
 
     def _forget(self, environment_id: str) -> None:
         self._environments.pop(environment_id, None)
 
-    async def _make_sandbox(self, environment_id: str, spec: EnvironmentSpec) -> tuple[Sandbox, Program]:
+    async def _make_sandbox(self, environment_id: str, spec: EnvironmentSpec, kind: Kind) -> tuple[Sandbox, Program]:
         """Raises LaunchError for what is the function's own fault, SandboxError for the rest."""
         code = await self._unpack(spec.package)
         layers = await self._merge(spec.layers) if spec.layers else None
@@ -141,15 +162,28 @@ class Agent:
             raise LaunchError(Failure("Runtime.InvalidEntrypoint", str(error))) from error
         assert self._booted is not None, "a command before the agent was opened"
         template = replace(self._template(launch.template), network=spec.network)
-        sandbox = await self._driver.create(
-            SandboxSpec(
-                sandbox_id=environment_id,
-                template=template,
-                mounts=(Mount(code, "/var/task"), *([Mount(layers, "/opt")] if layers else ())),
-                memory_mib=spec.memory_mib,
-                ephemeral_mib=spec.ephemeral_mib,
-            ),
-            self._booted.take(template),
+        sandbox_spec = SandboxSpec(
+            sandbox_id=environment_id,
+            template=template,
+            mounts=(Mount(code, "/var/task"), *([Mount(layers, "/opt")] if layers else ())),
+            memory_mib=spec.memory_mib,
+            ephemeral_mib=spec.ephemeral_mib,
         )
+        if kind is Kind.RESTORED:
+            sandbox = await self._driver.create(sandbox_spec, snapshot=self._snapshot(spec))
+            return sandbox, Program((), compose(spec, launch, sandbox.addresses))
+        sandbox = await self._driver.create(sandbox_spec, self._booted.take(template))
         forked = self._fork and self._driver.forks and launch.forks(spec.variables)
-        return sandbox, Program(() if forked else launch.command, compose(spec, launch, sandbox.addresses))
+        program = Program(
+            () if forked else launch.command,
+            compose(spec, launch, sandbox.addresses),
+            snapshot=kind is Kind.TEMPLATE,
+        )
+        return sandbox, program
+
+    def _snapshot(self, spec: EnvironmentSpec) -> Sandbox:
+        """Of the template that the environment is to be restored from. Raises SandboxError."""
+        template = self._environments.get(spec.template_id or "")
+        if template is None or template.snapshot is None:
+            raise SandboxError("the template that it is restored from is gone")
+        return template.snapshot

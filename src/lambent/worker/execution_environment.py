@@ -6,12 +6,13 @@ performed in order. Nothing here decides.
 """
 
 import asyncio
+import hmac
 import json
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, assert_never
 
@@ -20,7 +21,7 @@ from msgspec.structs import replace
 from lambent.clock import Clock
 from lambent.core import environment as machine
 from lambent.core.allowance import Allowance
-from lambent.core.environment import Environment, Failure, Phase
+from lambent.core.environment import Environment, Failure, Kind, Phase
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.limits import PROVISIONED_INIT_BUDGET_US, REQUEST_BODY_BYTES
 from lambent.core.metering import billed_ms
@@ -38,6 +39,10 @@ for it."""
 
 DRAIN_BYTES = 4_194_304
 """How much unread output is taken at the end of an invocation; more of it comes with the next one."""
+
+CREDENTIALS_LIFE_S, TEMPLATE_CREDENTIALS_LIFE_S = 3600, 60
+"""What a client of AWS is told of how long credentials are good: it asks again some minutes before. What a template was
+given a restored environment must not go on using, so that is always about to end."""
 
 _RUNTIME_ASKS = machine.Next()
 
@@ -62,7 +67,7 @@ class Surroundings:
 
     clock: Clock
     emit: Callable[[messages.Event], None]
-    make_sandbox: Callable[[str, messages.EnvironmentSpec], Coroutine[Any, Any, tuple[Sandbox, Program]]]
+    make_sandbox: Callable[[str, messages.EnvironmentSpec, Kind], Coroutine[Any, Any, tuple[Sandbox, Program]]]
     """The sandbox, and the program that runs in it. Raises LaunchError or SandboxError."""
     front_door: EndpointFactory
     """Serves a connection to Lambent's own endpoint that comes from inside a sandbox."""
@@ -77,15 +82,19 @@ class Surroundings:
 
 
 class ExecutionEnvironment:
-    def __init__(self, environment_id: str, spec: messages.EnvironmentSpec, around: Surroundings) -> None:
+    def __init__(
+        self, environment_id: str, spec: messages.EnvironmentSpec, around: Surroundings, *, template: bool = False
+    ) -> None:
+        """`template` says that others are to be restored from it."""
         self.environment_id = environment_id
         self._spec = spec
         self._around = around
         timeout_us = spec.timeout_ms * 1000
-        self._ahead = spec.initialization_type == messages.PROVISIONED
+        self._ahead = template or spec.initialization_type == messages.PROVISIONED
         self._state = Environment(
             timeout_us=timeout_us,
             init_budget_us=max(PROVISIONED_INIT_BUDGET_US, timeout_us) if self._ahead else around.init_budget_us,
+            kind=Kind.TEMPLATE if template else Kind.FRESH,
         )
         self._queue: deque[machine.Event] = deque()
         self._stepping = False
@@ -98,6 +107,8 @@ class ExecutionEnvironment:
         self._waiting: RuntimeConnection | None = None
         self._connections: set[RuntimeConnection] = set()
         self._reported: Failure | None = None
+        self._not_restored: Outcome | None = None
+        """How the restoration failed, if it did."""
         self._sandbox: Sandbox | None = None
         self._program: Program | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -109,10 +120,16 @@ class ExecutionEnvironment:
             connections=ENDPOINT_CONNECTIONS, held_bytes=ENDPOINT_HELD_BYTES, within=around.allowance
         )
         self._frozen = False
+        self._abandoned = False
         self._log = EnvironmentLog(spec, around.emit)
         self._settling: asyncio.TimerHandle | None = None
 
     # From the worker ----------------------------------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> Sandbox | None:
+        """The sandbox that others may be restored from."""
+        return self._sandbox if self._state.phase is Phase.TEMPLATE else None
 
     def start(self) -> None:
         self._begin_start()
@@ -129,6 +146,7 @@ class ExecutionEnvironment:
 
     async def abandon(self) -> None:
         """The worker is leaving: take the sandbox away without a word to anybody."""
+        self._abandoned = True
         self._stop_timers()
         if self._starting is not None:
             self._starting.cancel()
@@ -156,7 +174,7 @@ class ExecutionEnvironment:
 
     def responds(self, connection: RuntimeConnection, request_id: str, posted: Posted) -> Refusal | None:
         invocation = self._invocation
-        if self._state.phase in (Phase.INIT, Phase.STARTING, Phase.REINIT):
+        if self._state.phase in (Phase.INIT, Phase.STARTING, Phase.REINIT, Phase.RESTORE):
             return failures.not_now(self._state.phase, "InvocationResponse")
         if (
             self._state.phase is not Phase.INVOKE
@@ -180,6 +198,30 @@ class ExecutionEnvironment:
         failure = Failure(failures.error_type_of(posted.body) or error_type, "", posted.body)
         self._feed(machine.InitFailed(failure))
         return None
+
+    def fails_restore(self, connection: RuntimeConnection, posted: Posted) -> Refusal | None:
+        if not machine.allows(self._state, machine.RestoreFailed):
+            return failures.not_now(self._state.phase, "RuntimeRestoreErrorState")
+        connection.accept()
+        failure = Failure(posted.error_type or "Runtime.Unknown", "", posted.body)
+        self._feed(machine.RestoreFailed(failure))
+        return None
+
+    def credentials(self, token: str) -> bytes | Refusal:
+        given = self._spec.credentials
+        if not given.authorization:
+            return failures.NO_CREDENTIALS
+        if not hmac.compare_digest(token.encode(), given.authorization.encode()):
+            return failures.NOT_AUTHORIZED
+        life_s = TEMPLATE_CREDENTIALS_LIFE_S if self._state.kind is Kind.TEMPLATE else CREDENTIALS_LIFE_S
+        end = datetime.fromtimestamp(self._around.clock.wall_ms() // 1000, UTC) + timedelta(seconds=life_s)
+        document = {
+            "AccessKeyId": given.access_key_id,
+            "SecretAccessKey": given.secret_access_key,
+            "Token": given.session_token,
+            "Expiration": f"{end:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        return json.dumps(document).encode()
 
     def hangs_up(self, connection: RuntimeConnection) -> None:
         if self._waiting is connection:
@@ -272,6 +314,8 @@ class ExecutionEnvironment:
                 self._fail(failure)
             case machine.InitEnded():
                 self._init_ended(command)
+            case machine.RestoreEnded():
+                self._restore_ended(command)
             case machine.StartProgram():
                 self._begin_start()
             case machine.Kill():
@@ -359,10 +403,20 @@ class ExecutionEnvironment:
         spec = self._spec
         memory_mib = 0 if self._sandbox is None else self._sandbox.memory_peak_mib()
         report = Report(
-            finish.outcome, finish.duration_us, min(memory_mib, spec.memory_mib), finish.init_us, finish.error_type
+            finish.outcome,
+            finish.duration_us,
+            min(memory_mib, spec.memory_mib),
+            finish.init_us,
+            finish.error_type,
+            restoration=finish.restoration,
         )
         # An initialisation ahead of need is no part of what the invocation is charged for.
-        billed = billed_ms(report.duration_us, None if self._ahead else report.init_us, self._around.billing_step_ms)
+        billed = billed_ms(
+            report.duration_us,
+            None if self._ahead else report.init_us,
+            self._around.billing_step_ms,
+            restore_us=0 if report.restoration is None else report.restoration.billed_us,
+        )
         log = self._log
         lines = log.platform.end(wall_ms, finish.request_id, report, billed)
         if with_tail:
@@ -382,8 +436,28 @@ class ExecutionEnvironment:
             )
             self._log.add(wall_ms, lines)
         self._log.send()
-        if not ended.repeated:
+        if self._state.kind is Kind.TEMPLATE:
+            self._template_ended(failed=failed)
+        elif not ended.repeated:
             self._around.emit(messages.Initialised(self.environment_id, failed))
+
+    def _template_ended(self, *, failed: bool) -> None:
+        if failed:
+            self._around.emit(messages.TemplateFailed(self.environment_id))
+            return
+        # Nothing is to be served here any more: it only waits.
+        self._close_listeners()
+        assert self._sandbox is not None, "a snapshot without a sandbox"
+        self._around.emit(messages.TemplateMade(self.environment_id, self._sandbox.snapshot_bytes))
+
+    def _restore_ended(self, ended: machine.RestoreEnded) -> None:
+        self._take_output()
+        wall_ms = self._around.clock.wall_ms()
+        lines = self._log.platform.restore_report(wall_ms, ended.duration_us, ended.outcome, ended.error_type)
+        self._log.add(wall_ms, lines)
+        self._log.send()
+        if ended.outcome is not Outcome.SUCCESS:
+            self._not_restored = ended.outcome
 
     def _on_output_line(self, line: str) -> None:
         self._log.add(self._around.clock.wall_ms(), (line,))
@@ -407,10 +481,16 @@ class ExecutionEnvironment:
         around = self._around
         try:
             async with around.start_slots:
+                if self._spec.template_id is not None:
+                    self._feed(machine.Restoring())
+                kind = self._state.kind
+                if kind is Kind.RESTORED:
+                    self._log_restore_start()
                 if self._sandbox is None or self._program is None:
-                    self._sandbox, self._program = await around.make_sandbox(self.environment_id, self._spec)
-                running = await self._sandbox.start(self._program, self._exited)
-                self._log_init_start()
+                    self._sandbox, self._program = await around.make_sandbox(self.environment_id, self._spec, kind)
+                running = await self._sandbox.start(self._program, self._exited, self._snapshotted)
+                if kind is not Kind.RESTORED:
+                    self._log_init_start()
                 await self._listen(running)
         except LaunchError as error:
             self._log_init_start()
@@ -427,6 +507,10 @@ class ExecutionEnvironment:
         wall_ms = self._around.clock.wall_ms()
         self._log.add(wall_ms, self._log.platform.init_start(wall_ms, repeated=self._invocation is not None))
 
+    def _log_restore_start(self) -> None:
+        wall_ms = self._around.clock.wall_ms()
+        self._log.add(wall_ms, self._log.platform.restore_start(wall_ms))
+
     async def _listen(self, running: Running) -> None:
         loop = asyncio.get_running_loop()
         self._reported = None
@@ -439,9 +523,15 @@ class ExecutionEnvironment:
         ):
             self._listeners.append(await loop.create_server(factory, sock=listener))
 
+    def _snapshotted(self) -> None:
+        """The sandbox's word that the program waits to be restored."""
+        self._feed_if_allowed(machine.Snapshotted())
+
     def _exited(self, ended: Exit) -> None:
         """The sandbox's word that the last process is gone."""
         self._close_program()
+        if self._abandoned:
+            return
         undelivered = self._invocation is not None and not self._delivered
         self._feed_if_allowed(machine.Exited(self._reported or failures.failure_of(ended), undelivered))
 
@@ -449,14 +539,17 @@ class ExecutionEnvironment:
         if machine.allows(self._state, type(event)):
             self._feed(event)
 
-    def _close_program(self) -> None:
-        self._waiting = None
-        self._frozen = False
+    def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
         for connection in list(self._connections):
             connection.close()
+
+    def _close_program(self) -> None:
+        self._waiting = None
+        self._frozen = False
+        self._close_listeners()
         if self._output is not None:
             asyncio.get_running_loop().remove_reader(self._output.descriptor)
             self._output.drain(DRAIN_BYTES)
@@ -485,7 +578,7 @@ class ExecutionEnvironment:
         except (SandboxError, OSError) as error:
             self._log_fault("sandbox not taken away", error)
         self._around.forget(self.environment_id)
-        self._around.emit(messages.Gone(self.environment_id, reason))
+        self._around.emit(messages.Gone(self.environment_id, reason, self._not_restored))
 
     def _log_fault(self, event: str, error: Exception) -> None:
         _log.error(event, extra={"environment": self.environment_id, "reason": str(error)})

@@ -25,10 +25,16 @@ RESPONSE_REFUSED = Refusal(413, "RequestEntityTooLarge", "Exceeded maximum allow
 
 UNKNOWN_REQUEST = Refusal(400, "InvalidRequestID", "Invalid request ID")
 
+NOT_AUTHORIZED = Refusal(401, "Unauthorized", "The authorization token is not valid")
+NO_CREDENTIALS = Refusal(404, "InvalidRequest", "The credentials are in the environment variables")
+"""For whoever asks for credentials. AWS does not tell its words."""
+
 _RUNTIME_STATES = {
     Phase.STARTING: "Started",
     Phase.INIT: "Started",
     Phase.REINIT: "Started",
+    Phase.TEMPLATE: "RestoreReady",
+    Phase.RESTORE: "Restoring",
     Phase.READY: "Ready",
     Phase.INVOKE: "Running",
     Phase.DRAINING: "RuntimeResponseSentState",

@@ -17,15 +17,26 @@ Run          ->
 Retire       ->
              <-       Gone      nothing of the environment is left on the machine
 ```
+
+With SnapStart there is a template first, from which the environments of a version are restored:
+
+```
+MakeTemplate ->                 a sandbox is started, and the function initialised in it
+             <-       TemplateMade, or TemplateFailed and then Gone, or TemplateRefused and nothing more
+Start        ->                 with its `template_id`: Available follows, or Gone
+Retire       ->                 the template itself; what was restored from it stays
+             <-       Gone      also when the template ends by itself
+```
 """
 
 from lambent.core.credentials import Credentials
-from lambent.core.invocation import Answer, Invocation, Report
+from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.network import LOOPBACK, Network
 from lambent.core.record import Record
 
 ON_DEMAND = "on-demand"
 PROVISIONED = "provisioned-concurrency"
+SNAP_START = "snap-start"
 """How an environment came to be initialised, as AWS_LAMBDA_INITIALIZATION_TYPE tells a function."""
 
 
@@ -34,8 +45,9 @@ class EnvironmentSpec(Record, frozen=True):
 
     `package` is the hexadecimal SHA-256 of the deployment package; the worker's code cache has it or fetches it.
     `layers` are those of the layers' packages, in the order in which they are laid over each other.
-    `variables` are the customer's own. `tenant_id` is set where the environment is one tenant's, for life. `log_group`
-    and `log_stream` are CloudWatch Logs names.
+    `variables` are the customer's own. `template_id` is set where the environment is to be restored from that template.
+    `tenant_id` is set where the environment is one tenant's, for
+    life. `log_group` and `log_stream` are CloudWatch Logs names.
     """
 
     account: str
@@ -59,6 +71,7 @@ class EnvironmentSpec(Record, frozen=True):
     runtime_version_arn: str = ""
     layers: tuple[str, ...] = ()
     tenant_id: str | None = None
+    template_id: str | None = None
     network: Network = LOOPBACK
 
 
@@ -79,14 +92,42 @@ class Run(Record, frozen=True):
     invocation: Invocation
 
 
+class MakeTemplate(Record, frozen=True):
+    """Initialise a version, for environments to be restored from it. The template is known by `environment_id`."""
+
+    environment_id: str
+    spec: EnvironmentSpec
+
+
 class Retire(Record, frozen=True):
     """End the environment: at once when it is idle, after its invocation when it is busy."""
 
     environment_id: str
 
 
+class TemplateMade(Record, frozen=True):
+    """Environments may be restored from the template. `memory_bytes` is what it takes, shared memory
+    counted in parts."""
+
+    environment_id: str
+    memory_bytes: int
+
+
+class TemplateFailed(Record, frozen=True):
+    """The function could not be initialised."""
+
+    environment_id: str
+
+
+class TemplateRefused(Record, frozen=True):
+    """This worker has no templates."""
+
+    environment_id: str
+
+
 class Initialised(Record, frozen=True):
-    """The initialisation that is no part of an invocation is over, once for each environment that has a sandbox.
+    """The initialisation that is no part of an invocation is over, once for each environment that is not restored and
+    has a sandbox.
     `failed` says that it was in vain: the next `Run` repeats it."""
 
     environment_id: str
@@ -112,10 +153,12 @@ class Finished(Record, frozen=True):
 
 
 class Gone(Record, frozen=True):
-    """The environment is no more. `reason` is for the operator's log and is empty after a `Retire`."""
+    """The environment is no more. `reason` is for the operator's log and is empty after a `Retire`. `restoration` is
+    set where it could not be restored: how that ended."""
 
     environment_id: str
     reason: str = ""
+    restoration: Outcome | None = None
 
 
 class LogLines(Record, frozen=True):
@@ -128,5 +171,7 @@ class LogLines(Record, frozen=True):
     lines: tuple[tuple[int, str], ...]
 
 
-Command = Hello | Start | Run | Retire
-Event = Initialised | Available | Answered | Finished | Gone | LogLines
+Command = Hello | Start | Run | MakeTemplate | Retire
+Event = (
+    Initialised | Available | Answered | Finished | TemplateMade | TemplateFailed | TemplateRefused | Gone | LogLines
+)

@@ -31,6 +31,8 @@ HELD_LIMIT_BYTES = 3 * SYNC_RESPONSE_BYTES
 _INVOCATION = "/2018-06-01/runtime/invocation/"
 _NEXT = "/2018-06-01/runtime/invocation/next"
 _INIT_ERROR = "/2018-06-01/runtime/init/error"
+_RESTORE_ERROR = "/2018-06-01/runtime/restore/error"
+_CREDENTIALS = "/2021-04-23/credentials"
 _PING = "/2018-06-01/ping"
 _ERROR_TYPE_HEADER = "lambda-runtime-function-error-type"
 _ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
@@ -64,6 +66,10 @@ class Participant(Protocol):
 
     def fails_init(self, connection: "RuntimeConnection", posted: Posted) -> Refusal | None: ...
 
+    def fails_restore(self, connection: "RuntimeConnection", posted: Posted) -> Refusal | None: ...
+
+    def credentials(self, token: str) -> bytes | Refusal: ...
+
     def hangs_up(self, connection: "RuntimeConnection") -> None: ...
 
 
@@ -93,8 +99,8 @@ def next_event(invocation: Invocation, deadline_ms: int, tenant_id: str | None) 
 
 
 _REASONS = {
-    200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 413: "Too Large",
-    431: "Request Header Fields Too Large", 501: "Not Implemented",
+    200: "OK", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    413: "Too Large", 431: "Request Header Fields Too Large", 501: "Not Implemented",
 }  # fmt: skip
 
 
@@ -222,6 +228,13 @@ class RuntimeConnection(asyncio.Protocol):
                     self._awaits_event = False
                     self._refuse(refusal)
                 return
+            if path == _CREDENTIALS:
+                document = self._participant.credentials(request.headers.get("authorization", ""))
+                if isinstance(document, Refusal):
+                    self._refuse(document)
+                else:
+                    self._write(_answer(200, document))
+                return
             if path == _PING:
                 self._write(_answer(200, b"pong", "text/plain"))
                 return
@@ -237,6 +250,11 @@ class RuntimeConnection(asyncio.Protocol):
                     return
             if path == _INIT_ERROR:
                 refusal = self._participant.fails_init(self, self._posted_error(request))
+                if refusal is not None:
+                    self._refuse(refusal)
+                return
+            if path == _RESTORE_ERROR:
+                refusal = self._participant.fails_restore(self, self._posted_error(request))
                 if refusal is not None:
                     self._refuse(refusal)
                 return

@@ -94,6 +94,8 @@ def test_a_version_with_a_snapshot_has_no_provisioned_concurrency(api: Any, func
         pytest.skip("a version is published of a function that can run, and there is no Python 3.12 on this machine")
     put = {"FunctionName": function, "ProvisionedConcurrentExecutions": 1}
     assert api.publish_version(FunctionName=function)["Version"] == "1"
+    version = {"FunctionName": function, "Qualifier": "1"}
+    api.get_waiter("published_version_active").wait(**version, WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200})
     api.create_alias(FunctionName=function, Name="live", FunctionVersion="1")
     for qualifier in ("1", "live"):
         assert refusal(api.put_provisioned_concurrency_config, Qualifier=qualifier, **put) == NOT_WITH_PROVISIONED

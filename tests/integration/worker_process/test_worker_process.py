@@ -69,7 +69,9 @@ class Pair:
 @pytest.fixture
 def pair(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[Pair]:
     worker = Worker(data_dir).start()
-    server = type(request.getfixturevalue("server"))(data_dir, ("--worker-socket", str(worker.socket))).start()
+    server = type(request.getfixturevalue("server"))(
+        data_dir, ("--worker-socket", str(worker.socket), "--snap-start-on-older-runtimes")
+    ).start()
     yield Pair(server, worker, Functions(server.client("lambda")))
     assert server.stop() == 0
     assert worker.end(signal.SIGTERM) == 0
@@ -165,3 +167,35 @@ def answer_or_none(function: Any) -> Any:
         return function.invoke({"a": 1}).document
     except botocore.exceptions.ClientError:
         return None
+
+
+SNAPPED = """
+import os, uuid
+MADE = uuid.uuid4().hex
+def handler(event, context):
+    return {"made": MADE, "type": os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"]}
+"""
+
+
+def test_a_template_is_lost_with_a_worker_and_made_again_in_the_next(pair: Pair) -> None:
+    function = pair.functions.create(SNAPPED, SnapStart={"ApplyOn": "PublishedVersions"})
+    client = pair.functions.client
+    client.publish_version(FunctionName=function.name)
+    client.get_waiter("published_version_active").wait(
+        FunctionName=function.name, Qualifier="1", WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200}
+    )
+    before = function.invoke({}, Qualifier="1").document
+    assert before["type"] == "snap-start"
+    pair.worker.end(signal.SIGKILL)
+    pair.worker.start()
+
+    def served() -> Any:
+        try:
+            return function.invoke({}, Qualifier="1").document
+        except client.exceptions.ServiceException:
+            return None  # the link is not there again
+
+    after = eventually(served)
+    assert after["type"] == "snap-start"
+    assert after["made"] != before["made"]
+    pair.functions.delete_all()

@@ -15,43 +15,19 @@ import os
 import secrets
 import socket
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lambent.testing.ordinary_user import open_the_way
 from lambent.testing.sandboxes import UID_BASE, Bench, Watched, open_bench
-from lambent.worker.sandbox import kernel
 from lambent.worker.sandbox.driver import Sandbox, SandboxError
 
 HERE = Path(__file__).parent
 CONTROL_WITHIN_S = 60.0
 ORDINARY_USER = UID_BASE - 7
 _CREATE, _REMOVE = 0o1666, 0
-
-
-def make_way() -> None:
-    """Let every user read what this process runs on: a directory above it that only root may enter is covered by one
-    that holds nothing else. In a mount namespace of its own, so that the machine does not change."""
-    kernel.unshare(kernel.CLONE_NEWNS)
-    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
-    needed = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), HERE.parents[2]}
-    closed: dict[Path, list[Path]] = {}
-    for path in sorted(needed):
-        above = next((one for one in reversed(path.parents) if not one.stat().st_mode & 0o001), None)
-        if above is not None:
-            closed.setdefault(above, []).append(path)
-    for above, paths in closed.items():
-        with tempfile.TemporaryDirectory(dir="/var/tmp") as aside:
-            for number, path in enumerate(paths):
-                (Path(aside) / str(number)).mkdir()
-                kernel.mount(str(path), f"{aside}/{number}", flags=kernel.MS_BIND | kernel.MS_REC)
-            kernel.mount("tmpfs", str(above), "tmpfs", 0, "mode=0755,size=1m")
-            for number, path in enumerate(paths):
-                path.mkdir(parents=True)
-                kernel.mount(f"{aside}/{number}", str(path), flags=kernel.MS_BIND | kernel.MS_REC)
-                kernel.unmount(f"{aside}/{number}")
 
 
 @contextlib.contextmanager
@@ -216,7 +192,7 @@ async def main(driver: str) -> None:
 
 if __name__ == "__main__":
     if os.geteuid() == 0:
-        make_way()
+        open_the_way()
         if len(sys.argv) > 2:
             os.setgroups([])
             os.setresgid(*[int(sys.argv[2])] * 3)

@@ -15,8 +15,10 @@ from lambent.control.dependencies import Control
 from lambent.control.operations import operations
 from lambent.control.preparation import Preparation
 from lambent.core.caller import Caller
+from lambent.core.function import FunctionVersion
 from lambent.core.function_state import is_unfinished
 from lambent.core.provisioned_concurrency import Progress
+from lambent.core.snap_start import Snapshot
 from lambent.store.changes import Change, VersionChanged
 from lambent.store.metadata import MetadataStore
 from lambent.store.packages import PackageStore
@@ -62,6 +64,32 @@ class NothingProvisioned:
         return Progress()
 
 
+class ScriptedTemplates:
+    """What comes of a version's template is what a test says; `gate` holds it back."""
+
+    def __init__(self) -> None:
+        self.outcome = Snapshot.MADE
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked: list[str] = []
+        self.was_asked = asyncio.Event()
+        self.was_given_up = asyncio.Event()
+        self.dropped: list[str] = []
+
+    async def make(self, version: FunctionVersion) -> Snapshot:
+        self.asked.append(version.version)
+        self.was_asked.set()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.was_given_up.set()
+            raise
+        return self.outcome
+
+    def drop(self, version: FunctionVersion) -> None:
+        self.dropped.append(version.version)
+
+
 class Plane:
     def __init__(self, directory: Path) -> None:
         ids = itertools.count(1)
@@ -70,8 +98,16 @@ class Plane:
         self.store = MetadataStore(directory / "metadata.sqlite")
         self.packages = PackageStore(directory / "packages")
         self._directory = directory / "packages"
+        self.snapshots = ScriptedTemplates()
         self.deps = Control(
-            self.store, self.packages, self.clock, lambda: f"id-{next(ids)}", b"secret", 1000, NothingProvisioned()
+            store=self.store,
+            packages=self.packages,
+            clock=self.clock,
+            new_id=lambda: f"id-{next(ids)}",
+            code_link_secret=b"secret",
+            concurrency_limit=1000,
+            provisioned=NothingProvisioned(),
+            snapshots=self.snapshots,
         )
         self.preparation = Preparation(self.deps, self.runtimes, parallel=2, retry_after_s=0)
         self.changes: list[Change] = []

@@ -19,15 +19,20 @@ from lambent.core.environment import (
     InitEnded,
     InitFailed,
     Kill,
+    Kind,
     Next,
     Phase,
+    RestoreEnded,
+    RestoreFailed,
+    Restoring,
     Retired,
     SandboxFailed,
     SandboxStarted,
+    Snapshotted,
     StartProgram,
     step,
 )
-from lambent.core.invocation import Answer, Outcome
+from lambent.core.invocation import Answer, Outcome, Restoration
 from lambent.core.limits import PROVISIONED_INIT_BUDGET_US
 
 TIMEOUT_US = 3_000_000
@@ -207,3 +212,98 @@ def test_the_next_event_waits_for_every_participant():
     environment, commands = play(Next("extension"), environment=environment, at=9_000)
     assert environment.phase is Phase.READY
     assert commands[-1] == BecomeAvailable()
+
+
+# SnapStart ------------------------------------------------------------------------------------------------------------
+
+
+def template():
+    return Environment(timeout_us=TIMEOUT_US, init_budget_us=PROVISIONED_INIT_BUDGET_US, kind=Kind.TEMPLATE)
+
+
+def restored():
+    return play(Restoring(), SandboxStarted(), Next())[0]
+
+
+def test_a_template_is_initialised_once_and_takes_no_event():
+    environment, commands = play(SandboxStarted(), Snapshotted(), environment=template())
+    assert environment.phase is Phase.TEMPLATE
+    assert commands == [InitEnded(1_000, Outcome.SUCCESS)]
+    with pytest.raises(IllegalTransition):
+        step(environment, Assigned("r1"), 5_000)
+    with pytest.raises(IllegalTransition):
+        play(SandboxStarted(), Next(), environment=template())
+
+
+@pytest.mark.parametrize(
+    ("event", "outcome"),
+    [
+        (InitFailed(Failure("Runtime.BeforeSnapshotError", "")), Outcome.FUNCTION_ERROR),
+        (Exited(CRASH), Outcome.CRASH),
+        (Deadline(), Outcome.TIMEOUT),
+    ],
+)
+def test_a_template_that_can_not_be_initialised_is_discarded(event, outcome):
+    environment, commands = play(SandboxStarted(), event, environment=template())
+    assert commands[0].outcome is outcome
+    if environment.phase is not Phase.GONE:
+        assert commands[1:] == [Kill()]
+        environment, commands = play(Exited(CRASH), environment=environment)
+    assert environment.phase is Phase.GONE
+    assert commands[-1] == Destroy()
+
+
+def test_a_template_whose_process_ends_is_gone_and_says_so_to_the_operator():
+    environment, commands = play(SandboxStarted(), Snapshotted(), Exited(CRASH), environment=template())
+    assert environment.phase is Phase.GONE
+    assert commands[-1] == Destroy("the template has ended: Runtime exited with error: exit status 1")
+
+
+def test_a_restoration_is_billed_from_when_its_processes_run():
+    environment, commands = play(Restoring(), SandboxStarted(), Next())
+    assert environment.phase is Phase.READY
+    assert commands == [RestoreEnded(2_000, Outcome.SUCCESS), BecomeAvailable()]
+    environment, commands = play(Assigned("r1"), Answered(Answer(b"1")), Next(), environment=environment, at=10_000)
+    assert commands[2] == Finish("r1", Outcome.SUCCESS, 2_000, None, None, Restoration(2_000, 1_000))
+    _, commands = play(Assigned("r2"), Answered(Answer(b"1")), Next(), environment=environment, at=20_000)
+    assert commands[2].restoration is None, "it is reported once"
+
+
+def test_a_restoration_has_ten_seconds_from_its_beginning():
+    environment, _ = play(Restoring(), SandboxStarted())
+    assert environment.deadline_us == 1_000 + 10_000_000
+    environment, commands = play(Deadline(), environment=environment, at=10_000_000)
+    assert commands == [RestoreEnded(10_000_000, Outcome.TIMEOUT), Kill()]
+    assert play(Exited(CRASH), environment=environment)[0].phase is Phase.GONE
+
+
+def test_a_restoration_whose_hooks_fail_ends_the_environment():
+    failed = RestoreFailed(Failure("Runtime.AfterRestoreError", ""))
+    environment, commands = play(Restoring(), SandboxStarted(), failed)
+    assert commands == [RestoreEnded(2_000, Outcome.FUNCTION_ERROR, "Runtime.AfterRestoreError"), Kill()]
+    assert environment.phase is Phase.SHUTDOWN
+    environment, commands = play(Restoring(), SandboxStarted(), Exited(CRASH))
+    assert commands == [RestoreEnded(2_000, Outcome.CRASH, "Runtime.ExitError"), Destroy()]
+    assert environment.phase is Phase.GONE
+
+
+def test_a_restored_environment_that_breaks_is_not_started_anew():
+    environment, commands = play(Assigned("r1"), Exited(CRASH), environment=restored(), at=10_000)
+    assert environment.phase is Phase.GONE
+    assert commands == [
+        Deliver(),
+        FailCaller(CRASH),
+        Finish("r1", Outcome.CRASH, 1_000, None, "Runtime.ExitError", Restoration(2_000, 1_000)),
+        Destroy(),
+    ]
+    late, commands = play(Assigned("r1"), Deadline(), Exited(CRASH), environment=restored(), at=10_000)
+    assert late.phase is Phase.GONE
+    assert commands[-1] == Destroy()
+    assert play(Exited(CRASH), environment=restored())[0].phase is Phase.GONE
+
+
+def test_a_restoration_that_is_retired_before_its_processes_run_ends_when_they_do():
+    environment, commands = play(Restoring(), Retired())
+    assert (environment.phase, commands) == (Phase.RESTORE, [])
+    environment, commands = play(SandboxStarted(), environment=environment)
+    assert (environment.phase, commands) == (Phase.SHUTDOWN, [Kill()])

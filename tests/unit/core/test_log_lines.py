@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lambent.core.invocation import Outcome, Report
+from lambent.core.invocation import Outcome, Report, Restoration
 from lambent.core.log_lines import LogLines
 from lambent.core.metering import billed_ms
 
@@ -105,3 +105,40 @@ def test_a_higher_system_log_level_leaves_only_what_went_wrong():
 )
 def test_billed_duration_is_rounded_up_to_the_tariffs_step(duration_us, init_us, step_ms, billed):
     assert billed_ms(duration_us, init_us, step_ms) == billed
+
+
+def test_a_restoration_is_told_as_lambda_tells_it():
+    assert TEXT.restore_start(0) == [
+        "RESTORE_START Runtime Version: python:3.13\tRuntime Version ARN: arn:aws:lambda:us-east-1::runtime:abc"
+    ]
+    assert TEXT.restore_report(0, 511_250, Outcome.SUCCESS, None) == ["RESTORE_REPORT Restore Duration: 511.25 ms"]
+    assert TEXT.restore_report(0, 1_236_040, Outcome.TIMEOUT, None) == [
+        "RESTORE_REPORT Restore Duration: 1236.04 ms\tStatus: timeout"
+    ]
+    assert TEXT.restore_report(0, 1_236_040, Outcome.CRASH, "Runtime.ExitError") == [
+        "RESTORE_REPORT Restore Duration: 1236.04 ms\tStatus: error\tError Type: Runtime.ExitError"
+    ]
+
+
+def test_the_first_invocation_after_a_restoration_reports_and_pays_for_it():
+    """The figures are of a line that Lambda wrote."""
+    report = Report(Outcome.SUCCESS, 306_340, 155, restoration=Restoration(511_250, 302_700))
+    billed = billed_ms(306_340, None, 1, restore_us=302_700)
+    assert TEXT.end(0, "r1", report, billed)[1] == (
+        "REPORT RequestId: r1\tDuration: 306.34 ms\tBilled Duration: 610 ms\tMemory Size: 128 MB"
+        "\tMax Memory Used: 155 MB\tRestore Duration: 511.25 ms\tBilled Restore Duration: 303 ms\t"
+    )
+    (end,) = JSON.end(0, "r1", report, billed)
+    metrics = json.loads(end)["record"]["metrics"]
+    assert (metrics["restoreDurationMs"], metrics["billedRestoreDurationMs"]) == (511.25, 303)
+
+
+def test_a_restoration_in_json_tells_of_its_hooks_where_they_failed():
+    (start,) = JSON.restore_start(0)
+    assert json.loads(start)["type"] == "platform.restoreStart"
+    (report,) = JSON.restore_report(0, 1_500, Outcome.SUCCESS, None)
+    assert json.loads(report)["record"] == {"status": "success", "metrics": {"durationMs": 1.5}}
+    done, report = JSON.restore_report(0, 1_500, Outcome.FUNCTION_ERROR, "Runtime.AfterRestoreError")
+    assert json.loads(done)["type"] == "platform.restoreRuntimeDone"
+    assert json.loads(done)["record"] == {"status": "error", "errorType": "Runtime.AfterRestoreError"}
+    assert json.loads(report)["record"]["metrics"] == {"durationMs": 1.5}

@@ -100,3 +100,22 @@ def test_the_log_format_and_level_are_told_when_they_are_configured() -> None:
     environment = compose(replace(SPEC, log_format="JSON", application_log_level="WARN"), MANAGED, ADDRESSES)
     assert environment["AWS_LAMBDA_LOG_FORMAT"] == "JSON"
     assert environment["AWS_LAMBDA_LOG_LEVEL"] == "WARN"
+
+
+def test_what_others_are_copied_from_knows_no_stream_and_asks_for_its_credentials() -> None:
+    asking = Credentials("AKIDEXAMPLE", "secret", "token", authorization="0123")
+    spec = replace(SPEC, initialization_type="snap-start", credentials=asking)
+    variables = compose(spec, MANAGED, ADDRESSES)
+    gone = {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+    }
+    assert composed({}).keys() - variables.keys() == gone
+    assert {name: variables[name] for name in variables.keys() - composed({}).keys()} == {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9001/2021-04-23/credentials",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": "0123",
+    }
+    assert variables["AWS_LAMBDA_INITIALIZATION_TYPE"] == "snap-start"

@@ -48,7 +48,7 @@ def test_where_a_peak_can_not_be_forgotten_the_next_programs_own_process_is_meas
 
     async def run():
         launcher = Launcher()
-        reply = {"uid": 0, "freeze_file": "", "freeze_version": 0, "peak_file": str(NEVER_WRITTEN)}
+        reply = {"uid": 0, "restored": False, "freeze_file": "", "freeze_version": 0, "peak_file": str(NEVER_WRITTEN)}
         sandbox = LaunchedSandbox(launcher, "box", Addresses("", ""), reply, NoFreezer(), 0)
         peaks = []
         for _ in range(2):

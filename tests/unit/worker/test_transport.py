@@ -22,7 +22,7 @@ SPEC = messages.EnvironmentSpec(
     ephemeral_mib=512,
     package="0" * 64,
     variables={"A": "b"},
-    credentials=messages.Credentials("id", "secret", "token"),
+    credentials=messages.Credentials("id", "secret", "token", "bearer"),
     log_group="/aws/lambda/f",
     log_stream="s",
     network=Network(NetworkMode.ALLOW, (Destination("10.0.0.0/8", "tcp", 5432),), ("10.0.0.2",)),
@@ -31,12 +31,16 @@ MESSAGES = [
     messages.Hello("127.0.0.1", 4566),
     messages.Start("e1", SPEC),
     messages.Run("e1", Invocation("r1", "arn", b"\x00\xff" * 1000, trace_id="Root=1", wants_tail=True)),
+    messages.MakeTemplate("t1", SPEC),
+    messages.TemplateMade("t1", 30_000_000),
+    messages.TemplateFailed("t1"),
+    messages.TemplateRefused("t1"),
     messages.Retire("e1"),
     messages.Initialised("e1", failed=True),
     messages.Available("e1"),
     messages.Answered("e1", "r1", Answer(b"\xff", error_type="Function.Unknown")),
     messages.Finished("e1", "r1", Report(Outcome.TIMEOUT, 1, 2, tail=b"\xfe")),
-    messages.Gone("e1", "why"),
+    messages.Gone("e1", "why", Outcome.TIMEOUT),
     messages.LogLines("111122223333", "us-east-1", "g", "s", ((1, "one"), (2, "zwölf"))),
 ]
 
@@ -71,4 +75,5 @@ def test_what_is_no_message_is_refused():
 def test_secrets_do_not_show_in_a_message():
     assert "secret" not in repr(SPEC)
     assert "token" not in repr(SPEC)
+    assert "bearer" not in repr(SPEC)
     assert "'b'" not in repr(SPEC)

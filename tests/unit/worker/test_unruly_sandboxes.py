@@ -29,7 +29,7 @@ class Unruly:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    async def start(self, program, on_exit):
+    async def start(self, program, on_exit, on_snapshot=None):
         self.on_exit = on_exit
         read, self.write = os.pipe()
         os.set_blocking(read, False)
@@ -72,7 +72,7 @@ class Connection:
 
 
 def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None):
-    async def make_sandbox(environment_id, spec):
+    async def make_sandbox(environment_id, spec, kind):
         return sandbox, Program(("/bin/true",), {})
 
     return Surroundings(

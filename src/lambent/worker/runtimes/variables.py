@@ -6,7 +6,7 @@ variables"; of the order: the same rules as AWS's runtime interface emulator app
 """
 
 from lambent.core.limits import RESERVED_VARIABLES
-from lambent.worker.messages import EnvironmentSpec
+from lambent.worker.messages import SNAP_START, EnvironmentSpec
 from lambent.worker.runtimes.launch import Launch
 from lambent.worker.sandbox.driver import Addresses
 
@@ -67,22 +67,28 @@ def _of_platform(spec: EnvironmentSpec, addresses: Addresses) -> dict[str, str]:
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "AWS_REGION": spec.region,
         "AWS_DEFAULT_REGION": spec.region,
-        "AWS_ACCESS_KEY_ID": spec.credentials.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": spec.credentials.secret_access_key,
-        "AWS_SESSION_TOKEN": spec.credentials.session_token,
         "AWS_ENDPOINT_URL": f"http://{addresses.endpoint}",
         "AWS_LAMBDA_RUNTIME_API": addresses.runtime_api,
         "AWS_LAMBDA_FUNCTION_NAME": spec.function_name,
         "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mib),
         "AWS_LAMBDA_INITIALIZATION_TYPE": spec.initialization_type,
-        "AWS_LAMBDA_LOG_GROUP_NAME": spec.log_group,
-        "AWS_LAMBDA_LOG_STREAM_NAME": spec.log_stream,
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "AWS_XRAY_DAEMON_ADDRESS": f"{_XRAY_ADDRESS}:{_XRAY_PORT}",
         "_AWS_XRAY_DAEMON_ADDRESS": _XRAY_ADDRESS,
         "_AWS_XRAY_DAEMON_PORT": _XRAY_PORT,
     }
+    if spec.initialization_type != SNAP_START:
+        # Of a program that others are copied from, these would be another environment's.
+        variables["AWS_LAMBDA_LOG_GROUP_NAME"] = spec.log_group
+        variables["AWS_LAMBDA_LOG_STREAM_NAME"] = spec.log_stream
+    if spec.credentials.authorization:
+        variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"http://{addresses.runtime_api}/2021-04-23/credentials"
+        variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = spec.credentials.authorization
+    else:
+        variables["AWS_ACCESS_KEY_ID"] = spec.credentials.access_key_id
+        variables["AWS_SECRET_ACCESS_KEY"] = spec.credentials.secret_access_key
+        variables["AWS_SESSION_TOKEN"] = spec.credentials.session_token
     if spec.log_format == "JSON":
         variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
     if spec.application_log_level is not None:

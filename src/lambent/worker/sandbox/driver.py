@@ -70,7 +70,7 @@ class Addresses(Record, frozen=True):
 
 class Program(Record, frozen=True):
     """The program to start: `command` and `directory` are paths inside the sandbox. Without a command the process that
-    was forked from the template's zygote goes on by itself."""
+    was forked from the template's zygote, or from a snapshot, goes on by itself."""
 
     command: tuple[str, ...]
     variables: Mapping[str, str]

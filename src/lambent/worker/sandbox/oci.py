@@ -22,6 +22,7 @@ class OciDriver(NamespacesDriver):
     def __init__(self, data_dir: Path, uid_base: int, uid_count: int, runtime: str) -> None:
         super().__init__(data_dir, uid_base, uid_count)
         self._runtime = runtime
+        self.restores = False
 
     async def open(self) -> Sequence[str]:
         missing = list(await super().open())
