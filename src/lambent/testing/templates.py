@@ -92,9 +92,9 @@ class Functions:
     async def initialised(self, code: str) -> Sandbox:
         """A template that can be restored."""
         template, ready = await self.template(code)
+        template.watched.ended.add_done_callback(lambda _: waiting.cancel())
         waiting = asyncio.ensure_future(ready.wait())
-        done = {waiting, template.watched.ended}
-        await asyncio.wait(done, timeout=_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([waiting], timeout=_WITHIN_S)
         assert ready.is_set(), await template.watched.says("never")
         return template.sandbox
 

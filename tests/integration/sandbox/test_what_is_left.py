@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lambent.testing.sandboxes import UID_BASE, UID_COUNT, open_bench
+from lambent.testing.templates import functions_of
 from lambent.worker.sandbox.driver import Exit, SandboxError
 from lambent.worker.sandbox.launched import mark_of
 from sandbox_drivers import isolating
@@ -211,5 +212,31 @@ def test_user_ids_are_used_again_and_never_twice_at_one_time() -> None:
             uids = {sandbox.uid for sandbox in first}  # type: ignore[attr-defined]
             assert len(uids) == 4
             assert all(UID_BASE <= uid < UID_BASE + UID_COUNT for uid in uids)
+
+    asyncio.run(run())
+
+
+def test_a_template_and_what_was_restored_from_it_end_with_the_launcher() -> None:
+    async def run() -> None:
+        async with open_bench("namespaces") as bench, functions_of(bench, "python3.11") as functions:
+            template, ready = await functions.template("def handler(event, context): return event")
+            async with asyncio.timeout(GONE_WITHIN_S):
+                await ready.wait()
+            restored = [await functions.restore(template.sandbox) for _ in range(2)]
+            assert [await one.ask(1) for one in restored] == [1, 1]
+            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
+            left = below(launcher)
+            assert len(left) > 6
+            os.kill(launcher, signal.SIGKILL)
+            for one in (template, *restored):
+                assert await one.watched.ended == Exit(signal=9)
+            await asyncio.to_thread(wait_until_gone, left)
+            # A new launcher removes the groups, of which those of the restored are below the template's.
+            again, ready = await functions.template("def handler(event, context): return event")
+            async with asyncio.timeout(GONE_WITHIN_S):
+                await ready.wait()
+            groups = {path.name for group in cgroups_of(bench.data_dir) for path in group.rglob("*") if path.is_dir()}
+            assert not any(name.startswith("restored") for name in groups)
+            assert await (await functions.restore(again.sandbox)).ask(2) == 2
 
     asyncio.run(run())

@@ -172,6 +172,8 @@ def test_what_is_not_as_ordered_is_not_started(what: str) -> None:
     script, said = HOSTILE[what]
 
     async def work(bench: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        if what == "does not join its groups" and not bench.driver.found["memory"]:  # type: ignore[attr-defined]
+            pytest.skip("no control group may be made here")
         template, ready = await functions.template("", command)
         async with asyncio.timeout(30):
             await ready.wait()

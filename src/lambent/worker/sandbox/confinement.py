@@ -18,12 +18,13 @@ from typing import Any
 from lambent.worker.sandbox import cgroups, kernel, seccomp, view
 from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.loop import Loop
-from lambent.worker.sandbox.loop_device import ImageError, Images, copy_written_blocks
+from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.network import Networks
 from lambent.worker.sandbox.resolvers import resolver_configuration
 from lambent.worker.sandbox.run import Cell, Run, pipe_end
+from lambent.worker.sandbox.scratch import Scratches
 from lambent.worker.sandbox.snapshots import Snapshot, Untrustworthy, examine
-from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage, copy_tree
+from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage
 from lambent.worker.sandbox.zygotes import Zygotes
 
 RUNTIME_API_PORT, ENDPOINT_PORT = 9001, 4566
@@ -63,12 +64,13 @@ class Confinement:
             pasta=configuration["pasta"],
         )
         self._stage = Stage()
-        self._images: Images | None = None
+        self._scratches = Scratches(self._stage, self._directory, as_root=self._as_root)
         self._choice = cgroups.Choice(None, None, None)
         self._own_network = -1
         self._own_mounts = -1
         self._zygotes: Zygotes | None = None
         self._refuse_clone3 = b""
+        self._knows_namespaces_of_proc = False
 
     def open(self) -> dict[str, Any]:
         """Prepare everything. Returns the protections that can not be had. Raises OSError."""
@@ -99,8 +101,9 @@ class Confinement:
             ids = dict.fromkeys(ids, (self._uid_base, self._uid_count))
         nursery = cgroups.make_nursery(self._choice, self._group_name, self._zygotes_user)
         self._zygotes = Zygotes(self._loop, common, self._build_root, ids, nursery)
+        self._knows_namespaces_of_proc = _is_known(partial(kernel.make_proc, os.getpid()))
         missing += self._missing_limits()
-        missing += self._prepare_images()
+        missing += self._scratches.open()
         return {"missing": missing, "removed": removed, "found": self._found()}
 
     def _build_root(self, template: dict[str, Any]) -> str:
@@ -119,7 +122,7 @@ class Confinement:
             name: f"cgroup version {hierarchy.version} at {hierarchy.base}" if hierarchy else ""
             for name, hierarchy in hierarchies.items()
         }
-        return found | {"tmp": "disk images on loop devices" if self._images else ""}
+        return found | {"tmp": "disk images on loop devices" if self._scratches.on_disk else ""}
 
     def _missing_limits(self) -> list[str]:
         missing = []
@@ -136,22 +139,6 @@ class Confinement:
                 "no cgroup hierarchy with a freezer may be written to."
             )
         return missing
-
-    def _prepare_images(self) -> list[str]:
-        if not self._as_root:
-            return ["/tmp is memory (a tmpfs of the configured size), not disk: only root may attach disk images."]
-        images = Images(self._directory)
-        trial = self._stage.path("trial")
-        os.mkdir(trial)
-        try:
-            images.check()
-            os.close(images.mount(trial, 16))
-        except (ImageError, OSError) as error:
-            os.rmdir(trial)
-            return [f"/tmp is memory (a tmpfs of the configured size), not disk: {error}."]
-        self._stage.remove(trial)
-        self._images = images
-        return []
 
     def create(self, request: dict[str, Any], origin: Cell | None) -> Cell:
         """Make what lives as long as the sandbox. Raises OSError, and leaves nothing then."""
@@ -172,31 +159,16 @@ class Confinement:
             cell.uid = origin.uid
         else:
             cell.uid = self._take_uid() if self._as_root else os.geteuid()
-        cell.scratch, cell.image = self._make_scratch(cell.name, request["ephemeral_mib"], origin)
+        if origin is None:
+            cell.scratch, cell.image = self._scratches.make(cell.name, request["ephemeral_mib"])
+        else:
+            cell.scratch, cell.image = self._scratches.take_copy(origin)
         if self._choice.all():
             limits = request["memory_mib"], request["processes"]
             owner, birthplace = self._zygotes_user, None
             if origin is not None and origin.group is not None:
                 owner, birthplace = origin.uid, origin.group.birthplace
             cell.group = cgroups.make(self._choice, self._group_name, cell.name, *limits, owner, birthplace)
-
-    def _make_scratch(self, name: str, size_mib: int, origin: Cell | None) -> tuple[str, int]:
-        """A file system for /tmp, that of a template as it was at its snapshot: its path, and its image if it has."""
-        scratch = f"tmp-{name}"
-        if self._images is None:
-            path = self._stage.make_scratch(scratch, size_mib)
-            if origin is not None and isinstance(origin.kept, str):
-                copy_tree(origin.kept, path)
-            return path, -1
-        path = self._stage.path(scratch)
-        os.mkdir(path)
-        try:
-            if origin is not None and isinstance(origin.kept, int):
-                return path, self._images.mount_copy(path, origin.kept)
-            return path, self._images.mount(path, size_mib)
-        except (OSError, ImageError):
-            os.rmdir(path)
-            raise
 
     def _take_uid(self) -> int:
         for _ in range(self._uid_count):
@@ -211,16 +183,11 @@ class Confinement:
         """What was booted for any function is one's from here on. Raises OSError."""
         booted, cell.request = cell.request, request
         if request["ephemeral_mib"] != booted["ephemeral_mib"]:
-            old, old_image = cell.scratch, cell.image
-            cell.scratch, cell.image = self._make_scratch(request["id"], request["ephemeral_mib"], None)
-            self._remove_scratch(old, old_image)
+            old = cell.scratch, cell.image
+            cell.scratch, cell.image = self._scratches.make(request["id"], request["ephemeral_mib"])
+            self._scratches.remove(old)
         if request["memory_mib"] != booted["memory_mib"] and cell.group is not None:
             cell.group.limit_memory(request["memory_mib"])
-
-    def _remove_scratch(self, scratch: str, image: int) -> None:
-        self._stage.remove(scratch)
-        if image >= 0:
-            os.close(image)
 
     def describe(self, cell: Cell) -> dict[str, Any]:
         group = cell.group
@@ -300,28 +267,23 @@ class Confinement:
 
     def _hand_proc(self, run: Run, born: Callable[[], None], process: int) -> None:
         """A template has borne a child: have a /proc made for it, while it goes on."""
-        if not process:
-            born()
-            return
-        try:
-            child, read, write = kernel.begin_proc(process)
-        except OSError as error:
-            run.failure = str(error)
-            run.killed = True
-            run.process = process
-            born()
-            return
 
-        def made(_: int) -> None:
+        def finish(make: Callable[[], int]) -> None:
             try:
-                run.proc = kernel.end_proc(read, write)
+                run.proc = make()
             except OSError as error:
                 run.failure = str(error)
                 run.killed = True
             run.process = process
             born()
 
-        self._loop.mourn(child, made)
+        if not process:
+            born()
+        elif self._knows_namespaces_of_proc:
+            finish(partial(kernel.make_proc, process))
+        else:
+            child, read, write = kernel.begin_proc(process)
+            self._loop.mourn(child, lambda _: finish(partial(kernel.end_proc, read, write)))
 
     def _limits(self, cell: Cell) -> dict[int, int]:
         """Resource limits of a program; the first process counts among the user's processes."""
@@ -403,6 +365,8 @@ class Confinement:
         if run.control is not None:
             run.control.close()
             run.control = None
+        if cell.origin is not None:
+            self._scratches.prepare_copy(cell.origin)
 
     def _make_template(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
         program = descendants(run.process)[0]
@@ -415,19 +379,17 @@ class Confinement:
         assert cell.snapshot is not None
         cell.snapshot.freeze()
         memory_bytes = self.memory_bytes(run)
-        if self._images is None:
-            cell.kept = self._stage.make_scratch(f"kept-{cell.name}", cell.request["ephemeral_mib"])
-        else:
-            cell.kept = self._images.make_file()
+        copy = self._scratches.keep(cell)
 
         def copied(status: int) -> None:
             if status:
                 run.failure = "its /tmp could not be copied"
                 self.kill(cell, run)
             elif cell.run is run:
+                self._scratches.prepare_copy(cell)
                 on_snapshot(memory_bytes)
 
-        self._loop.mourn(_in_a_child(partial(_copy, cell.scratch, cell.image, cell.kept)), copied)
+        self._loop.mourn(_in_a_child(copy), copied)
 
     def _shown(self, cell: Cell) -> dict[str, str]:
         """What is the function's own and can not be written to: the source for each target."""
@@ -499,12 +461,7 @@ class Confinement:
     def destroy(self, cell: Cell) -> None:
         if cell.group is not None:
             cell.group.remove()
-        if cell.scratch:
-            self._remove_scratch(cell.scratch, cell.image)
-        if isinstance(cell.kept, str):
-            self._stage.remove(cell.kept)
-        elif cell.kept is not None:
-            os.close(cell.kept)
+        self._scratches.remove_all_of(cell)
         if cell.origin is None:
             self._uids.discard(cell.uid)
 
@@ -513,14 +470,6 @@ class Confinement:
             self._zygotes.close()
         cgroups.remove(self._choice, self._group_name)
         self._networks.close()
-
-
-def _copy(scratch: str, image: int, kept: int | str) -> None:
-    if isinstance(kept, str):
-        copy_tree(scratch, kept)
-    else:
-        kernel.write_back(scratch)
-        copy_written_blocks(image, kept)
 
 
 def _in_a_child(work: Callable[[], None]) -> int:
@@ -533,6 +482,14 @@ def _in_a_child(work: Callable[[], None]) -> int:
         finally:
             os._exit(1)
     return process
+
+
+def _is_known(make: Callable[[], int]) -> bool:
+    try:
+        os.close(make())
+    except OSError:
+        return False
+    return True
 
 
 def _check_words(command: Sequence[str], variables: Mapping[str, str]) -> None:

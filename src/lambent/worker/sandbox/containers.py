@@ -140,9 +140,7 @@ class Containers(Confinement):
             scratch=cell.scratch,
             mounts=tuple(mounts),
         )
-        return bundle.configuration(
-            places, request, user, self._limits(cell), namespaces, self._profile
-        )
+        return bundle.configuration(places, request, user, self._limits(cell), namespaces, self._profile)
 
     def first_process(self, run: Run) -> int:
         return int(run.word("holder") or 0)

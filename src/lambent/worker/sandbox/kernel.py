@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 from collections.abc import Iterator
+from typing import NoReturn
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
 MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 32, 4096, 16384, 1 << 19
@@ -37,7 +38,8 @@ _SECCOMP_RECEIVE, _SECCOMP_SEND = (
     3 << 30 | layout.size << 16 | ord("!") << 8 | number
     for number, layout in enumerate((_SECCOMP_NOTIFICATION, _SECCOMP_ANSWER))
 )
-_FSCONFIG_CREATE, _CLOEXEC_OF_NEW_MOUNTS = 6, 1
+_FSCONFIG_DESCRIPTOR, _FSCONFIG_CREATE, _CLOEXEC_OF_NEW_MOUNTS = 5, 6, 1
+_MADV_COLLAPSE = 25
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 CAP_NET_ADMIN, ALL_CAPABILITIES = 1 << 12, (1 << 64) - 1
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
@@ -114,31 +116,48 @@ def attach_mount(descriptor: int, target: str) -> None:
     _check(result, f"move_mount to {target}")
 
 
-def begin_proc(process: int) -> tuple[int, int, int]:
-    """Have a /proc made of the pid namespace that a process is in. The kernel makes that of the process that asks, so a
-    child of ours is born there to ask: it, and the pipe for `end_proc`, which it shares with us."""
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+def make_proc(process: int) -> int:
+    """A /proc of the pid namespace that a process is in, attached nowhere: its descriptor. Raises OSError, with EINVAL
+    before Linux 6.18."""
     theirs = os.open(f"/proc/{process}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _make_proc(theirs)
+    finally:
+        os.close(theirs)
+
+
+def begin_proc(process: int) -> tuple[int, int, int]:
+    """Have one made by an older kernel, which makes that of the process that asks: so a grandchild of ours is born
+    there to ask. An ordinary user's process that went there itself could not come back.
+    Returns the child, and the pipe for `end_proc`, which it shares with us."""
     read, write = os.pipe()
     try:
-        enter_namespace(theirs, CLONE_NEWPID)  # by which only children are born in it
         child = fork_into(_CLONE_FILES)  # what it opens is ours
-        if child == 0:
-            try:
-                os.write(write, str(_make_proc()).encode())
-            except OSError as error:
-                os.write(write, f"-{error.errno}".encode())
-            finally:
-                os._exit(0)
     except OSError:
         os.close(read)
         os.close(write)
         raise
-    finally:
-        enter_namespace(own, CLONE_NEWPID)
-        for descriptor in (own, theirs):
-            os.close(descriptor)
+    if child == 0:
+        _ask_for_proc(process, write)
     return child, read, write
+
+
+def _ask_for_proc(process: int, write: int) -> NoReturn:
+    try:
+        theirs = os.open(f"/proc/{process}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            enter_namespace(theirs, CLONE_NEWPID)  # by which only children are born in it
+        finally:
+            os.close(theirs)
+        child = fork_into(_CLONE_FILES)
+        if child:
+            os.waitpid(child, 0)
+        else:
+            os.write(write, str(_make_proc()).encode())
+    except OSError as error:
+        os.write(write, f"-{error.errno}".encode())
+    finally:
+        os._exit(0)
 
 
 def end_proc(read: int, write: int) -> int:
@@ -153,9 +172,13 @@ def end_proc(read: int, write: int) -> int:
     return number
 
 
-def _make_proc() -> int:
+def _make_proc(namespace: int = -1) -> int:
+    """Of our own pid namespace, or of the one that the descriptor is of."""
     context = _check(_libc.syscall(_word(_FSOPEN), b"proc", _word(_CLOEXEC_OF_NEW_MOUNTS)), "fsopen of proc")
     try:
+        if namespace >= 0:
+            option = (_word(_FSCONFIG_DESCRIPTOR), b"pidns", None, _word(namespace))
+            _check(_libc.syscall(_word(_FSCONFIG), _word(context), *option), "fsconfig of pidns")
         arguments = (_word(_FSCONFIG_CREATE), None, None, _word(0))
         _check(_libc.syscall(_word(_FSCONFIG), _word(context), *arguments), "fsconfig of proc")
         flags = _word(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
@@ -224,6 +247,11 @@ def raise_loopback() -> None:
         name = struct.pack("16sh", b"lo", 0)
         flags = struct.unpack("16sh", fcntl.ioctl(control, _SIOCGIFFLAGS, name))[1]
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", flags | _IFF_UP))
+
+
+def gather_memory(start: int, size: int) -> None:
+    """Move what is in memory into large pages, or leave it where the kernel can not (before Linux 6.1)."""
+    _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), _MADV_COLLAPSE)
 
 
 # The process itself -----------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ import _thread
 import gc
 import json
 import os
+import re
 import resource
 import socket
 import time
@@ -31,6 +32,13 @@ from . import descriptors, kernel, zygote
 
 _DESCRIPTORS = 16
 _CANNOT_START = 126
+_LARGE_PAGE = 1 << 21
+_USED = 0.75
+"""Of a mapping, how much must be: large pages are filled up."""
+_MAPPING = re.compile(
+    r"^([0-9a-f]+)-([0-9a-f]+) rw.p [0-9a-f]+ [0-9a-f:]+ ([0-9]+)[^\n]*\n(?:[A-Z][^\n]*\n)*?Rss: +([0-9]+) kB",
+    re.MULTILINE,
+)
 _NAMESPACES = (
     kernel.CLONE_NEWUSER
     | kernel.CLONE_NEWNS
@@ -46,6 +54,7 @@ def wait(control: socket.socket) -> None:
     """Tell the launcher that this program can be restored, and fork it when asked. Returns in what is restored."""
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, all that it shares with the others
+    _gather_memory()
     control.send(b"snapshot")
     user, group = os.getuid(), os.getgid()
     shared = descriptors.Shared()
@@ -70,6 +79,19 @@ def wait(control: socket.socket) -> None:
         for descriptor in received:
             os.close(descriptor)
         control.send(answer)
+
+
+def _gather_memory() -> None:
+    """Have memory that is in use kept in large pages, where the kernel can: a fork copies one entry in the place of
+    512 (100 MB in 0.4 ms and not 4)."""
+    with open("/proc/self/smaps", encoding="utf-8", errors="surrogateescape") as file:
+        found = _MAPPING.findall(file.read())
+    for begin, end, inode, resident in found:
+        start = -(-int(begin, 16) // _LARGE_PAGE) * _LARGE_PAGE
+        size = int(end, 16) // _LARGE_PAGE * _LARGE_PAGE - start
+        whole = int(end, 16) - int(begin, 16)
+        if inode == "0" and size > 0 and int(resident) << 10 > whole * _USED:
+            kernel.gather_memory(start, size)
 
 
 def _be_born(order: dict[str, Any], received: list[int], user: int, group: int) -> dict[str, Any]:

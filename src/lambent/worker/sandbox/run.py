@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from lambent.worker.sandbox.snapshots import Snapshot
 
 
+Scratch = tuple[str, int]
+"""A file system for /tmp: its path, and the descriptor of its image, -1 where it has none."""
+
+
 @dataclass(slots=True, eq=False)
 class Run:
     """One start of a program. `status` tells how it goes (see `zygote.py`), `output` is what the program prints."""
@@ -109,6 +113,8 @@ class Cell:
     """Of a template."""
     kept: int | str | None = None
     """Of a template: its /tmp as it was at the snapshot, an image or a directory."""
+    spare: "Scratch | None" = None
+    """Of a template: a /tmp for the next one that is restored from it."""
     origin: "Cell | None" = None
     """The template that it is restored from."""
     offspring: "set[Cell]" = field(default_factory=set)

@@ -155,10 +155,14 @@ class Snapshot:
 
     def _answered(self, data: bytes) -> None:
         self._unanswered -= 1
-        if not self._unanswered:
-            self.freeze()
         if data != b"forked" and self._orders:
             self._fail(next(iter(self._orders)), data.decode(errors="replace"))
+        self._freeze_if_idle()
+
+    def _freeze_if_idle(self) -> None:
+        """Not before what it bears is known, which signals would stop along with it."""
+        if not self._unanswered and not self._orders:
+            self.freeze()
 
     def _decide(self) -> None:
         """Answer who asks whether it may clone itself."""
@@ -202,6 +206,7 @@ class Snapshot:
             process = 0
         else:
             self._restored[process] = run
+        self._freeze_if_idle()
         born(process)
 
     def _forget_child(self, run: Run) -> None:

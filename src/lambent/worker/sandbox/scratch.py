@@ -1,0 +1,111 @@
+"""File systems for /tmp: a disk image for each sandbox, or where that can not be had a tmpfs; and copies of those of
+templates, as they were at the snapshot."""
+
+import contextlib
+import os
+from collections.abc import Callable
+
+from lambent.worker.sandbox import kernel
+from lambent.worker.sandbox.loop_device import ImageError, Images, copy_written_blocks
+from lambent.worker.sandbox.run import Cell, Scratch
+from lambent.worker.sandbox.stage import Stage, copy_tree
+
+
+class Scratches:
+    """Makes them below the stage. Everything but `open` may raise OSError or ImageError."""
+
+    def __init__(self, stage: Stage, directory: str, *, as_root: bool) -> None:
+        self._stage = stage
+        self._directory = directory
+        self._as_root = as_root
+        self._images: Images | None = None
+        self._copies = 0
+
+    @property
+    def on_disk(self) -> bool:
+        return self._images is not None
+
+    def open(self) -> list[str]:
+        """Find out what can be had. Returns the protections that can not."""
+        if not self._as_root:
+            return ["/tmp is memory (a tmpfs of the configured size), not disk: only root may attach disk images."]
+        images = Images(self._directory)
+        trial = self._stage.path("trial")
+        os.mkdir(trial)
+        try:
+            images.check()
+            os.close(images.mount(trial, 16))
+        except (ImageError, OSError) as error:
+            os.rmdir(trial)
+            return [f"/tmp is memory (a tmpfs of the configured size), not disk: {error}."]
+        self._stage.remove(trial)
+        self._images = images
+        return []
+
+    def make(self, name: str, size_mib: int) -> Scratch:
+        images = self._images
+        if images is None:
+            return self._stage.make_scratch(f"tmp-{name}", size_mib), -1
+        return self._mount(f"tmp-{name}", lambda path: images.mount(path, size_mib))
+
+    def take_copy(self, template: Cell) -> Scratch:
+        """One like that of a template at its snapshot."""
+        spare, template.spare = template.spare, None
+        return spare or self._copy(template)
+
+    def prepare_copy(self, template: Cell) -> None:
+        """Have one ready for the next sandbox that is restored, off its way."""
+        with contextlib.suppress(OSError, ImageError):  # who needs it tries again, and is told
+            if template.spare is None and not template.is_destroyed:
+                template.spare = self._copy(template)
+
+    def keep(self, template: Cell) -> Callable[[], None]:
+        """Have the template's /tmp kept as it is. Returns what takes long of that, for another process to do."""
+        if self._images is None:
+            kept = self._stage.make_scratch(f"kept-{template.name}", template.request["ephemeral_mib"])
+            template.kept = kept
+            return lambda: copy_tree(template.scratch, kept)
+        image = template.kept = self._images.make_file()
+
+        def copy() -> None:
+            kernel.write_back(template.scratch)
+            copy_written_blocks(template.image, image)
+
+        return copy
+
+    def remove(self, scratch: Scratch) -> None:
+        path, image = scratch
+        self._stage.remove(path)
+        if image >= 0:
+            os.close(image)
+
+    def remove_all_of(self, cell: Cell) -> None:
+        if cell.scratch:
+            self.remove((cell.scratch, cell.image))
+        if cell.spare is not None:
+            self.remove(cell.spare)
+        if isinstance(cell.kept, str):
+            self._stage.remove(cell.kept)
+        elif cell.kept is not None:
+            os.close(cell.kept)
+
+    def _copy(self, template: Cell) -> Scratch:
+        self._copies += 1
+        name = f"tmp-{template.name}-{self._copies}"
+        images, kept = self._images, template.kept
+        if isinstance(kept, str):
+            path = self._stage.make_scratch(name, template.request["ephemeral_mib"])
+            copy_tree(kept, path)
+            return path, -1
+        assert images is not None
+        assert kept is not None
+        return self._mount(name, lambda path: images.mount_copy(path, kept))
+
+    def _mount(self, name: str, mount: Callable[[str], int]) -> Scratch:
+        path = self._stage.path(name)
+        os.mkdir(path)
+        try:
+            return path, mount(path)
+        except (OSError, ImageError):
+            os.rmdir(path)
+            raise
