@@ -580,22 +580,21 @@ _AVAILABLE = BecomeAvailable()
 
 _Table = dict[tuple[Phase, type], Callable[[Environment, Any, int], Step]]
 
-_OF_FRESH: _Table = {
+_ENDING: _Table = {
+    (Phase.SHUTDOWN, Exited): _gone,
+    (Phase.SHUTDOWN, Deadline): _gone,
+    (Phase.SHUTDOWN, Retired): _remember,
+}
+_STARTING: _Table = {
     (Phase.STARTING, SandboxStarted): _started,
     (Phase.STARTING, SandboxFailed): _not_started,
-    (Phase.STARTING, Restoring): _restoring,
     (Phase.STARTING, Retired): _remember,
-    (Phase.INIT, Next): _initialised,
-    (Phase.INIT, InitFailed): _init_failed,
-    (Phase.INIT, Exited): _init_exited,
-    (Phase.INIT, Deadline): _init_timed_out,
-    (Phase.INIT, Retired): _shut_down,
+}
+_SERVING: _Table = {
     (Phase.READY, Assigned): _assigned,
-    (Phase.READY, Exited): _broke,
     (Phase.READY, Retired): _shut_down,
     (Phase.INVOKE, Next): _done_first,
     (Phase.INVOKE, Answered): _answered,
-    (Phase.INVOKE, Exited): _invoke_exited,
     (Phase.INVOKE, Deadline): _invoke_timed_out,
     (Phase.INVOKE, Retired): _remember,
     (Phase.DRAINING, Next): _drained,
@@ -603,8 +602,21 @@ _OF_FRESH: _Table = {
     (Phase.DRAINING, Deadline): _draining_timed_out,
     (Phase.DRAINING, Retired): _remember,
     (Phase.RESETTING, Exited): _reset,
-    (Phase.RESETTING, SandboxFailed): _lost,
     (Phase.RESETTING, Retired): _remember,
+}
+
+_OF_FRESH: _Table = {
+    **_STARTING,
+    (Phase.STARTING, Restoring): _restoring,
+    (Phase.INIT, Next): _initialised,
+    (Phase.INIT, InitFailed): _init_failed,
+    (Phase.INIT, Exited): _init_exited,
+    (Phase.INIT, Deadline): _init_timed_out,
+    (Phase.INIT, Retired): _shut_down,
+    **_SERVING,
+    (Phase.READY, Exited): _broke,
+    (Phase.INVOKE, Exited): _invoke_exited,
+    (Phase.RESETTING, SandboxFailed): _lost,
     (Phase.BROKEN, Assigned): _assigned_broken,
     (Phase.BROKEN, Retired): _gone,
     (Phase.REINIT, SandboxStarted): _restarted,
@@ -614,15 +626,11 @@ _OF_FRESH: _Table = {
     (Phase.REINIT, Exited): _reinit_exited,
     (Phase.REINIT, Deadline): _reinit_timed_out,
     (Phase.REINIT, Retired): _remember,
-    (Phase.SHUTDOWN, Exited): _gone,
-    (Phase.SHUTDOWN, Deadline): _gone,
-    (Phase.SHUTDOWN, Retired): _remember,
+    **_ENDING,
 }
 
 _OF_TEMPLATES: _Table = {
-    (Phase.STARTING, SandboxStarted): _started,
-    (Phase.STARTING, SandboxFailed): _not_started,
-    (Phase.STARTING, Retired): _remember,
+    **_STARTING,
     (Phase.INIT, Snapshotted): _snapshotted,
     (Phase.INIT, InitFailed): _template_failed,
     (Phase.INIT, Exited): _template_exited,
@@ -630,9 +638,7 @@ _OF_TEMPLATES: _Table = {
     (Phase.INIT, Retired): _shut_down,
     (Phase.TEMPLATE, Exited): _template_lost,
     (Phase.TEMPLATE, Retired): _shut_down,
-    (Phase.SHUTDOWN, Exited): _gone,
-    (Phase.SHUTDOWN, Deadline): _gone,
-    (Phase.SHUTDOWN, Retired): _remember,
+    **_ENDING,
 }
 
 _OF_RESTORED: _Table = {
@@ -643,23 +649,10 @@ _OF_RESTORED: _Table = {
     (Phase.RESTORE, Exited): _restore_exited,
     (Phase.RESTORE, Deadline): _restore_timed_out,
     (Phase.RESTORE, Retired): _restore_retired,
-    (Phase.READY, Assigned): _assigned,
+    **_SERVING,
     (Phase.READY, Exited): _gone,
-    (Phase.READY, Retired): _shut_down,
-    (Phase.INVOKE, Next): _done_first,
-    (Phase.INVOKE, Answered): _answered,
     (Phase.INVOKE, Exited): _crashed,
-    (Phase.INVOKE, Deadline): _invoke_timed_out,
-    (Phase.INVOKE, Retired): _remember,
-    (Phase.DRAINING, Next): _drained,
-    (Phase.DRAINING, Exited): _draining_exited,
-    (Phase.DRAINING, Deadline): _draining_timed_out,
-    (Phase.DRAINING, Retired): _remember,
-    (Phase.RESETTING, Exited): _reset,
-    (Phase.RESETTING, Retired): _remember,
-    (Phase.SHUTDOWN, Exited): _gone,
-    (Phase.SHUTDOWN, Deadline): _gone,
-    (Phase.SHUTDOWN, Retired): _remember,
+    **_ENDING,
 }
 
 TABLES = {Kind.FRESH: _OF_FRESH, Kind.TEMPLATE: _OF_TEMPLATES, Kind.RESTORED: _OF_RESTORED}

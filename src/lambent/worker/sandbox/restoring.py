@@ -30,23 +30,12 @@ from typing import Any
 
 from . import descriptors, kernel, zygote
 
-_DESCRIPTORS = 16
-_CANNOT_START = 126
 _LARGE_PAGE = 1 << 21
 _USED = 0.75
 """Of a mapping, how much must be: large pages are filled up."""
 _MAPPING = re.compile(
     r"^([0-9a-f]+)-([0-9a-f]+) rw.p [0-9a-f]+ [0-9a-f:]+ ([0-9]+)[^\n]*\n(?:[A-Z][^\n]*\n)*?Rss: +([0-9]+) kB",
     re.MULTILINE,
-)
-_NAMESPACES = (
-    kernel.CLONE_NEWUSER
-    | kernel.CLONE_NEWNS
-    | kernel.CLONE_NEWPID
-    | kernel.CLONE_NEWNET
-    | kernel.CLONE_NEWIPC
-    | kernel.CLONE_NEWUTS
-    | kernel.CLONE_PARENT
 )
 
 
@@ -59,12 +48,14 @@ def wait(control: socket.socket) -> None:
     user, group = os.getuid(), os.getgid()
     shared = descriptors.Shared()
     while True:
-        data, received, _, _ = socket.recv_fds(control, zygote.PACKET, _DESCRIPTORS)
+        data, received, _, _ = socket.recv_fds(control, zygote.PACKET, zygote.DESCRIPTORS)
         if not data:
             os._exit(0)
         order = json.loads(data)
         try:
-            process = kernel.fork_into(_NAMESPACES, received[-1] if order["in_group"] else -1)
+            process = kernel.fork_into(
+                zygote.NAMESPACES | kernel.CLONE_PARENT, received[-1] if order["in_group"] else -1
+            )
             answer = b"forked"
         except OSError as error:
             process, answer = -1, f"failed {error}".encode()
@@ -123,7 +114,7 @@ def _be_born(order: dict[str, Any], received: list[int], user: int, group: int) 
         zygote.watch(program, status)
     except OSError as error:
         os.write(status, f"failed {error}\n".encode())
-        os._exit(_CANNOT_START)
+        os._exit(zygote.CANNOT_START)
 
 
 def _use_up_a_process_id() -> None:

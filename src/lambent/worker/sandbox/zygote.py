@@ -37,9 +37,9 @@ from . import kernel
 PACKET = 1 << 18
 TEMPLATE = "_LAMBENT_TEMPLATE"
 """The variable which tells a program that is executed as a template (`restoring.py`) the descriptor of its socket."""
-_DESCRIPTORS = 16
-_CANNOT_START = 126
-_NAMESPACES = (
+DESCRIPTORS = 16
+CANNOT_START = 126
+NAMESPACES = (
     kernel.CLONE_NEWUSER
     | kernel.CLONE_NEWNS
     | kernel.CLONE_NEWPID
@@ -80,7 +80,7 @@ def serve(control: socket.socket) -> dict[str, Any]:
     for name in ("filter", "refuse_clone3", "ask_about_clone3"):
         common[name] = common[name].encode("latin-1")
     while True:
-        data, descriptors, _, _ = socket.recv_fds(control, PACKET, _DESCRIPTORS)
+        data, descriptors, _, _ = socket.recv_fds(control, PACKET, DESCRIPTORS)
         if not data:
             sys.exit(0)
         for descriptor in descriptors:
@@ -89,7 +89,7 @@ def serve(control: socket.socket) -> dict[str, Any]:
         go_read, go_write = os.pipe()
         group = descriptors[-1] if request["in_group"] else -1
         try:
-            child = kernel.fork_into(_NAMESPACES | kernel.CLONE_PARENT, group)
+            child = kernel.fork_into(NAMESPACES | kernel.CLONE_PARENT, group)
         except OSError as error:
             child = -1
             control.send(json.dumps({"n": request["n"], "error": str(error)}).encode())
@@ -122,7 +122,7 @@ def _be_born(common: dict[str, Any], request: dict[str, Any], go: int, descripto
     control, status, output = descriptors[:3]
     try:
         if not os.read(go, 1):
-            os._exit(_CANNOT_START)
+            os._exit(CANNOT_START)
         os.close(go)
         os.setresgid(common["group"], common["group"], common["group"])
         os.setresuid(common["user"], common["user"], common["user"])
@@ -143,7 +143,7 @@ def _be_born(common: dict[str, Any], request: dict[str, Any], go: int, descripto
         watch(program, status)
     except OSError as error:
         os.write(status, f"failed {error}\n".encode())
-        os._exit(_CANNOT_START)
+        os._exit(CANNOT_START)
 
 
 def watch(program: int, status: int) -> NoReturn:
@@ -182,7 +182,7 @@ def _wait_for_word(common: dict[str, Any], control: int, status: int, groups: li
             _filter(common["refuse_clone3"])
     except OSError as error:
         os.write(status, f"failed {error}\n".encode())
-        os._exit(_CANNOT_START)
+        os._exit(CANNOT_START)
     try:
         os.chdir(word["directory"])
         if word["command"]:
@@ -192,7 +192,7 @@ def _wait_for_word(common: dict[str, Any], control: int, status: int, groups: li
             _execute(word)
     except (OSError, ValueError) as error:
         os.write(status, f"launch {error}\n".encode())
-        os._exit(_CANNOT_START)
+        os._exit(CANNOT_START)
     os.close(status)
     if word["snapshot"]:
         word["control"] = end
