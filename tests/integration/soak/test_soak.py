@@ -48,10 +48,17 @@ Plant = Callable[[Worker], None]
 @contextmanager
 def processes() -> Iterator[Plant]:
     running: list[subprocess.Popen[bytes]] = []
-    yield lambda _: running.append(subprocess.Popen(["sleep", "600"]))
+    memory = "import time; kept = b'x' * (4 << 20); print(flush=True); time.sleep(600)"
+
+    def plant(_: Worker) -> None:
+        running.append(subprocess.Popen([sys.executable, "-S", "-c", memory], stdout=subprocess.PIPE))
+        assert running[-1].stdout is not None
+        assert running[-1].stdout.readline() == b"\n"
+
+    yield plant
     for process in running:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 @contextmanager

@@ -157,6 +157,7 @@ class Launcher:
         cell = self._way.create(request, None)
         self._cells[cell.name] = cell
         cell.boot_number = request["n"]
+        cell.is_for_anyone = True
         try:
             self._spawn(cell)
         except OSError:
@@ -177,6 +178,7 @@ class Launcher:
             self._way.claim(cell, request)
             del self._cells[cell.name]
             cell.name = request["id"]
+            cell.is_for_anyone = False
         self._cells[cell.name] = cell
         self._send({"n": request["n"], **self._way.describe(cell)})
 
@@ -292,7 +294,8 @@ class Launcher:
             self._send({"n": cell.boot_number, "error": run.explain()})
         elif start is not None:
             self._send({"n": start["n"], "exit": cell.name, "error": run.explain()})
-        else:
+        elif run.handed_over or cell.is_for_anyone:
+            # Else the start that is about to be asked for has a new run, and would take this end for that one's.
             self._send({"exit": cell.name, **run.outcome()})
 
     def _destroy(self, cell: Cell) -> None:

@@ -129,7 +129,10 @@ class Zygotes:
             json.loads(data) if data else {"error": "the process that sandboxes are forked from has ended"}
         )
         if "map" in message:
-            self._let_in(one, message["map"])
+            try:
+                self._let_in(one, message["map"])
+            except OSError as error:  # it may have ended meanwhile
+                self._lose(key, one, f"its users could not be mapped: {error}")
         elif "n" in message:
             one.waiting.pop(message["n"])(message.get("pid", 0), message.get("error", ""))
             self._loop.expect(-1)
