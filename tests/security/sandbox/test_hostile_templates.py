@@ -102,15 +102,15 @@ HOSTILE = {
         "kept rights",
     ),
     "is not in a namespace of processes": (
-        "restoring._NAMESPACES &= ~kernel.CLONE_NEWPID",
+        "zygote.NAMESPACES &= ~kernel.CLONE_NEWPID",
         "",
     ),
     "is not in a network of its own": (
-        "restoring._NAMESPACES &= ~kernel.CLONE_NEWNET",
+        "zygote.NAMESPACES &= ~kernel.CLONE_NEWNET",
         "net namespace",
     ),
     "is not in a user namespace of its own": (
-        "restoring._NAMESPACES = kernel.CLONE_PARENT",
+        "zygote.NAMESPACES = kernel.CLONE_PARENT",
         "",
     ),
     "has a second process": (
