@@ -366,7 +366,7 @@ class Confinement:
             run.control.close()
             run.control = None
         if cell.origin is not None:
-            self._scratches.prepare_copy(cell.origin)
+            self._loop.put_off(partial(self._scratches.prepare_copy, cell.origin))
 
     def _make_template(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
         program = descendants(run.process)[0]

@@ -218,7 +218,9 @@ def enter_namespace(descriptor: int, kind: int) -> None:
 
 def fork_into(flags: int, group: int = -1) -> int:
     """Fork, the child into new namespaces, and into a version 2 control group if its directory's descriptor is given.
-    With CLONE_PARENT it is a child of our parent's. Returns as os.fork does."""
+    With CLONE_PARENT it is a child of our parent's. Returns as os.fork does. In the child the interpreter has not been
+    told: that costs 200 pages of memory, for nothing in a process that only waits. It may run what has no threads and
+    imports nothing, and `fork_on` what is to run more."""
     python = ctypes.pythonapi
     # `struct clone_args`. With CLONE_PARENT the signal is ours, and must not be given.
     signal_number = 0 if flags & CLONE_PARENT else int(signal.SIGCHLD)
@@ -228,11 +230,21 @@ def fork_into(flags: int, group: int = -1) -> int:
     process = _libc.syscall(_word(_CLONE3), arguments, _word(len(arguments)))
     number = ctypes.get_errno()
     if process == 0:
-        python.PyOS_AfterFork_Child()
         return 0
     python.PyOS_AfterFork_Parent()
     if process < 0:
         raise OSError(number, f"clone3 {flags:#x}: {os.strerror(number)}")
+    return int(process)
+
+
+def fork_on() -> int:
+    """Fork a child of `fork_into`. Its own child is as one of os.fork."""
+    process = _libc.fork()
+    if process == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+    if process < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"fork: {os.strerror(number)}")
     return int(process)
 
 

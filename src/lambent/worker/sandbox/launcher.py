@@ -180,6 +180,11 @@ class Launcher:
             cell.name = request["id"]
             cell.is_for_anyone = False
         self._cells[cell.name] = cell
+        if cell.origin is not None:
+            try:
+                self._spawn(cell)  # it is born while the server comes to asking for its start
+            except OSError as error:
+                cell.failure = str(error)
         self._send({"n": request["n"], **self._way.describe(cell)})
 
     def _advance(self, cell: Cell) -> None:
@@ -187,6 +192,8 @@ class Launcher:
         run = cell.run
         if run is None:
             try:
+                if cell.failure:
+                    raise OSError(cell.failure)
                 self._spawn(cell)
             except OSError:
                 cell.start = None
@@ -295,8 +302,10 @@ class Launcher:
         elif start is not None:
             self._send({"n": start["n"], "exit": cell.name, "error": run.explain()})
         elif run.handed_over or cell.is_for_anyone:
-            # Else the start that is about to be asked for has a new run, and would take this end for that one's.
             self._send({"exit": cell.name, **run.outcome()})
+        elif cell.origin is not None:
+            cell.failure = run.explain()
+        # Else the start that is about to be asked for has a new run, and would take this end for that one's.
 
     def _destroy(self, cell: Cell) -> None:
         if cell.run is not None and not cell.run.end_told:

@@ -21,6 +21,7 @@ class Loop:
         self._readers: dict[int, Reader] = {}
         self._mourners: dict[int, Mourner] = {}
         self._expected = 0
+        self._put_off: list[Callable[[], None]] = []
         self._early: dict[int, int] = {}
         self._wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
@@ -49,12 +50,19 @@ class Loop:
         if not self._expected:
             self._early.clear()
 
+    def put_off(self, work: Callable[[], None]) -> None:
+        """Have it done at the end of this turn: what nobody waits for."""
+        self._put_off.append(work)
+
     def turn(self) -> None:
         """Wait for something to happen, and tell it."""
         for descriptor, _ in self._poll.poll():
             reader = self._readers.get(descriptor)
             if reader is not None:  # else forgotten in this very turn
                 reader()
+        put_off, self._put_off = self._put_off, []
+        for work in put_off:
+            work()
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):

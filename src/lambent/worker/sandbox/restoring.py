@@ -18,7 +18,7 @@ It runs on every Python that functions run on, and is part of the runtime kits b
 
 from __future__ import annotations
 
-import _thread
+import contextlib
 import gc
 import json
 import os
@@ -104,7 +104,7 @@ def _be_born(order: dict[str, Any], received: list[int], user: int, group: int) 
         with socket.socket(fileno=control) as end:
             end.send(b"born")
             _use_up_a_process_id()
-            program = os.fork()
+            program = kernel.fork_on()
             if program == 0:
                 for descriptor in received[2:]:
                     os.close(descriptor)
@@ -119,13 +119,10 @@ def _be_born(order: dict[str, Any], received: list[int], user: int, group: int) 
 
 def _use_up_a_process_id() -> None:
     """A program's process has another id than the template's: OpenSSL takes new random numbers from the kernel when it
-    finds itself with another one, and others notice that they were forked in the same way."""
-    ended = _thread.allocate_lock()
-    ended.acquire()
-    _thread.start_new_thread(ended.release, ())
-    ended.acquire()
-    while len(os.listdir("/proc/self/task")) > 1:
-        os.sched_yield()  # the lock is free some microseconds before the thread is gone
+    finds itself with another one, and others notice that they were forked in the same way. No memory is copied for a
+    child that only tries to execute something."""
+    with contextlib.suppress(OSError):
+        os.posix_spawn("", ["nothing"], {})
 
 
 def _wait_for_word(end: socket.socket, status: int) -> dict[str, Any]:

@@ -107,6 +107,8 @@ class Cell:
     """It was booted ahead, and no function has it yet."""
     start: dict[str, Any] | None = None
     """The request that waits for a program's start."""
+    failure: str = ""
+    """Why what is restored ended before its start was asked for."""
     destroy_number: int = 0
     is_destroyed: bool = False
     image: int = -1

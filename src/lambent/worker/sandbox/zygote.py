@@ -133,7 +133,7 @@ def _be_born(common: dict[str, Any], request: dict[str, Any], go: int, descripto
         redirect(output)
         os.close(output)
         limit(request["limits"])
-        program = os.fork()
+        program = kernel.fork_on()
         if program == 0:
             return _wait_for_word(common, control, status, descriptors[3:])
         for descriptor in (control, *descriptors[3:]):
