@@ -15,7 +15,7 @@ _EXPLICIT_LOCALE_MINOR = 12
 """From this version on AWS sets LC_CTYPE. Source: the recorded environments of AWS's runtimes."""
 
 _ZYGOTE = "lambent_zygote"
-_ZYGOTE_FILES = ("zygote.py", "restoring.py", "descriptors.py", "kernel.py")
+_ZYGOTE_FILES = ("zygote.py", "first_process.py", "restoring.py", "descriptors.py", "kernel.py")
 _AT_START = ("PYTHON", "LD_", "LANG", "LC_", "GLIBC_", "MALLOC_", "OPENSSL_", "AWS_LAMBDA_EXEC_WRAPPER")
 """What the interpreter, the C library and OpenSSL take from the environment when they start."""
 

@@ -218,34 +218,39 @@ def enter_namespace(descriptor: int, kind: int) -> None:
 
 def fork_into(flags: int, group: int = -1) -> int:
     """Fork, the child into new namespaces, and into a version 2 control group if its directory's descriptor is given.
-    With CLONE_PARENT it is a child of our parent's. Returns as os.fork does. In the child the interpreter has not been
-    told: that costs 200 pages of memory, for nothing in a process that only waits. It may run what has no threads and
-    imports nothing, and `fork_on` what is to run more."""
-    python = ctypes.pythonapi
+    With CLONE_PARENT it is a child of our parent's. Returns as os.fork does; the interpreter is not told."""
     # `struct clone_args`. With CLONE_PARENT the signal is ours, and must not be given.
     signal_number = 0 if flags & CLONE_PARENT else int(signal.SIGCHLD)
     flags |= _CLONE_INTO_CGROUP if group >= 0 else 0
     arguments = struct.pack("=11Q", flags, 0, 0, 0, signal_number, 0, 0, 0, 0, 0, max(group, 0))
-    python.PyOS_BeforeFork()
     process = _libc.syscall(_word(_CLONE3), arguments, _word(len(arguments)))
-    number = ctypes.get_errno()
-    if process == 0:
-        return 0
-    python.PyOS_AfterFork_Parent()
     if process < 0:
+        number = ctypes.get_errno()
         raise OSError(number, f"clone3 {flags:#x}: {os.strerror(number)}")
     return int(process)
 
 
-def fork_on() -> int:
-    """Fork a child of `fork_into`. Its own child is as one of os.fork."""
+def fork() -> int:
+    """As os.fork, but the interpreter is not told, and so nobody who wants to know of forks: what they do then takes a
+    millisecond, and half a megabyte of memory that is shared no more. Whoever has one thread and no lock may go on
+    without; others `tell_before_fork`, and `tell_after_fork` in the parent, and in the child that is to go on."""
     process = _libc.fork()
-    if process == 0:
-        ctypes.pythonapi.PyOS_AfterFork_Child()
     if process < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"fork: {os.strerror(number)}")
     return int(process)
+
+
+def tell_before_fork() -> None:
+    ctypes.pythonapi.PyOS_BeforeFork()
+
+
+def tell_after_fork(process: int) -> None:
+    """`process` is what the fork returned."""
+    if process:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+    else:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
 
 
 def set_host_name(name: str) -> None:

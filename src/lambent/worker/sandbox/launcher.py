@@ -133,6 +133,8 @@ class Launcher:
                 self._boot(request)
             case "create", _:
                 self._create(request)
+            case "start", Cell() if cell.failure:
+                self._send({"n": request["n"], "error": cell.failure})
             case "start", Cell():
                 cell.start = request
                 self._advance(cell)
@@ -192,8 +194,6 @@ class Launcher:
         run = cell.run
         if run is None:
             try:
-                if cell.failure:
-                    raise OSError(cell.failure)
                 self._spawn(cell)
             except OSError:
                 cell.start = None

@@ -28,7 +28,7 @@ import socket
 import time
 from typing import Any
 
-from . import descriptors, kernel, zygote
+from . import descriptors, first_process, kernel, zygote
 
 _LARGE_PAGE = 1 << 21
 _USED = 0.75
@@ -47,11 +47,13 @@ def wait(control: socket.socket) -> None:
     control.send(b"snapshot")
     user, group = os.getuid(), os.getgid()
     shared = descriptors.Shared()
+    executable = first_process.executable()
     while True:
         data, received, _, _ = socket.recv_fds(control, zygote.PACKET, zygote.DESCRIPTORS)
         if not data:
             os._exit(0)
         order = json.loads(data)
+        kernel.tell_before_fork()
         try:
             process = kernel.fork_into(
                 zygote.NAMESPACES | kernel.CLONE_PARENT, received[-1] if order["in_group"] else -1
@@ -59,9 +61,11 @@ def wait(control: socket.socket) -> None:
             answer = b"forked"
         except OSError as error:
             process, answer = -1, f"failed {error}".encode()
+        if process:
+            kernel.tell_after_fork(process)
         if process == 0:
             control.close()
-            word = _be_born(order, received, user, group)
+            word = _be_born(order, received, user, group, executable)
             os.environ.clear()
             os.environ.update(word["variables"])
             time.tzset()
@@ -85,7 +89,7 @@ def _gather_memory() -> None:
             kernel.gather_memory(start, size)
 
 
-def _be_born(order: dict[str, Any], received: list[int], user: int, group: int) -> dict[str, Any]:
+def _be_born(order: dict[str, Any], received: list[int], user: int, group: int, executable: int) -> dict[str, Any]:
     """The first process. Only the program's process returns, with the word that it was given."""
     control, status, output = received[:3]
     try:
@@ -104,17 +108,26 @@ def _be_born(order: dict[str, Any], received: list[int], user: int, group: int) 
         with socket.socket(fileno=control) as end:
             end.send(b"born")
             _use_up_a_process_id()
-            program = kernel.fork_on()
+            program = kernel.fork()
             if program == 0:
-                for descriptor in received[2:]:
-                    os.close(descriptor)
+                kernel.tell_after_fork(program)
+                for descriptor in (*received[2:], executable):
+                    if descriptor >= 0:
+                        os.close(descriptor)
                 return _wait_for_word(end, status)
-        os.closerange(3, status)
-        os.closerange(status + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-        zygote.watch(program, status)
+        _close_all_but(status, executable)
+        first_process.watch(program, status, executable)
     except OSError as error:
         os.write(status, f"failed {error}\n".encode())
         os._exit(zygote.CANNOT_START)
+
+
+def _close_all_but(*kept: int) -> None:
+    """What the customer's program has open may not be meant to end with what is executed."""
+    begin = 3
+    for number in sorted((*kept, resource.getrlimit(resource.RLIMIT_NOFILE)[1])):
+        os.closerange(begin, number)
+        begin = max(begin, number + 1)
 
 
 def _use_up_a_process_id() -> None:

@@ -30,9 +30,9 @@ import resource
 import signal
 import socket
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
-from . import kernel
+from . import first_process, kernel
 
 PACKET = 1 << 18
 TEMPLATE = "_LAMBENT_TEMPLATE"
@@ -79,6 +79,7 @@ def serve(control: socket.socket) -> dict[str, Any]:
         sys.exit(0)
     for name in ("filter", "refuse_clone3", "ask_about_clone3"):
         common[name] = common[name].encode("latin-1")
+    executable = first_process.executable()
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, PACKET, DESCRIPTORS)
         if not data:
@@ -98,7 +99,7 @@ def serve(control: socket.socket) -> dict[str, Any]:
             control.close()
             if group >= 0:
                 os.close(descriptors.pop())
-            return _be_born(common, request, go_read, descriptors)
+            return _be_born(common, request, go_read, descriptors, executable)
         if child > 0:
             _let_go(child, common, request, go_write, descriptors[1])
             control.send(json.dumps({"n": request["n"], "pid": child}).encode())
@@ -117,7 +118,9 @@ def _let_go(child: int, common: dict[str, Any], request: dict[str, Any], go: int
         os.write(status, f"failed its user could not be mapped: {error}\n".encode())
 
 
-def _be_born(common: dict[str, Any], request: dict[str, Any], go: int, descriptors: list[int]) -> dict[str, Any]:
+def _be_born(
+    common: dict[str, Any], request: dict[str, Any], go: int, descriptors: list[int], executable: int
+) -> dict[str, Any]:
     """The first process. Only the program's process returns."""
     control, status, output = descriptors[:3]
     try:
@@ -133,32 +136,19 @@ def _be_born(common: dict[str, Any], request: dict[str, Any], go: int, descripto
         redirect(output)
         os.close(output)
         limit(request["limits"])
-        program = kernel.fork_on()
+        program = kernel.fork()
         if program == 0:
+            if executable >= 0:
+                os.close(executable)
             return _wait_for_word(common, control, status, descriptors[3:])
         for descriptor in (control, *descriptors[3:]):
             os.close(descriptor)
         _give_up_rights(common["filter"])
         _filter(common["refuse_clone3"])
-        watch(program, status)
+        first_process.watch(program, status, executable)
     except OSError as error:
         os.write(status, f"failed {error}\n".encode())
         os._exit(CANNOT_START)
-
-
-def watch(program: int, status: int) -> NoReturn:
-    """Be the first process: reap whatever ends, and tell how the program did. What is left in the sandbox then is the
-    launcher's to end."""
-    for number in (0, 1, 2):
-        os.close(number)
-    while True:
-        try:
-            ended, how = os.waitpid(-1, 0)
-        except ChildProcessError:
-            os._exit(0)
-        if ended == program:
-            os.write(status, f"exit {how}\n".encode())
-            os.close(status)
 
 
 def _wait_for_word(common: dict[str, Any], control: int, status: int, groups: list[int]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from importlib import import_module, reload
 
 # What the client takes from the environment when it is imported.
 _READ_AT_IMPORT = ("AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL")
-_OURS = ("lambent_zygote", "lambent_zygote.kernel", "lambent_zygote.zygote")
+_OURS = ("lambent_zygote", "lambent_zygote.kernel", "lambent_zygote.first_process", "lambent_zygote.zygote")
 
 
 def become(variables: "dict[str, str]") -> None:
@@ -21,6 +21,11 @@ def become(variables: "dict[str, str]") -> None:
     os.environ.clear()
     os.environ.update(variables)
     time.tzset()
+    # The interpreter does not know that it was forked: what its modules would do then.
+    if "random" in sys.modules:
+        sys.modules["random"].seed()
+    if "threading" in sys.modules:
+        sys.modules["threading"].main_thread()._set_native_id()
     for name in (*_OURS, "bootstrap"):
         del sys.modules[name]
     if any(name in variables for name in _READ_AT_IMPORT):
