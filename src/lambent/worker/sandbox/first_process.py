@@ -103,6 +103,8 @@ def watch(program: int, status: int, file: int) -> NoReturn:
     for number in (0, 1, 2):
         os.close(number)
     if file >= 0 and program < 10:
+        if file == _STATUS:
+            file = os.dup(file)
         if status != _STATUS:
             os.dup2(status, _STATUS)
         os.set_inheritable(_STATUS, True)
