@@ -24,6 +24,11 @@ ROLE = {
     ],
 }
 
+WAITERS = (
+    *(f"function-{what}" for what in ("active", "active-v2", "updated", "updated-v2", "exists")),
+    "published-version-active",
+)
+
 Aws = Callable[..., Any]
 
 
@@ -141,10 +146,8 @@ def test_the_aws_cli_drives_the_whole_life_of_a_function(aws: Aws, tmp_path: Pat
 def test_the_aws_cli_awaits_every_change(aws: Aws, tmp_path: Path) -> None:
     name = f"cli-{uuid.uuid4().hex[:8]}"
 
-    def wait(*more: str) -> None:
-        for waiter in ("active", "active-v2", "updated", "updated-v2", "exists"):
-            aws("lambda", "wait", f"function-{waiter}", "--function-name", name, *more)
-        aws("lambda", "wait", "published-version-active", "--function-name", name, *more)
+    def wait(waiter: str, *more: str) -> None:
+        aws("lambda", "wait", waiter, "--function-name", name, *more)
 
     def code(word: str) -> tuple[str, str]:
         return "--zip-file", package(tmp_path, f"{word}.zip", f"def handler(event, context):\n    return '{word}'\n")
@@ -157,21 +160,22 @@ def test_the_aws_cli_awaits_every_change(aws: Aws, tmp_path: Path) -> None:
         *("lambda", "create-function", "--function-name", name, "--runtime", RUNTIME, "--handler", "app.handler"),
         *("--role", "arn:aws:iam::000000000000:role/any", *code("one"), "--publish"),
     )
-    wait()
-    wait("--qualifier", "1")
+    for waiter in WAITERS:
+        wait(waiter)
+        wait(waiter, "--qualifier", "1")
     aws("lambda", "update-function-code", "--function-name", name, *code("two"))
-    wait()
+    wait("function-updated-v2")
     assert answer() == "two"
     aws("lambda", "update-function-configuration", "--function-name", name, "--timeout", "9")
-    wait()
+    wait("function-updated")
     aws("lambda", "publish-version", "--function-name", name)
-    wait("--qualifier", "2")
+    wait("published-version-active", "--qualifier", "2")
     aws("lambda", "create-alias", "--function-name", name, "--name", "live", "--function-version", "1")
-    wait("--qualifier", "live")
+    wait("function-active-v2", "--qualifier", "live")
     aws("lambda", "update-alias", "--function-name", name, "--name", "live", "--function-version", "2")
     aws(
         *("lambda", "put-provisioned-concurrency-config", "--function-name", name, "--qualifier", "live"),
         *("--provisioned-concurrent-executions", "1"),
     )
-    wait("--qualifier", "live")
+    wait("function-active", "--qualifier", "live")
     assert answer("--qualifier", "live") == "two"
