@@ -6,8 +6,9 @@ of the sandboxes to come. For each request of the launcher it forks a child into
 ```
 launcher                     the parent of all of these, so that it learns their ends from the kernel
   zygote                     forks on request, maps the child's user
-  first process              pid 1 of a sandbox: mounts /proc, forks the program's process, tells its end. Stays until
-                             then, since a program that is pid 1 itself is immune to signals and has orphans to reap
+  first process              pid 1 of a sandbox: mounts /proc, forks the program's process, tells its end
+                             (`first_process.py`). It is there since a program that is pid 1 itself is immune to
+                             signals and has orphans to reap
     program's process        pid 2: gives up all rights, takes the filter, and waits for the word what to run. The word
                              may make it a template, of which others are forked (`restoring.py`)
 ```
