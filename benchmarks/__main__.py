@@ -33,7 +33,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures Lambent on this machine.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one or more of: {', '.join(PARTS)}; none: all")
     parser.add_argument(
-        "--share", type=float, default=1.0, help="of what cold, snap_start, memory and soak repeat, to see that they work"
+        "--share",
+        type=float,
+        default=1.0,
+        help="of what cold, snap_start, memory and soak repeat, to see that they work",
     )
     given = parser.parse_args()
     parts = given.parts or list(PARTS)

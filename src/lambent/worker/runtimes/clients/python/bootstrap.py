@@ -38,8 +38,16 @@ def add_builtins() -> None:
     site.sethelper()
 
 
+def import_rest_of_client() -> None:
+    """What it would import at its first event only."""
+    import_module("awslambdaric.lambda_literals")
+    if sys.version_info >= (3, 12):
+        import_module("concurrent.futures.thread")  # in which it then waits
+
+
 def be_template(control: "socket.socket") -> None:
     """Have the client wait to be restored where it would ask the Runtime API: this process is forked then."""
+    import_rest_of_client()
     restoring = import_module(f"{_PACKAGE}.restoring")
     client = import_module("awslambdaric.lambda_runtime_client").LambdaRuntimeClient
     client.restore_next = lambda _: restoring.wait(control)
@@ -57,9 +65,9 @@ def main(control: "socket.socket | None" = None) -> None:
         be_template(control)
     task = os.environ["LAMBDA_TASK_ROOT"]
     sys.path[:] = search_path(task, os.environ["LAMBDA_RUNTIME_DIR"], sys.path)
-    add_builtins()
     import_module("awslambdaric.__main__").main([task, os.environ["_HANDLER"]])
 
 
 if __name__ == "__main__":
+    add_builtins()
     main()

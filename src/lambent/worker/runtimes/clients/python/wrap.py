@@ -30,6 +30,7 @@ def main() -> None:
     bootstrap = import_module("bootstrap")
     # A function may have a module of this name, and it is the one that an import must find.
     del sys.modules["bootstrap"]
+    bootstrap.add_builtins()
     bootstrap.main()
 
 
