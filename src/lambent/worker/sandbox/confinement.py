@@ -311,11 +311,10 @@ class Confinement:
 
     def _accept(self, cell: Cell, origin: Cell, run: Run) -> None:
         """Look at what a template has borne, and give it what is its own. Raises OSError."""
-        assert origin.run is not None
         assert origin.snapshot is not None
         groups = cell.group.directories if cell.group is not None else ()
         try:
-            examine(run.process, origin.run.process, cell.uid, run.proc, groups)
+            examine(run.process, origin.snapshot.namespaces, cell.uid, run.proc, groups)
         except Untrustworthy:
             origin.snapshot.end()
             raise

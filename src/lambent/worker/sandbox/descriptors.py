@@ -9,6 +9,7 @@ It runs on every Python that functions run on, and is part of the runtime kits.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import mmap
@@ -42,15 +43,19 @@ class _EpollEvent(ctypes.Structure):
 
 
 class Shared:
-    """To be made before the fork, where all that is noted is that of the parent."""
+    """To be made before the fork, where all that is noted is that of the parent. `ours` are descriptors that a child
+    closes by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, ours: Iterable[int]) -> None:
         self._output = os.fstat(1)
         self._scratch = os.stat("/tmp").st_dev
+        # Where there is one thread, which is to do nothing else, nothing is opened or mapped from here on.
+        is_alone = len(os.listdir("/proc/self/task")) == 1
+        self._noted = (_open_files(ours), _shared_mappings()) if is_alone else None
 
     def let_go(self) -> None:
         """In the child, with its own output at 1 and 2, and its own /tmp."""
-        found = {number: (os.readlink(f"/proc/self/fd/{number}"), os.fstat(number)) for number in _open_numbers()}
+        found, mappings = self._noted or (_open_files(()), _shared_mappings())
         pipes: dict[int, list[int]] = {}
         for number, (what, status) in found.items():
             if stat.S_ISFIFO(status.st_mode) and what.startswith("pipe:"):
@@ -71,14 +76,12 @@ class Shared:
         for number, (what, _) in found.items():
             if what == "anon_inode:[eventpoll]":
                 _renew_epoll(number)
-        self._unshare_memory()
+        self._unshare_memory(mappings)
         if os.stat(".").st_dev == self._scratch:
             os.chdir(os.getcwd())
 
-    def _unshare_memory(self) -> None:
+    def _unshare_memory(self, mappings: list[tuple[str, ...]]) -> None:
         """Memory that is written by one alone is what a child shares with children of its own, and no others."""
-        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
-            mappings = _MAPPING.findall(file.read())
         for begin, end, readable, writable, executable, offset, major, minor, _, path in mappings:
             if readable != "r" or writable != "w":
                 continue
@@ -95,9 +98,20 @@ class Shared:
                 ctypes.memmove(start, content, size)
 
 
-def _open_numbers() -> list[int]:
-    numbers = [int(name) for name in os.listdir("/proc/self/fd")]
-    return [number for number in numbers if number not in _KEPT and os.path.lexists(f"/proc/self/fd/{number}")]
+def _open_files(besides: Iterable[int]) -> dict[int, tuple[str, os.stat_result]]:
+    """What each descriptor is open to, as /proc calls it and as the file tells."""
+    kept = {*_KEPT, *besides}
+    found = {}
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number not in kept:
+            with contextlib.suppress(OSError):  # that of the listing itself
+                found[number] = (os.readlink(f"/proc/self/fd/{number}"), os.fstat(number))
+    return found
+
+
+def _shared_mappings() -> list[tuple[str, ...]]:
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+        return _MAPPING.findall(file.read())
 
 
 def _is_socket(status: os.stat_result) -> bool:

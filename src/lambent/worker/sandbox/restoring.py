@@ -46,8 +46,8 @@ def wait(control: socket.socket) -> None:
     _gather_memory()
     control.send(b"snapshot")
     user, group = os.getuid(), os.getgid()
-    shared = descriptors.Shared()
     executable = first_process.executable()
+    shared = descriptors.Shared((control.fileno(), executable))
     while True:
         data, received, _, _ = socket.recv_fds(control, zygote.PACKET, zygote.DESCRIPTORS)
         if not data:

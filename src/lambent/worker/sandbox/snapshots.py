@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,11 @@ _ENOSYS = 38
 _DESCRIPTORS = 1
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _OF_ITS_OWN = ("user", "mnt", "pid", "net", "ipc", "uts")
+
+
+def namespaces_of(process: int) -> dict[str, int]:
+    """Those that what is restored has of its own, by their kinds. Raises OSError."""
+    return {kind: os.stat(f"/proc/{process}/ns/{kind}").st_ino for kind in _OF_ITS_OWN}
 
 
 class Untrustworthy(OSError):
@@ -39,6 +44,7 @@ class Snapshot:
         self._first = run.process
         self._thread = descendants(run.process)[0]
         """The one that is asked to fork: it had been born and nothing of the customer's had been near."""
+        self.namespaces = namespaces_of(run.process)
         self._control = run.control
         self._on_ready = on_ready
         self._listener = -1
@@ -214,8 +220,8 @@ class Snapshot:
             self._loop.forget(run.control.fileno())
 
 
-def examine(first: int, template: int, user: int, proc: int, groups: Iterable[str]) -> None:
-    """Look at what was forked, of which `first` should be the first process; `template` is that of its template,
+def examine(first: int, templates: Mapping[str, int], user: int, proc: int, groups: Iterable[str]) -> None:
+    """Look at what was forked, of which `first` should be the first process; `templates` are its template's namespaces,
     `proc` a descriptor of its /proc; `groups` are the directories of the control groups that it was to join. Raises
     Untrustworthy, OSError."""
     children = descendants(first)
@@ -224,8 +230,8 @@ def examine(first: int, template: int, user: int, proc: int, groups: Iterable[st
     for process in (first, *children):
         _examine_rights(process, user)
     for kind in _OF_ITS_OWN:
-        theirs = [os.stat(f"/proc/{process}/ns/{kind}").st_ino for process in (template, first, *children)]
-        if theirs[0] == theirs[1] or theirs[1] != theirs[2]:
+        theirs, its_programs = (os.stat(f"/proc/{process}/ns/{kind}").st_ino for process in (first, *children))
+        if theirs == templates[kind] or theirs != its_programs:
             raise Untrustworthy(f"it is not in a {kind} namespace of its own")
     place = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc)
     try:
