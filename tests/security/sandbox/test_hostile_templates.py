@@ -10,7 +10,7 @@ import pytest
 
 from lambent.testing.sandboxes import Bench, open_bench
 from lambent.testing.templates import Functions, functions_of
-from lambent.worker.sandbox.driver import SandboxError
+from lambent.worker.sandbox.driver import Program, SandboxError
 
 RUNTIME = "python3.11"
 
@@ -209,3 +209,22 @@ def test_nonsense_on_the_socket_makes_nothing_of_a_program() -> None:
     print("said", flush=True)
     """
     with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
+
+
+def test_what_a_template_never_bears_is_given_up_when_nobody_waits_for_it() -> None:
+    async def work(bench: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        template, ready = await functions.template("", command)
+        async with asyncio.timeout(30):
+            await ready.wait()
+        for _ in range(2):
+            restored = await functions.create(template.sandbox)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await restored.start(Program((), {}), print)
+            async with asyncio.timeout(10):
+                await restored.destroy()
+        await functions.close()
+        assert not processes_of(bench)
+        await launcher_still_works(functions)
+
+    with_hostile('control.send(b"snapshot")' + SAID_NOTHING, work)

@@ -442,6 +442,8 @@ class Confinement:
                 signal.pidfd_send_signal(run.handle, signal.SIGKILL)
         elif run.process and run.ended is None:
             os.kill(run.process, self.end_signal)
+        elif not run.process and cell.origin is not None and cell.origin.snapshot is not None:
+            cell.origin.snapshot.give_up(run)
         if cell.group is not None and cell.group.freeze_version == 1:
             cell.group.thaw()  # there the frozen do not hear it
 

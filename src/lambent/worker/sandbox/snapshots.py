@@ -98,6 +98,10 @@ class Snapshot:
             self._forget_child(run)
             raise
 
+    def give_up(self, run: Run) -> None:
+        """Nobody waits for what was ordered: if it is born yet it finds itself alone, and ends."""
+        self._fail(run, "it was given up before it was born")
+
     def let_go(self, process: int) -> None:
         """A restored one has ended."""
         self._restored.pop(process, None)

@@ -82,7 +82,10 @@ def serve(control: socket.socket) -> dict[str, Any]:
         common[name] = common[name].encode("latin-1")
     executable = first_process.executable()
     while True:
-        data, descriptors, _, _ = socket.recv_fds(control, PACKET, DESCRIPTORS)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(control, PACKET, DESCRIPTORS)
+        except ConnectionError:  # it was killed, and has not read all that was told it
+            sys.exit(0)
         if not data:
             sys.exit(0)
         for descriptor in descriptors:
