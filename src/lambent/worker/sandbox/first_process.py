@@ -72,13 +72,28 @@ _X86_64 = """
 _ADDRESS = 0x40_0000
 _HEADER, _SEGMENT = struct.Struct("<16sHHIQQQIHHHHHH"), struct.Struct("<IIQQQQQQ")
 _READ_AND_EXECUTE, _READ_AND_WRITE = 5, 6
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 def executable() -> int:
     """The program, as a file without a name that nobody can change or read: who executes it can not be looked into.
-    -1 where there is none for this machine."""
+    -1 where it can not be had: on other machines, or where the machine's settings let no such file be executed."""
     if os.uname().machine != "x86_64":
         return -1
+    file = -1
+    try:
+        file = os.memfd_create("init", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.write(file, _image())
+        os.fchmod(file, 0o111)
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+        if file >= 0:
+            os.close(file)
+        return -1
+    return file
+
+
+def _image() -> bytes:
     code = bytes.fromhex("".join(line.partition(";")[0] for line in _X86_64.splitlines()))
     start = _HEADER.size + 2 * _SEGMENT.size
     size = start + len(code)
@@ -88,13 +103,7 @@ def executable() -> int:
     )
     loaded = _SEGMENT.pack(1, _READ_AND_EXECUTE, 0, _ADDRESS, _ADDRESS, size, size, 0x1000)
     stack = _SEGMENT.pack(0x6474_E551, _READ_AND_WRITE, 0, 0, 0, 0, 0, 16)
-    file = os.memfd_create("init", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(file, header + loaded + stack + code)
-    os.fchmod(file, 0o111)
-    fcntl.fcntl(
-        file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-    )
-    return file
+    return header + loaded + stack + code
 
 
 def watch(program: int, status: int, file: int) -> NoReturn:
