@@ -68,6 +68,9 @@ class Agent:
         self._emit = emit
         self._front_door = front_door
         self._parallel_starts = parallel_starts
+        self._start_slots = asyncio.Semaphore(parallel_starts)
+        self._restore_slots: dict[str, asyncio.Semaphore] = {}
+        """By the template, which can have those that are restored from it wait."""
         self._billing_step_ms = billing_step_ms
         self._init_budget_us = init_budget_us
         self._fork = fork
@@ -94,7 +97,7 @@ class Agent:
             make_sandbox=self._make_sandbox,
             front_door=self._front_door,
             allowance=Allowance(connections=SANDBOX_CONNECTIONS, held_bytes=SANDBOX_HELD_BYTES),
-            start_slots=asyncio.Semaphore(self._parallel_starts),
+            slots=self._slots,
             tasks=tasks,
             forget=self._forget,
             billing_step_ms=self._billing_step_ms,
@@ -148,6 +151,12 @@ class Agent:
 
     def _forget(self, environment_id: str) -> None:
         self._environments.pop(environment_id, None)
+        self._restore_slots.pop(environment_id, None)
+
+    def _slots(self, spec: EnvironmentSpec) -> asyncio.Semaphore:
+        if spec.template_id is None or spec.template_id not in self._environments:
+            return self._start_slots
+        return self._restore_slots.setdefault(spec.template_id, asyncio.Semaphore(self._parallel_starts))
 
     async def _make_sandbox(self, environment_id: str, spec: EnvironmentSpec, kind: Kind) -> tuple[Sandbox, Program]:
         """Raises LaunchError for what is the function's own fault, SandboxError for the rest."""

@@ -73,7 +73,8 @@ class Surroundings:
     """Serves a connection to Lambent's own endpoint that comes from inside a sandbox."""
     allowance: Allowance
     """What the connections from all sandboxes may take together."""
-    start_slots: asyncio.Semaphore
+    slots: Callable[[messages.EnvironmentSpec], asyncio.Semaphore]
+    """What an environment has to have one of to start."""
     tasks: asyncio.TaskGroup
     forget: Callable[[str], None]
     billing_step_ms: int
@@ -480,7 +481,7 @@ class ExecutionEnvironment:
     async def _start_program(self) -> None:
         around = self._around
         try:
-            async with around.start_slots:
+            async with around.slots(self._spec):
                 if self._spec.template_id is not None:
                     self._feed(machine.Restoring())
                 kind = self._state.kind
@@ -534,6 +535,8 @@ class ExecutionEnvironment:
             return
         undelivered = self._invocation is not None and not self._delivered
         self._feed_if_allowed(machine.Exited(self._reported or failures.failure_of(ended), undelivered))
+        if self._sandbox is not None and self._sandbox.is_lost:
+            self.retire()
 
     def _feed_if_allowed(self, event: machine.Event) -> None:
         if machine.allows(self._state, type(event)):

@@ -161,6 +161,21 @@ def test_a_kill_of_server_and_launcher_is_cleaned_up_by_the_next_start(second: A
     assert_nothing_left(again.data_dir)
 
 
+def test_when_the_launcher_is_killed_the_functions_that_wait_are_served_as_before(second: Any) -> None:
+    functions = [Functions(second.client("lambda")).create(SLEEPY) for _ in range(2)]
+    running = living(descendants(second.process.pid))
+    launcher = next(process for process, command in running.items() if "sandbox.launcher" in command)
+    for function in functions:
+        function.invoke({})
+    with ThreadPoolExecutor(1) as callers:
+        call = callers.submit(functions[0].invoke, {"sleep": 30})
+        eventually(lambda: functions[1].invoke({"alive": 1}).document == {"alive": 1})
+        os.kill(launcher, signal.SIGKILL)
+        assert call.result().document["errorType"] == "Runtime.ExitError"
+    for function in functions:
+        assert function.invoke({"a": 1}).document == {"a": 1}
+
+
 def test_a_second_server_on_the_same_directory_is_told_who_has_it(server: Any) -> None:
     said = refused("--data-dir", str(server.data_dir))
     assert f"in use by another Lambent server (process {server.process.pid})" in said

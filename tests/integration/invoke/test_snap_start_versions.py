@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -350,6 +351,28 @@ def test_a_template_that_is_lost_is_made_again(restoring: Any, snapped: Function
     os.kill(launcher_of(restoring), signal.SIGKILL)
     made = eventually(lambda: _made_after(function, before))
     assert made != before
+
+
+def test_a_template_that_bears_nothing_keeps_nobody_else_waiting(snapped: Functions) -> None:
+    find = """
+from awslambdaric.lambda_runtime_client import LambdaRuntimeClient
+parts = [cell.cell_contents for cell in LambdaRuntimeClient.restore_next.__closure__]
+restoring = next(part for part in parts if hasattr(part, "wait"))
+def wait(control):
+    control.send(b"snapshot")
+    while True: pass
+restoring.wait = wait
+def handler(event, context): return event
+"""
+    stuck, other = snapped.create(find, **ON), snapped.create("def handler(event, context): return event")
+    published(stuck)
+    with ThreadPoolExecutor(12) as callers:
+        calls = [callers.submit(stuck.client.invoke, FunctionName=stuck.name, Qualifier="1") for _ in range(12)]
+        time.sleep(0.5)
+        assert other.invoke({"a": 1}).document == {"a": 1}
+        assert not any(call.done() for call in calls)
+        for call in calls:
+            assert isinstance(call.exception(), ClientError)
 
 
 def _made_after(function: Function, before: str) -> str | None:

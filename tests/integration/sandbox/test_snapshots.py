@@ -178,13 +178,34 @@ def test_what_is_restored_lives_on_when_its_template_is_destroyed_and_is_started
     with_functions(work)
 
 
-def test_how_a_restored_program_ends_is_told() -> None:
-    code = "import os\ndef handler(event, context): os._exit(event)"
+@pytest.mark.parametrize("ignored", ["", "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)"])
+def test_how_a_restored_program_ends_is_told(ignored: str) -> None:
+    code = f"import os\n{ignored}\ndef handler(event, context): os._exit(event)"
 
     async def work(_: Bench, functions: Functions) -> None:
         restored = await functions.restore(await functions.initialised(code))
         restored.events.put_nowait(b"7")
         assert await restored.watched.ended == Exit(code=7)
+
+    with_functions(work)
+
+
+def test_a_template_with_busy_threads_is_restored_each_time() -> None:
+    """A thread that waits for the interpreter's lock in the moment of the fork is not there any more to be woken."""
+    code = """
+import threading
+def count():
+    while True: pass
+for _ in range(2): threading.Thread(target=count, daemon=True).start()
+def handler(event, context): return event
+"""
+
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(code)
+        for number in range(25):
+            restored = await functions.restore(template)
+            assert await restored.ask(number) == number
+            await restored.sandbox.destroy()
 
     with_functions(work)
 

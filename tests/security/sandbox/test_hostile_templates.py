@@ -10,7 +10,7 @@ import pytest
 
 from lambent.testing.sandboxes import Bench, open_bench
 from lambent.testing.templates import Functions, functions_of
-from lambent.worker.sandbox.driver import Program, SandboxError
+from lambent.worker.sandbox.driver import Exit, Program, SandboxError
 
 RUNTIME = "python3.11"
 
@@ -160,6 +160,27 @@ HOSTILE = {
         """,
         "",
     ),
+    "does not hear what it is told any more": ("control.shutdown(socket.SHUT_RD)", "does not take the order"),
+    "ends when it has said that it can be restored": (
+        """
+        send = restoring._gather_memory
+        def gather():
+            control.send(b"snapshot")
+            os._exit(0)
+        restoring._gather_memory = gather
+        """,
+        "",
+    ),
+    "floods the launcher": (
+        """
+        inner = restoring._be_born
+        def flood(order, received, *rest):
+            while True:
+                os.write(received[1], bytes(60000))
+        restoring._be_born = flood
+        """,
+        "",
+    ),
     "talks nonsense when it is told to fork": (
         "restoring.json.loads = lambda _: [control.send(b'nonsense'), os._exit(0)]",
         "",
@@ -207,6 +228,50 @@ def test_nonsense_on_the_socket_makes_nothing_of_a_program() -> None:
         except OSError:
             pass
     print("said", flush=True)
+    """
+    with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
+
+
+def test_nonsense_about_its_own_end_counts_as_a_kill() -> None:
+    async def work(_: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        template, ready = await functions.template("", command)
+        async with asyncio.timeout(30):
+            await ready.wait()
+        for word in ("abc", "99999", "127", "-1", "9" * 300):
+            restored = await functions.restore(template.sandbox, WORD=word)
+            assert (await restored.watched.ended) == Exit(signal=9)
+        await launcher_still_works(functions)
+
+    script = """
+    inner = restoring._wait_for_word
+    def wait(end, status):
+        kept = os.dup(status)
+        word = inner(end, status)
+        os.write(kept, b"exit %s\\n" % word["variables"]["WORD"].encode())
+        return word
+    restoring._wait_for_word = wait
+    restoring.wait(control)
+    """
+    with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
+
+
+def test_who_is_killed_while_it_asks_leaves_the_others_an_answer() -> None:
+    async def work(_: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        template, _ready = await functions.template("", command)
+        async with asyncio.timeout(60):
+            assert "answered -38" in await template.watched.says("answered")
+
+    script = """
+    import random, signal, time
+    for _ in range(300):
+        asker = os.fork()
+        if asker == 0:
+            while True:
+                clone3(0)
+        time.sleep(random.random() * 0.003)
+        os.kill(asker, signal.SIGKILL)
+        os.waitpid(asker, 0)
+    print("answered", clone3(0), flush=True)
     """
     with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
 

@@ -25,6 +25,7 @@ class Unruly:
     """Starts, and then does nothing that it is told."""
 
     addresses = Addresses("127.0.0.1:9001", "127.0.0.1:4566")
+    is_lost = False
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -81,7 +82,7 @@ def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None):
         make_sandbox=make_sandbox,
         front_door=lambda _allowance: asyncio.Protocol(),
         allowance=Allowance(connections=100, held_bytes=1),
-        start_slots=asyncio.Semaphore(1),
+        slots=lambda _spec: asyncio.Semaphore(1),
         tasks=tasks,
         forget=forget,
         billing_step_ms=100,

@@ -376,9 +376,14 @@ class Confinement:
     def _keep(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
         """The template waits to be restored: keep what its /tmp is, and what it takes."""
         assert cell.snapshot is not None
-        cell.snapshot.freeze()
-        memory_bytes = self.memory_bytes(run)
-        copy = self._scratches.keep(cell)
+        try:
+            cell.snapshot.freeze()
+            memory_bytes = self.memory_bytes(run)
+            copying = _in_a_child(self._scratches.keep(cell))
+        except (OSError, ImageError) as error:  # it may have ended meanwhile
+            run.failure = str(error)
+            self.kill(cell, run)
+            return
 
         def copied(status: int) -> None:
             if status:
@@ -388,7 +393,7 @@ class Confinement:
                 self._scratches.prepare_copy(cell)
                 on_snapshot(memory_bytes)
 
-        self._loop.mourn(_in_a_child(copy), copied)
+        self._loop.mourn(copying, copied)
 
     def _shown(self, cell: Cell) -> dict[str, str]:
         """What is the function's own and can not be written to: the source for each target."""

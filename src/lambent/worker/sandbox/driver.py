@@ -114,6 +114,10 @@ class Sandbox(Protocol):
     snapshot_bytes: int
     """What the program took when it came to its snapshot, shared memory counted in parts; 0 before that."""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether what it lives in has ended under it: nothing can be started here any more."""
+
     async def start(
         self, program: Program, on_exit: Callable[[Exit], None], on_snapshot: Callable[[], None] | None = None
     ) -> Running:

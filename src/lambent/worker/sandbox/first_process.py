@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import struct
 from typing import NoReturn
 
@@ -109,6 +110,7 @@ def _image() -> bytes:
 def watch(program: int, status: int, file: int) -> NoReturn:
     """Be the first process, by the executable `file` where it can be. `exit N` with the wait status of the process
     `program` goes to the pipe `status`. What is left in the sandbox then is the launcher's to end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else, where it is ignored, nothing is told of what ends
     for number in (0, 1, 2):
         os.close(number)
     if file >= 0 and program < 10:

@@ -67,16 +67,23 @@ class LaunchedSandbox:
     def sandbox_id(self) -> str:
         return self._id
 
+    @property
+    def is_lost(self) -> bool:
+        return not self._link.alive
+
     async def start(
         self, program: Program, on_exit: Callable[[Exit], None], on_snapshot: Callable[[], None] | None = None
     ) -> Running:
-        if self._destroyed or self._gone is not None:
+        if self._destroyed or self._gone is not None or self.is_lost:
             raise SandboxError("the sandbox is gone, or still runs a program")
         if self._restored and self._peak_mib:
             raise SandboxError("what was restored from a snapshot can not be started a second time")
         if self._peak_mib:
             # The program before may have been frozen in the moment of its end.
-            self._freezer.reset()
+            try:
+                self._freezer.reset()
+            except OSError as error:
+                raise SandboxError(f"it can not be thawed: {error}") from error
             self._forget_peak()
         self._peak_mib = 1
         self._gone = asyncio.Event()
@@ -129,16 +136,19 @@ class LaunchedSandbox:
 
     def freeze(self) -> None:
         if self._process and not self._is_template:  # which the launcher freezes and thaws
-            self._freezer.freeze(self._process)
+            with contextlib.suppress(OSError):  # its group is gone, and its end about to be told
+                self._freezer.freeze(self._process)
 
     def thaw(self) -> None:
         if self._process and not self._is_template:
-            self._freezer.thaw(self._process)
+            with contextlib.suppress(OSError):
+                self._freezer.thaw(self._process)
 
     def memory_peak_mib(self) -> int:
         """By the memory cgroup, else that of the program's own process."""
         if self._peak >= 0:
-            self._peak_mib = max(1, int(os.pread(self._peak, 32, 0)) + (1 << 20) - 1 >> 20)
+            with contextlib.suppress(OSError):  # the group is gone: what was seen last is what there is to tell
+                self._peak_mib = max(1, int(os.pread(self._peak, 32, 0)) + (1 << 20) - 1 >> 20)
         elif self._process:
             self._peak_mib = max(self._peak_mib, self._resident_mib())
         return self._peak_mib

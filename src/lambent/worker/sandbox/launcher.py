@@ -30,7 +30,7 @@ from lambent.worker.sandbox.containers import Containers
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.plain import Plain
-from lambent.worker.sandbox.run import Cell, Run
+from lambent.worker.sandbox.run import TOLD_AT_MOST, Cell, Run
 
 PACKET = 1 << 18
 _TURN_WITHIN_S = 30.0
@@ -242,18 +242,21 @@ class Launcher:
         if cell.origin is not None and not run.status_closed:
             # Its template has the pipe as well, and may be frozen or worse: what is there is all that was told.
             with contextlib.suppress(BlockingIOError):
-                run.told += os.read(run.status, PACKET)
+                run.told += os.read(run.status, TOLD_AT_MOST)
             self._loop.forget(run.status)
             run.status_closed = True
         self._loop.forget(run.handle)
         self._conclude(cell, run)
 
     def _read_status(self, cell: Cell, run: Run) -> None:
-        data = os.read(run.status, PACKET)
+        data = os.read(run.status, TOLD_AT_MOST)
         run.told += data
-        if not data:
+        if not data or len(run.told) > TOLD_AT_MOST:
             self._loop.forget(run.status)
             run.status_closed = True
+        if data and run.status_closed:
+            self._kill(cell)
+            return
         if run.process and run.is_ready and not run.prepared and not run.killed:
             self._prepare(cell, run)
         if run.has_exited and not run.end_told:

@@ -4,7 +4,9 @@ import contextlib
 import os
 import select
 import signal
+import traceback
 from collections.abc import Callable
+from functools import partial
 
 _CHUNK = 1 << 16
 
@@ -59,10 +61,10 @@ class Loop:
         for descriptor, _ in self._poll.poll():
             reader = self._readers.get(descriptor)
             if reader is not None:  # else forgotten in this very turn
-                reader()
+                _do(reader)
         put_off, self._put_off = self._put_off, []
         for work in put_off:
-            work()
+            _do(work)
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -76,6 +78,14 @@ class Loop:
                 return
             mourner = self._mourners.pop(process, None)
             if mourner is not None:
-                mourner(status)
+                _do(partial(mourner, status))
             elif self._expected:
                 self._early[process] = status
+
+
+def _do(work: Callable[[], None]) -> None:
+    """One sandbox's fault must not end the others."""
+    try:
+        work()
+    except Exception:  # noqa: BLE001 it is told, and whoever waits for the one gives up
+        traceback.print_exc()

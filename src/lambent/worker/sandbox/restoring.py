@@ -53,6 +53,7 @@ def wait(control: socket.socket) -> None:
         if not data:
             os._exit(0)
         order = json.loads(data)
+        is_alone = len(os.listdir("/proc/self/task")) == 1
         kernel.tell_before_fork()
         try:
             process = kernel.fork_into(
@@ -64,6 +65,10 @@ def wait(control: socket.socket) -> None:
         if process:
             kernel.tell_after_fork(process)
         if process == 0:
+            if not is_alone:
+                # What its other threads did to the interpreter's locks is undone: also the first process takes them.
+                kernel.tell_after_fork(process)
+                kernel.tell_before_fork()
             control.close()
             word = _be_born(order, received, user, group, executable)
             os.environ.clear()

@@ -16,6 +16,10 @@ Scratch = tuple[str, int]
 """A file system for /tmp: its path, and the descriptor of its image, -1 where it has none."""
 
 
+TOLD_AT_MOST = 4096
+"""Bytes that `status` may tell, which can be in a customer's hands."""
+
+
 @dataclass(slots=True, eq=False)
 class Run:
     """One start of a program. `status` tells how it goes (see `zygote.py`), `output` is what the program prints."""
@@ -67,7 +71,7 @@ class Run:
         if self.killed:
             return {"signal": int(signal.SIGKILL)}
         told = self.word("exit")
-        status = self.ended if told is None else int(told)
+        status = self.ended if told is None else _wait_status(told)
         assert status is not None, "the outcome before the end"
         code = os.waitstatus_to_exitcode(status)
         return {"signal": -code} if code < 0 else {"code": code}
@@ -123,6 +127,13 @@ class Cell:
     """The template that it is restored from."""
     offspring: "set[Cell]" = field(default_factory=set)
     """Those that are restored from it; it is taken away after them."""
+
+
+def _wait_status(told: str) -> int:
+    """Of a word that may be a customer's: what can not be one counts as a kill."""
+    status = int(told) if told.isascii() and told.isdecimal() and len(told) <= 5 else -1
+    is_one = 0 <= status <= 0xFFFF and (os.WIFEXITED(status) or os.WIFSIGNALED(status))
+    return status if is_one else int(signal.SIGKILL)
 
 
 def pipe_end(descriptor: int) -> int:

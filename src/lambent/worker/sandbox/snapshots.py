@@ -7,10 +7,12 @@ alone in namespaces of its own and have no right over them any more.
 """
 
 import json
+import math
 import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -22,6 +24,8 @@ from lambent.worker.sandbox.run import Cell, Run
 
 _ENOSYS = 38
 _DESCRIPTORS = 1
+BORN_WITHIN_S = 5.0
+"""How long a template may take to bear what is ordered, before it is ended when that is given up."""
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _OF_ITS_OWN = ("user", "mnt", "pid", "net", "ipc", "uts")
 
@@ -52,6 +56,7 @@ class Snapshot:
         self._over = False
         self._orders: dict[Run, Callable[[int], None]] = {}
         """Those that are not born yet, in their order."""
+        self._ordered_at: dict[Run, float] = {}
         self._unanswered = 0
         self._allowed = 0
         self._restored: dict[int, Run] = {}
@@ -63,6 +68,7 @@ class Snapshot:
             else TreeFreezer(self._restored)
         )
         run.control = None
+        self._control.setblocking(False)  # who does not read what it is ordered must not hold the others up
         loop.watch(self._control.fileno(), self._hear)
 
     @property
@@ -87,20 +93,26 @@ class Snapshot:
         assert run.control is not None
         self._freezer.thaw(self._first)
         self._orders[run] = born
+        self._ordered_at[run] = time.monotonic()
         self._unanswered += 1
         self._allowed += 1
         run.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._loop.watch(run.control.fileno(), partial(self._hear_child, run, run.control))
         try:
             socket.send_fds(self._control, [json.dumps(order).encode()], list(given))
-        except OSError:
+        except OSError as error:
             del self._orders[run]
             self._forget_child(run)
-            raise
+            self.end()
+            raise OSError(f"the template that it is to be restored from does not take the order: {error}") from error
 
     def give_up(self, run: Run) -> None:
-        """Nobody waits for what was ordered: if it is born yet it finds itself alone, and ends."""
+        """Nobody waits for what was ordered: if it is born yet it finds itself alone, and ends. A template that has had
+        the time ends as well: it would never be frozen again."""
+        is_late = time.monotonic() - self._ordered_at.get(run, math.inf) > BORN_WITHIN_S
         self._fail(run, "it was given up before it was born")
+        if is_late:
+            self.end()
 
     def let_go(self, process: int) -> None:
         """A restored one has ended."""
@@ -138,6 +150,7 @@ class Snapshot:
 
     def _fail(self, run: Run, reason: str) -> None:
         born = self._orders.pop(run, None)
+        self._ordered_at.pop(run, None)
         if born is None:
             return
         self._allowed = max(0, self._allowed - 1)
@@ -178,8 +191,10 @@ class Snapshot:
         """Answer who asks whether it may clone itself."""
         poll = select.poll()
         poll.register(self._listener, select.POLLIN)
-        if not any(events & select.POLLIN for _, events in poll.poll(0)):
-            self._loop.forget(self._listener)  # nobody is left under the filter
+        events = dict(poll.poll(0)).get(self._listener, 0)
+        if not events & select.POLLIN:
+            if events & select.POLLHUP:
+                self._loop.forget(self._listener)  # nobody is left under the filter
             return
         try:
             number, thread = kernel.receive_call(self._listener)
@@ -209,6 +224,7 @@ class Snapshot:
             0,
         )
         born = self._orders.pop(run)
+        del self._ordered_at[run]
         try:
             run.handle = os.pidfd_open(process)
         except OSError as error:
