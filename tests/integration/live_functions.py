@@ -165,7 +165,8 @@ def assert_nothing_left(data_dir: Path, before: Collection[str] = ()) -> None:
     deadline = time.monotonic() + WITHIN_S
     while leftovers(data_dir).difference(before) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert leftovers(data_dir).difference(before) == set()
+    left = leftovers(data_dir).difference(before)
+    assert not left, sorted(left)
 
 
 def processes(data_dir: Path) -> set[str]:

@@ -104,6 +104,8 @@ class LaunchedSandbox:
             self._on_exit = None
             if isinstance(error, SandboxError):
                 self._link.unwatch(self._id)
+                if self._gone is not None:
+                    self._gone.set()  # who kills it meanwhile waits for that
                 self._gone = None
             else:
                 # Given up while it starts: it must not come up later, unseen.
