@@ -193,4 +193,4 @@ def test_an_id_that_is_none_is_refused_before_anything_runs(apart: Function, ser
     status, code, message = refused(lax, TenantId=name)
     assert (status, code) == (400, "ValidationException")
     assert "at 'tenantId' failed to satisfy constraint" in message
-    assert not leftovers(server.data_dir)
+    eventually(lambda: not leftovers(server.data_dir))

@@ -2,17 +2,17 @@
 they do not. The program is the official client on each Python that this machine has, against the tests' Runtime API."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from lambent.testing.sandboxes import Bench, open_bench
+from lambent.testing.soak.gauges import groups_of
 from lambent.testing.templates import Functions, functions_of
 from lambent.worker.runtimes.launch import RuntimeUnavailable
 from lambent.worker.sandbox.driver import Exit, Program, SandboxError, SandboxSpec, Template
-from lambent.worker.sandbox.launched import LaunchedSandbox
+from lambent.worker.sandbox.launched import LaunchedSandbox, mark_of
 
 RUNTIMES = ("python3.11", "python3.12", "python3.13")
 
@@ -63,9 +63,12 @@ def test_two_that_are_restored_share_no_chance_no_process_and_no_variables(runti
     with_functions(work, runtime, executed=executed)
 
 
-def test_each_has_its_tmp_as_it_was_at_the_snapshot() -> None:
-    code = """
+@pytest.mark.parametrize("size", [0, 5_000_000], ids=["small", "copied by another process"])
+def test_each_has_its_tmp_as_it_was_at_the_snapshot(size: int) -> None:
+    code = f"""
 import os
+content = os.urandom({size})
+with open("/tmp/large", "wb") as file: file.write(content)
 kept = open("/tmp/kept", "w+")
 kept.write("initialised"); kept.flush()
 os.mkdir("/tmp/directory")
@@ -73,15 +76,18 @@ def handler(event, context):
     kept.write(event); kept.flush()
     open("/tmp/" + event, "w").close()
     kept.seek(0)
-    return [kept.read(), open("/tmp/kept").read(), sorted(os.listdir("/tmp"))]
+    same = open("/tmp/large", "rb").read() == content
+    return [kept.read(), open("/tmp/kept").read(), sorted(os.listdir("/tmp")), same]
 """
 
     async def work(_: Bench, functions: Functions) -> None:
         template = await functions.initialised(code)
-        for name in ("one", "two"):
+        for name in ("one", "two", "three"):
             restored = await functions.restore(template)
             text = f"initialised{name}"
-            assert await restored.ask(name) == [text, text, sorted(["directory", "kept", name])]
+            names = sorted(["directory", "kept", "large", name])
+            assert await restored.ask(name) == [text, text, names, True]
+            await asyncio.sleep(0.1)  # in which the next one's is made
 
     with_functions(work)
 
@@ -260,7 +266,7 @@ def test_twenty_that_are_restored_leave_nothing_behind() -> None:
         def state() -> tuple[int, int, list[str]]:
             launcher = Path(f"/proc/{bench.driver.launcher_pid}")  # type: ignore[attr-defined]
             children = len((launcher / f"task/{launcher.name}/children").read_text().split())
-            groups = [place for place, _, _ in os.walk("/sys/fs/cgroup") if "restored-" in place]
+            groups = [place for place in groups_of(mark_of(bench.data_dir)) if "restored-" in place]
             return children, len(list((launcher / "fd").iterdir())), groups
 
         async def one() -> None:

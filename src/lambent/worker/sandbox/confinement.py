@@ -365,7 +365,7 @@ class Confinement:
             run.control.close()
             run.control = None
         if cell.origin is not None:
-            self._loop.put_off(partial(self._scratches.prepare_copy, cell.origin))
+            self._loop.put_off(partial(self._scratches.prepare_copy, cell.origin, self._aside))
 
     def _make_template(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
         program = descendants(run.process)[0]
@@ -376,24 +376,25 @@ class Confinement:
     def _keep(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
         """The template waits to be restored: keep what its /tmp is, and what it takes."""
         assert cell.snapshot is not None
-        try:
-            cell.snapshot.freeze()
-            memory_bytes = self.memory_bytes(run)
-            copying = _in_a_child(self._scratches.keep(cell))
-        except (OSError, ImageError) as error:  # it may have ended meanwhile
-            run.failure = str(error)
-            self.kill(cell, run)
-            return
 
         def copied(status: int) -> None:
             if status:
                 run.failure = "its /tmp could not be copied"
                 self.kill(cell, run)
             elif cell.run is run:
-                self._scratches.prepare_copy(cell)
+                self._scratches.prepare_copy(cell, self._aside)
                 on_snapshot(memory_bytes)
 
-        self._loop.mourn(copying, copied)
+        try:
+            cell.snapshot.freeze()
+            memory_bytes = self.memory_bytes(run)
+            self._aside(self._scratches.keep(cell), copied)
+        except (OSError, ImageError) as error:  # it may have ended meanwhile
+            run.failure = str(error)
+            self.kill(cell, run)
+
+    def _aside(self, work: Callable[[], None], done: Callable[[int], None]) -> None:
+        self._loop.mourn(_in_a_child(work), done)
 
     def _shown(self, cell: Cell) -> dict[str, str]:
         """What is the function's own and can not be written to: the source for each target."""

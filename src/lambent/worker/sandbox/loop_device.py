@@ -48,7 +48,7 @@ class Images:
         the caller's. Raises OSError, ImageError."""
         image = self._copy_of_template(size_mib)
         try:
-            self._mount(image, target)
+            self.mount_image(image, target)
             os.rmdir(os.path.join(target, "lost+found"))
             os.chmod(target, 0o1777)
         except (OSError, ImageError):
@@ -61,7 +61,7 @@ class Images:
         image = self.make_file()
         try:
             copy_written_blocks(source, image)
-            self._mount(image, target)
+            self.mount_image(image, target)
         except (OSError, ImageError):
             os.close(image)
             raise
@@ -71,7 +71,8 @@ class Images:
         """A file for an image, without a name: a descriptor. Raises OSError."""
         return os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
-    def _mount(self, image: int, target: str) -> None:
+    def mount_image(self, image: int, target: str) -> None:
+        """Mount a file that is one. Raises OSError, ImageError."""
         device, path = _attach(image)
         try:
             # `noinit_itable`: no kernel thread writes zeros into an image that lives for minutes.

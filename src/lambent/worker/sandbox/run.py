@@ -123,10 +123,17 @@ class Cell:
     """Of a template: its /tmp as it was at the snapshot, an image or a directory."""
     spare: "Scratch | None" = None
     """Of a template: a /tmp for the next one that is restored from it."""
+    is_copied: bool = False
+    """Of a template: another process makes such a /tmp."""
     origin: "Cell | None" = None
     """The template that it is restored from."""
     offspring: "set[Cell]" = field(default_factory=set)
     """Those that are restored from it; it is taken away after them."""
+
+    def end_copying(self, status: int) -> bool:
+        """The process that made a copy of a template's /tmp has ended. Returns whether the copy is wanted."""
+        self.is_copied = False
+        return not status and self.kept is not None and self.spare is None
 
 
 def _wait_status(told: str) -> int:

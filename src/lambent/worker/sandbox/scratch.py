@@ -4,11 +4,16 @@ templates, as they were at the snapshot."""
 import contextlib
 import os
 from collections.abc import Callable
+from functools import partial
 
 from lambent.worker.sandbox import kernel
 from lambent.worker.sandbox.loop_device import ImageError, Images, copy_written_blocks
 from lambent.worker.sandbox.run import Cell, Scratch
 from lambent.worker.sandbox.stage import Stage, copy_tree
+
+Aside = Callable[[Callable[[], None], Callable[[int], None]], None]
+_COPIED_AT_ONCE = 1 << 20
+"""Bytes, up to which a copy takes no longer than having another process make it."""
 
 
 class Scratches:
@@ -53,11 +58,49 @@ class Scratches:
         spare, template.spare = template.spare, None
         return spare or self._copy(template)
 
-    def prepare_copy(self, template: Cell) -> None:
-        """Have one ready for the next sandbox that is restored, off its way."""
+    def prepare_copy(self, template: Cell, aside: Aside) -> None:
+        """Have one ready for the next sandbox that is restored, off its way. `aside` has another process do something
+        that takes long, and calls what comes after it with that one's wait status."""
+        if template.spare is not None or template.is_destroyed or template.is_copied or template.kept is None:
+            return
         with contextlib.suppress(OSError, ImageError):  # who needs it tries again, and is told
-            if template.spare is None and not template.is_destroyed:
+            if _size(template.kept) <= _COPIED_AT_ONCE:
                 template.spare = self._copy(template)
+            elif isinstance(template.kept, str):
+                self._copy_directory(template, template.kept, aside)
+            else:
+                self._copy_image(template, template.kept, aside)
+
+    def _copy_directory(self, template: Cell, kept: str, aside: Aside) -> None:
+        path = self._stage.make_scratch(self._name_of_copy(template), template.request["ephemeral_mib"])
+
+        def finish(status: int) -> None:
+            if template.end_copying(status):
+                template.spare = path, -1
+            else:
+                self._stage.remove(path)
+
+        template.is_copied = True
+        aside(partial(copy_tree, kept, path), finish)
+
+    def _copy_image(self, template: Cell, kept: int, aside: Aside) -> None:
+        images, name = self._images, self._name_of_copy(template)
+        assert images is not None
+        image = images.make_file()
+
+        def mount(path: str) -> int:
+            images.mount_image(image, path)
+            return image
+
+        def finish(status: int) -> None:
+            if template.end_copying(status):
+                with contextlib.suppress(OSError, ImageError):
+                    template.spare = self._mount(name, mount)
+                    return
+            os.close(image)
+
+        template.is_copied = True
+        aside(partial(copy_written_blocks, kept, image), finish)
 
     def keep(self, template: Cell) -> Callable[[], None]:
         """Have the template's /tmp kept as it is. Returns what takes long of that, for another process to do."""
@@ -88,10 +131,10 @@ class Scratches:
             self._stage.remove(cell.kept)
         elif cell.kept is not None:
             os.close(cell.kept)
+        cell.kept = None
 
     def _copy(self, template: Cell) -> Scratch:
-        self._copies += 1
-        name = f"tmp-{template.name}-{self._copies}"
+        name = self._name_of_copy(template)
         images, kept = self._images, template.kept
         if isinstance(kept, str):
             path = self._stage.make_scratch(name, template.request["ephemeral_mib"])
@@ -101,6 +144,10 @@ class Scratches:
         assert kept is not None
         return self._mount(name, lambda path: images.mount_copy(path, kept))
 
+    def _name_of_copy(self, template: Cell) -> str:
+        self._copies += 1
+        return f"tmp-{template.name}-{self._copies}"
+
     def _mount(self, name: str, mount: Callable[[str], int]) -> Scratch:
         path = self._stage.path(name)
         os.mkdir(path)
@@ -109,3 +156,11 @@ class Scratches:
         except (OSError, ImageError):
             os.rmdir(path)
             raise
+
+
+def _size(kept: int | str) -> int:
+    """Of what is kept of a /tmp: an image, or a directory that is a file system."""
+    if isinstance(kept, int):
+        return os.fstat(kept).st_blocks * 512
+    used = os.statvfs(kept)
+    return (used.f_blocks - used.f_bfree) * used.f_frsize + (used.f_files - used.f_ffree) * 4096
