@@ -163,10 +163,9 @@ def booted_ahead(data_dir: Path) -> set[str]:
 def assert_nothing_left(data_dir: Path, before: Collection[str] = ()) -> None:
     """Beyond what was there before, within the time that it takes to end an environment."""
     deadline = time.monotonic() + WITHIN_S
-    while leftovers(data_dir).difference(before) and time.monotonic() < deadline:
+    while left := leftovers(data_dir).difference(before):
+        assert time.monotonic() < deadline, sorted(left)
         time.sleep(0.02)
-    left = leftovers(data_dir).difference(before)
-    assert not left, sorted(left)
 
 
 def processes(data_dir: Path) -> set[str]:

@@ -112,7 +112,8 @@ class Images:
 
 
 def copy_written_blocks(source: int, image: int) -> None:
-    """Copy a sparse file, and leave its holes."""
+    """Copy a sparse file, and leave its holes. Several processes may copy from one descriptor at one time: its place in
+    the file, which they share, does not matter."""
     size = os.fstat(source).st_size
     os.ftruncate(image, size)
     position = 0
@@ -124,10 +125,9 @@ def copy_written_blocks(source: int, image: int) -> None:
                 return
             raise
         position = os.lseek(source, start, os.SEEK_HOLE)
-        os.lseek(source, start, os.SEEK_SET)
         os.lseek(image, start, os.SEEK_SET)
         while start < position:
-            start += os.sendfile(image, source, None, position - start)
+            start += os.sendfile(image, source, start, position - start)
 
 
 def _attach(image: int) -> tuple[int, str]:
