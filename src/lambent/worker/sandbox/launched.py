@@ -282,7 +282,12 @@ class LaunchedDriver(ABC):
         if self._link is None or not self._link.alive:
             if self._opening is None or self._opening.done():
                 self._opening = asyncio.create_task(self._start_launcher())
-            await asyncio.shield(self._opening)
+            opening = self._opening
+            try:
+                await asyncio.shield(opening)
+            finally:
+                if opening.done() and self._opening is opening:
+                    self._opening = None  # a failure would keep all that waited for it in memory, by its traceback
         assert self._link is not None
         return self._link
 
