@@ -522,7 +522,11 @@ class ExecutionEnvironment:
             (lambda: RuntimeConnection(self, self._connections), running.runtime_api),
             (partial(self._around.front_door, self._allowance), running.endpoint),
         ):
-            self._listeners.append(await loop.create_server(factory, sock=listener))
+            self._listeners.append(await loop.create_server(factory, sock=listener, start_serving=False))
+        # Not before all are there to be closed: who starts is suspended, and it may all be over then.
+        for server in list(self._listeners):
+            if server in self._listeners:
+                await server.start_serving()
 
     def _snapshotted(self) -> None:
         """The sandbox's word that the program waits to be restored."""
