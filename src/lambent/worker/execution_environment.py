@@ -136,6 +136,8 @@ class ExecutionEnvironment:
         self._begin_start()
 
     def run(self, invocation: Invocation) -> None:
+        if self._state.phase is Phase.GONE:
+            return  # with its launcher, and the dispatcher is about to hear of it
         self._invocation = invocation
         self._delivered = False
         self._log.keeps_tail = invocation.wants_tail

@@ -133,6 +133,26 @@ def test_an_event_that_a_program_ended_without_having_goes_to_the_one_that_is_st
     assert not any(isinstance(event, messages.Answered) for event in told)
 
 
+def test_an_event_that_crosses_the_loss_of_the_launcher_disturbs_nothing():
+    sandbox, waiting = Unruly(), Connection(open_=True)
+    told = []
+
+    async def run():
+        async with asyncio.TaskGroup() as tasks:
+            environment = ExecutionEnvironment("e1", SPEC, surroundings(sandbox, told.append, tasks))
+            environment.start()
+            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)  # its start
+            assert environment.asks_next(waiting) is None
+            os.close(sandbox.write)
+            sandbox.is_lost = True
+            sandbox.on_exit(Exit(signal=9))
+            environment.run(Invocation("r1", "arn", b"{}"))
+
+    asyncio.run(run())
+    assert waiting.delivered == []
+    assert told[-1] == messages.Gone("e1")
+
+
 def test_an_environment_whose_sandbox_refuses_to_go_is_gone_for_its_dispatcher_all_the_same():
     sandbox = Unruly()
     gone = asyncio.Event()
