@@ -425,20 +425,6 @@ def _snapshotted(environment: Environment, _event: Snapshotted, now: int) -> Ste
     return _enter(environment, Phase.TEMPLATE, now), (ended,)
 
 
-def _template_failed(environment: Environment, event: InitFailed, now: int) -> Step:
-    ended = InitEnded(now - environment.since_us, Outcome.FUNCTION_ERROR, event.failure.error_type)
-    return _discard(environment, now), (ended, Kill())
-
-
-def _template_exited(environment: Environment, event: Exited, now: int) -> Step:
-    ended = InitEnded(now - environment.since_us, Outcome.CRASH, event.failure.error_type)
-    return _enter(environment, Phase.GONE, now), (ended, Destroy())
-
-
-def _template_timed_out(environment: Environment, _event: Deadline, now: int) -> Step:
-    return _discard(environment, now), (InitEnded(now - environment.since_us, Outcome.TIMEOUT), Kill())
-
-
 def _template_lost(environment: Environment, event: Exited, now: int) -> Step:
     return _enter(environment, Phase.GONE, now), (Destroy(f"the template has ended: {event.failure.message}"),)
 
@@ -464,18 +450,32 @@ def _restored(environment: Environment, event: Next, now: int) -> Step:
     return ready, (RestoreEnded(restoration.duration_us, Outcome.SUCCESS), BecomeAvailable())
 
 
-def _restore_failed(environment: Environment, event: RestoreFailed, now: int) -> Step:
-    ended = RestoreEnded(now - environment.since_us, Outcome.FUNCTION_ERROR, event.failure.error_type)
-    return _discard(environment, now), (ended, Kill())
+_Ended = type[InitEnded | RestoreEnded]
 
 
-def _restore_exited(environment: Environment, event: Exited, now: int) -> Step:
-    ended = RestoreEnded(now - environment.since_us, Outcome.CRASH, event.failure.error_type)
-    return _enter(environment, Phase.GONE, now), (ended, Destroy())
+def _ends_failed(ended: _Ended) -> Callable[[Environment, InitFailed | RestoreFailed, int], Step]:
+    """What nothing is served by any more when it fails: a template's initialisation, a restoration."""
+
+    def step(environment: Environment, event: InitFailed | RestoreFailed, now: int) -> Step:
+        told = ended(now - environment.since_us, Outcome.FUNCTION_ERROR, event.failure.error_type)
+        return _discard(environment, now), (told, Kill())
+
+    return step
 
 
-def _restore_timed_out(environment: Environment, _event: Deadline, now: int) -> Step:
-    return _discard(environment, now), (RestoreEnded(now - environment.since_us, Outcome.TIMEOUT), Kill())
+def _ends_with_its_program(ended: _Ended) -> Callable[[Environment, Exited, int], Step]:
+    def step(environment: Environment, event: Exited, now: int) -> Step:
+        told = ended(now - environment.since_us, Outcome.CRASH, event.failure.error_type)
+        return _enter(environment, Phase.GONE, now), (told, Destroy())
+
+    return step
+
+
+def _ends_late(ended: _Ended) -> Callable[[Environment, Deadline, int], Step]:
+    def step(environment: Environment, _event: Deadline, now: int) -> Step:
+        return _discard(environment, now), (ended(now - environment.since_us, Outcome.TIMEOUT), Kill())
+
+    return step
 
 
 def _restore_retired(environment: Environment, event: Retired, now: int) -> Step:
@@ -632,9 +632,9 @@ _OF_FRESH: _Table = {
 _OF_TEMPLATES: _Table = {
     **_STARTING,
     (Phase.INIT, Snapshotted): _snapshotted,
-    (Phase.INIT, InitFailed): _template_failed,
-    (Phase.INIT, Exited): _template_exited,
-    (Phase.INIT, Deadline): _template_timed_out,
+    (Phase.INIT, InitFailed): _ends_failed(InitEnded),
+    (Phase.INIT, Exited): _ends_with_its_program(InitEnded),
+    (Phase.INIT, Deadline): _ends_late(InitEnded),
     (Phase.INIT, Retired): _shut_down,
     (Phase.TEMPLATE, Exited): _template_lost,
     (Phase.TEMPLATE, Retired): _shut_down,
@@ -645,9 +645,9 @@ _OF_RESTORED: _Table = {
     (Phase.RESTORE, SandboxStarted): _resumed,
     (Phase.RESTORE, SandboxFailed): _not_started,
     (Phase.RESTORE, Next): _restored,
-    (Phase.RESTORE, RestoreFailed): _restore_failed,
-    (Phase.RESTORE, Exited): _restore_exited,
-    (Phase.RESTORE, Deadline): _restore_timed_out,
+    (Phase.RESTORE, RestoreFailed): _ends_failed(RestoreEnded),
+    (Phase.RESTORE, Exited): _ends_with_its_program(RestoreEnded),
+    (Phase.RESTORE, Deadline): _ends_late(RestoreEnded),
     (Phase.RESTORE, Retired): _restore_retired,
     **_SERVING,
     (Phase.READY, Exited): _gone,

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -353,7 +352,7 @@ def test_a_template_that_is_lost_is_made_again(restoring: Any, snapped: Function
     assert made != before
 
 
-def test_a_template_that_bears_nothing_keeps_nobody_else_waiting(snapped: Functions) -> None:
+def test_a_template_that_bears_nothing_keeps_nobody_else_waiting(restoring: Any, snapped: Functions) -> None:
     find = """
 from awslambdaric.lambda_runtime_client import LambdaRuntimeClient
 parts = [cell.cell_contents for cell in LambdaRuntimeClient.restore_next.__closure__]
@@ -368,7 +367,9 @@ def handler(event, context): return event
     published(stuck)
     with ThreadPoolExecutor(12) as callers:
         calls = [callers.submit(stuck.client.invoke, FunctionName=stuck.name, Qualifier="1") for _ in range(12)]
-        time.sleep(0.5)
+        eventually(
+            lambda: sum(any("RESTORE_START" in line for line in lines) for lines in streams(restoring, stuck)) >= 8
+        )
         assert other.invoke({"a": 1}).document == {"a": 1}
         assert not any(call.done() for call in calls)
         for call in calls:

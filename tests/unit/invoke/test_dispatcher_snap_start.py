@@ -44,6 +44,17 @@ def made(bench: Bench) -> str:
     return command.environment_id
 
 
+def awaited(bench: Bench) -> MakeTemplate:
+    """A template that was just asked for, and that one caller waits for."""
+    bench.dispatcher.start()
+    bench.dispatcher.restore(SERVING)
+    arrive(bench, "r1")
+    (command,) = bench.sent
+    assert isinstance(command, MakeTemplate)
+    bench.sent.clear()
+    return command
+
+
 def test_after_a_restart_the_template_is_made_before_anybody_asks(data_dir: Path) -> None:
     def test(bench: Bench) -> None:
         bench.dispatcher.restore(SERVING)
@@ -137,11 +148,7 @@ def test_nobody_waits_for_a_restored_environment_whose_program_has_ended(data_di
 
 def test_a_worker_without_templates_initialises_as_ever(data_dir: Path) -> None:
     def test(bench: Bench) -> None:
-        bench.dispatcher.start()
-        bench.dispatcher.restore(SERVING)
-        arrive(bench, "r1")
-        (command,) = bench.sent
-        bench.sent.clear()
+        command = awaited(bench)
         bench.dispatcher.on_event(TemplateRefused(command.environment_id))
         arrive(bench, "r2")
         assert [start.spec.initialization_type for start in bench.sent] == [ON_DEMAND, ON_DEMAND]
@@ -165,11 +172,7 @@ def test_a_template_that_ends_by_itself_is_made_again_at_the_next_look(data_dir:
 
 def test_a_version_that_goes_takes_its_template_along_and_serves_who_waited(data_dir: Path) -> None:
     def test(bench: Bench) -> None:
-        bench.dispatcher.start()
-        bench.dispatcher.restore(SERVING)
-        arrive(bench, "r1")
-        (command,) = bench.sent
-        bench.sent.clear()
+        command = awaited(bench)
         bench.dispatcher.supersede(SERVING.pool_id)
         retire, start = bench.sent
         assert retire == Retire(command.environment_id)

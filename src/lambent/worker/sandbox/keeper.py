@@ -28,9 +28,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from lambent.worker.sandbox import kernel
+from lambent.worker.sandbox.zygote import CANNOT_START
 
 _PACKET = 1 << 18
-_CANNOT_START = 126
 _NAMESPACES = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET
 _INERT = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 _VERSION_2_BESIDE_1 = "/sys/fs/cgroup/unified"
@@ -75,7 +75,7 @@ def keep(order: Order, launcher: int) -> NoReturn:
         _close_others({order.control, order.status, order.output, order.birth})
         _Keeper(order).keep(launcher)
     finally:
-        os._exit(_CANNOT_START)
+        os._exit(CANNOT_START)
 
 
 def _close_others(kept: set[int]) -> None:
@@ -126,7 +126,7 @@ class _Keeper:
 
     def _kill(self, _number: int, _frame: FrameType | None) -> None:
         if not self._holder:
-            os._exit(_CANNOT_START)
+            os._exit(CANNOT_START)
         self._killed = True
         os.kill(self._holder, signal.SIGKILL)
         self._control.shutdown(socket.SHUT_RD)  # nor does anybody wait for the word any more
@@ -198,7 +198,7 @@ class _Keeper:
             except OSError as error:
                 os.write(up_write, str(error).encode())
             finally:
-                os._exit(_CANNOT_START)
+                os._exit(CANNOT_START)
         os.close(go_read)
         os.close(up_write)
         if order.alone:
@@ -240,7 +240,7 @@ class _Keeper:
             except OSError as error:
                 _write(log, json.dumps({"msg": str(error)}))
             finally:
-                os._exit(_CANNOT_START)
+                os._exit(CANNOT_START)
         self._runtime = os.pidfd_open(process)
         if self._killed:
             self._give_up_runtime()
@@ -283,7 +283,7 @@ class _Keeper:
 def _hold(order: Order, go: int, up: int) -> NoReturn:
     """The holder. It has nothing that a customer's processes could take: no view, no right, no descriptor."""
     if not os.read(go, 1):
-        os._exit(_CANNOT_START)
+        os._exit(CANNOT_START)
     kernel.replace_command_line("holder")
     _take_user(order)
     kernel.die_with_parent(signal.SIGKILL)
@@ -294,7 +294,7 @@ def _hold(order: Order, go: int, up: int) -> NoReturn:
     os.write(up, b"up")
     os.close(up)
     if not os.read(go, 1):
-        os._exit(_CANNOT_START)
+        os._exit(CANNOT_START)
     kernel.drop_all_capabilities()
     kernel.forbid_new_privileges()
     kernel.set_dumpable(False)

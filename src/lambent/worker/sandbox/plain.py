@@ -14,9 +14,9 @@ from typing import Any
 
 from lambent.worker.sandbox import kernel
 from lambent.worker.sandbox.run import Cell, Run, pipe_end
+from lambent.worker.sandbox.zygote import CANNOT_START
 
 _BACKLOG = 64
-_CANNOT_START = 126
 _IGNORED_HERE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -106,7 +106,7 @@ class Plain:
             try:
                 _become(command, variables, directory, output_write, status_write, parent)
             finally:
-                os._exit(_CANNOT_START)
+                os._exit(CANNOT_START)
         os.close(status_write)
         os.close(output_write)
         return Run(pipe_end(status_read), output_read, process=process)

@@ -54,9 +54,8 @@ class Snapshot:
         self._listener = -1
         self._ready = False
         self._over = False
-        self._orders: dict[Run, Callable[[int], None]] = {}
-        """Those that are not born yet, in their order."""
-        self._ordered_at: dict[Run, float] = {}
+        self._orders: dict[Run, tuple[Callable[[int], None], float]] = {}
+        """Those that are not born yet, in their order: who is told, and the time of the order."""
         self._unanswered = 0
         self._allowed = 0
         self._restored: dict[int, Run] = {}
@@ -92,8 +91,7 @@ class Snapshot:
             raise OSError("the template that it is to be restored from has ended, or has not initialised yet")
         assert run.control is not None
         self._freezer.thaw(self._first)
-        self._orders[run] = born
-        self._ordered_at[run] = time.monotonic()
+        self._orders[run] = born, time.monotonic()
         self._unanswered += 1
         self._allowed += 1
         run.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -109,7 +107,8 @@ class Snapshot:
     def give_up(self, run: Run) -> None:
         """Nobody waits for what was ordered: if it is born yet it finds itself alone, and ends. A template that has had
         the time ends as well: it would never be frozen again."""
-        is_late = time.monotonic() - self._ordered_at.get(run, math.inf) > BORN_WITHIN_S
+        _, ordered_s = self._orders.get(run, (None, math.inf))
+        is_late = time.monotonic() - ordered_s > BORN_WITHIN_S
         self._fail(run, "it was given up before it was born")
         if is_late:
             self.end()
@@ -149,13 +148,13 @@ class Snapshot:
             self._fail(run, "the template that it is to be restored from has ended")
 
     def _fail(self, run: Run, reason: str) -> None:
-        born = self._orders.pop(run, None)
-        self._ordered_at.pop(run, None)
-        if born is None:
+        order = self._orders.pop(run, None)
+        if order is None:
             return
         self._allowed = max(0, self._allowed - 1)
         run.failure = reason
         self._forget_child(run)
+        born, _ = order
         born(0)
 
     def _hear(self) -> None:
@@ -223,8 +222,7 @@ class Snapshot:
             ),
             0,
         )
-        born = self._orders.pop(run)
-        del self._ordered_at[run]
+        born, _ = self._orders.pop(run)
         try:
             run.handle = os.pidfd_open(process)
         except OSError as error:

@@ -18,7 +18,6 @@ _PACKAGES = str(Path(__file__).resolve().parents[3])
 _BOOT = (
     "import os, sys; sys.path.insert(0, os.environ['PACKAGES']); from lambent.worker.sandbox.zygote import main; main()"
 )
-_CANNOT_START = 126
 
 Told = Callable[[int, str], None]
 """Is told the process that was born, or 0 and why there is none."""
@@ -118,7 +117,7 @@ class Zygotes:
         except OSError as error:
             control.send(json.dumps({"error": str(error)}).encode())
         finally:
-            os._exit(_CANNOT_START)
+            os._exit(zygote.CANNOT_START)
 
     def _hear(self, key: str, one: _Zygote) -> None:
         try:
