@@ -16,7 +16,10 @@ _EXPLICIT_LOCALE_MINOR = 12
 
 _ZYGOTE = "lambent_zygote"
 _ZYGOTE_FILES = ("zygote.py", "first_process.py", "restoring.py", "descriptors.py", "kernel.py")
-_AT_START = ("PYTHON", "LD_", "LANG", "LC_", "GLIBC_", "MALLOC_", "OPENSSL_", "AWS_LAMBDA_EXEC_WRAPPER")
+_AT_START = (
+    *("PYTHON", "LD_", "LANG", "LC_", "GLIBC_", "MALLOC_", "OPENSSL_", "AWS_LAMBDA_EXEC_WRAPPER"),
+    "AWS_LAMBDA_MAX_CONCURRENCY",
+)
 """What the interpreter, the C library and OpenSSL take from the environment when they start."""
 
 

@@ -6,11 +6,12 @@ of the sandboxes to come. For each request of the launcher it forks a child into
 ```
 launcher                     the parent of all of these, so that it learns their ends from the kernel
   zygote                     forks on request, maps the child's user
-  first process              pid 1 of a sandbox: mounts /proc, forks the program's process, tells its end
+  first process              pid 1 of a sandbox: forks the program's process, mounts /proc, tells the other's end
                              (`first_process.py`). It is there since a program that is pid 1 itself is immune to
                              signals and has orphans to reap
     program's process        pid 2: gives up all rights, takes the filter, and waits for the word what to run. The word
-                             may make it a template, of which others are forked (`restoring.py`)
+                             may make it a template, of which others are forked (`restoring.py`). It is forked before
+                             there is more to do, since memory that was written to is shared with the zygote no more
 ```
 
 The word is a program to execute, or nothing: then the interpreter that was forked goes on by itself (`serve` returns
@@ -106,7 +107,7 @@ def serve(control: socket.socket) -> dict[str, Any]:
             return _be_born(common, request, go_read, descriptors, executable)
         if child > 0:
             _let_go(child, common, request, go_write, descriptors[1])
-            control.send(json.dumps({"n": request["n"], "pid": child}).encode())
+            control.send(b'{"n": %d, "pid": %d}' % (request["n"], child))
         for descriptor in (go_read, go_write, *descriptors):
             os.close(descriptor)
 
@@ -133,19 +134,22 @@ def _be_born(
         os.close(go)
         os.setresgid(common["group"], common["group"], common["group"])
         os.setresuid(common["user"], common["user"], common["user"])
+        redirect(output)
+        os.close(output)
+        limit(request["limits"])
+        made_read, made_write = os.pipe()
+        program = kernel.fork()
+        if program == 0:
+            os.close(made_write)
+            if executable >= 0:
+                os.close(executable)
+            return _wait_for_word(common, control, status, made_read, descriptors[3:])
         kernel.die_with_parent(signal.SIGKILL)
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
         kernel.set_host_name(common["hostname"])
         kernel.raise_loopback()
-        redirect(output)
-        os.close(output)
-        limit(request["limits"])
-        program = kernel.fork()
-        if program == 0:
-            if executable >= 0:
-                os.close(executable)
-            return _wait_for_word(common, control, status, descriptors[3:])
-        for descriptor in (control, *descriptors[3:]):
+        os.write(made_write, b"1")
+        for descriptor in (control, made_read, made_write, *descriptors[3:]):
             os.close(descriptor)
         _give_up_rights(common["filter"])
         _filter(common["refuse_clone3"])
@@ -155,7 +159,8 @@ def _be_born(
         os._exit(CANNOT_START)
 
 
-def _wait_for_word(common: dict[str, Any], control: int, status: int, groups: list[int]) -> dict[str, Any]:
+def _wait_for_word(common: dict[str, Any], control: int, status: int, made: int, groups: list[int]) -> dict[str, Any]:
+    """`made` is the pipe by which the first process tells that all is there."""
     end = socket.socket(fileno=control)
     try:
         for group in groups:
@@ -165,6 +170,9 @@ def _wait_for_word(common: dict[str, Any], control: int, status: int, groups: li
         os.setsid()
         _give_up_rights(common["filter"])
         kernel.set_dumpable(True)
+        if not os.read(made, 1):
+            os._exit(CANNOT_START)
+        os.close(made)
         os.write(status, b"ready\n")
         word: dict[str, Any] | None = json.loads(end.recv(PACKET) or b"null")
         if word is None:

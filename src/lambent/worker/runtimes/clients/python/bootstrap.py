@@ -11,10 +11,17 @@ import os
 import site
 import socket
 import sys
-from importlib import import_module
+from importlib import import_module, reload
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _TEMPLATE = "_LAMBENT_TEMPLATE"
 _PACKAGE = "lambent_zygote"
+_READ_AT_IMPORT = ("AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL")
+"""What the client takes from the environment when it is imported."""
 
 
 def search_path(task: str, runtime: str, inherited: "list[str]") -> "list[str]":
@@ -53,6 +60,41 @@ def be_template(control: "socket.socket") -> None:
     client.restore_next = lambda _: restoring.wait(control)
     for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
         del sys.modules[name]  # no trace that the function's own could meet
+
+
+def start_before(become: "Callable[[], socket.socket | None]") -> None:
+    """Start the client in a zygote, up to where it would import the handler. What `become` returns there, once it has
+    forked the process of a function, is where a template is told to fork."""
+    client: Any = import_module("awslambdaric.bootstrap")
+    config = import_module("awslambdaric.lambda_config").LambdaConfigProvider(
+        ("", ""), {"AWS_LAMBDA_RUNTIME_API": "", **os.environ}
+    )
+    connection = import_module("awslambdaric.lambda_runtime_client").LambdaRuntimeClient("", config.use_thread_polling)
+    path = search_path("/var/task", "/var/runtime", sys.path)
+    get_handler = client._get_handler
+
+    def get_handler_of_function(_: str) -> object:
+        control = become()
+        client._get_handler = get_handler
+        connection.lambda_runtime_address = os.environ["AWS_LAMBDA_RUNTIME_API"]
+        if any(name in os.environ for name in _READ_AT_IMPORT):
+            _set_logging_up(client)
+        if control is not None:
+            be_template(control)
+        sys.path[:] = path
+        return client._get_handler(os.environ["_HANDLER"])
+
+    client._get_handler = get_handler_of_function
+    client.run("", connection)
+
+
+def _set_logging_up(client: "Any") -> None:
+    """Anew, as the environment now says."""
+    reload(client)
+    root = import_module("logging").getLogger()
+    (made,) = root.handlers
+    root.removeHandler(made)
+    client._setup_logging(client._AWS_LAMBDA_LOG_FORMAT, client._AWS_LAMBDA_LOG_LEVEL, made.log_sink)
 
 
 def main(control: "socket.socket | None" = None) -> None:
