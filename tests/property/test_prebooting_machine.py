@@ -20,6 +20,8 @@ from lambent.core.prebooting import (
 )
 
 KINDS = ("java", "node", "python")
+SNAPSHOT = "snapshot"
+"""A kind that has no minimum."""
 MIB = 1024 * 1024
 LONG_US = (HELD_MINUTES + MOST.bit_length() + 1) * MINUTE_US
 """Silence after which nothing is remembered."""
@@ -28,14 +30,22 @@ LONG_US = (HELD_MINUTES + MOST.bit_length() + 1) * MINUTE_US
 class Owner:
     """Does what the policy plans, and keeps its own count of it."""
 
-    def __init__(self, minimum: int, memory_bytes: int, boots_at_once: int, kinds: tuple[str, ...] = KINDS) -> None:
+    def __init__(
+        self,
+        minimum: int,
+        memory_bytes: int,
+        boots_at_once: int,
+        kinds: tuple[str, ...] = KINDS,
+        others: tuple[str, ...] = (),
+    ) -> None:
+        """`others` have no minimum."""
         self.policy = Prebooting(minimum=minimum, memory_bytes=memory_bytes, boots_at_once=boots_at_once, kinds=kinds)
-        self.minimum = minimum
+        self.least = Counter({**dict.fromkeys(kinds, minimum), **dict.fromkeys(others, 0)})
         self.memory_bytes = memory_bytes
         self.boots_at_once = boots_at_once
-        self.bytes_each = dict.fromkeys(kinds, UNMEASURED_BYTES)
-        self.ready = Counter[str](dict.fromkeys(kinds, 0))
-        self.booting = Counter[str](dict.fromkeys(kinds, 0))
+        self.bytes_each = dict.fromkeys(self.least, UNMEASURED_BYTES)
+        self.ready = Counter[str](dict.fromkeys(self.least, 0))
+        self.booting = Counter[str](dict.fromkeys(self.least, 0))
         self.now = 0
 
     def bytes_of(self, counts: Counter[str]) -> int:
@@ -47,6 +57,14 @@ class Owner:
         self.policy.taken(kind, self.now, had_one=had_one)
         return had_one
 
+    def forget(self, kind: str) -> None:
+        """And ask for it anew: what there was counts for nothing."""
+        self.policy.forget(kind)
+        self.ready[kind] = self.booting[kind] = 0
+        self.bytes_each[kind] = UNMEASURED_BYTES
+        if kind in KINDS:
+            self.policy.know(kind)
+
     def plan(self) -> Plan:
         planned = self.policy.plan(self.now)
         before = self.ready.copy()
@@ -57,10 +75,10 @@ class Owner:
         held = self.bytes_of(self.ready + self.booting)
         assert held <= self.memory_bytes or not self.ready.total(), "over the budget"
         assert held <= self.memory_bytes or not planned.boot
-        least = Counter({kind: max(self.minimum, self.booting[kind]) for kind in self.ready})
+        least = Counter({kind: max(self.least[kind], self.booting[kind]) for kind in self.ready})
         if self.bytes_of(least) <= self.memory_bytes:
             for kind in planned.retire:
-                assert self.ready[kind] + self.booting[kind] >= self.minimum, "retired although it is the minimum"
+                assert self.ready[kind] + self.booting[kind] >= self.least[kind], "retired although it is the minimum"
         assert len(planned.retire) <= self.boots_at_once or self.bytes_of(before) > self.memory_bytes - self.bytes_of(
             self.booting
         )
@@ -92,12 +110,15 @@ class Owner:
         self.now = until_us
 
 
+ALL = (*KINDS, SNAPSHOT)
+
+
 class Pools(RuleBasedStateMachine):
     @initialize(minimum=st.integers(0, 3), memory_mib=st.sampled_from([0, 20, 100, 400, 4000]), boots=st.integers(1, 4))
     def begin(self, minimum: int, memory_mib: int, boots: int) -> None:
-        self.owner = Owner(minimum, memory_mib * MIB, boots)
+        self.owner = Owner(minimum, memory_mib * MIB, boots, others=(SNAPSHOT,))
 
-    @rule(kind=st.sampled_from(KINDS), number=st.sampled_from([1, 1, 2, 7, 40]))
+    @rule(kind=st.sampled_from(ALL), number=st.sampled_from([1, 1, 2, 7, 40]))
     def cold_starts_come(self, kind: str, number: int) -> None:
         for _ in range(number):
             self.owner.take(kind)
@@ -123,7 +144,11 @@ class Pools(RuleBasedStateMachine):
         self.owner.ready[kind] -= 1
         self.owner.policy.lost(kind)
 
-    @rule(kind=st.sampled_from(KINDS), mib=st.sampled_from([1, 3, 8, 60, 500]))
+    @rule(kind=st.sampled_from(ALL))
+    def one_is_forgotten(self, kind: str) -> None:
+        self.owner.forget(kind)
+
+    @rule(kind=st.sampled_from(ALL), mib=st.sampled_from([1, 3, 8, 60, 500]))
     def one_is_measured(self, kind: str, mib: int) -> None:
         self.owner.bytes_each[kind] = mib * MIB
         self.owner.policy.measured(kind, mib * MIB)
@@ -133,18 +158,20 @@ class Pools(RuleBasedStateMachine):
     def what_is_wanted_comes_to_be(self) -> None:
         """Left alone for a while, every pool has what it is to have, and nobody has nothing while there is room."""
         owner = self.owner
-        wanted = [kind for kind in KINDS if owner.take(kind) or True]
+        for kind in ALL:
+            owner.take(kind)
         owner.settle(owner.now + 2 * LAST_RETRY_US)
         assert dict(owner.ready) == owner.policy.targets(owner.now)
-        if owner.bytes_of(Counter(dict.fromkeys(wanted, max(1, owner.minimum)))) <= owner.memory_bytes:
-            assert all(owner.ready[kind] >= max(1, owner.minimum) for kind in wanted), "one kind starves"
+        wanted = Counter({kind: max(1, least) for kind, least in owner.least.items()})
+        if owner.bytes_of(wanted) <= owner.memory_bytes:
+            assert owner.ready >= wanted, "one kind starves"
 
     @rule()
     def silence_leaves_the_minimum(self) -> None:
         owner = self.owner
         owner.settle(owner.now + LONG_US)
-        if owner.bytes_of(Counter(dict.fromkeys(KINDS, owner.minimum))) <= owner.memory_bytes:
-            assert dict(owner.ready) == dict.fromkeys(KINDS, owner.minimum)
+        if owner.bytes_of(owner.least) <= owner.memory_bytes:
+            assert owner.ready == owner.least
         assert owner.plan() == Plan(), "it would go on looking for nothing"
 
     @invariant()

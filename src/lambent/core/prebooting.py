@@ -1,8 +1,9 @@
-"""How many generic sandboxes are kept ready for the cold starts to come: pure; its owner boots and retires them.
+"""How many sandboxes are kept ready for the cold starts to come: pure; its owner boots and retires them.
 
-Sandboxes are of a *kind* (a runtime and a network, to its owner), which is an opaque string here. What is told of them,
-by `taken`, `booted` and the rest, gives `plan` what to boot and what to retire, of how many at a time. The plan is to
-be made after each of these, and again at the time that it names; then nothing needs to be done in between.
+Sandboxes are of a *kind* (a runtime and a network, or a snapshot, to its owner), which is an opaque string here. What
+is told of them, by `taken`, `booted` and the rest, gives `plan` what to boot and what to retire, of how many at a time.
+The plan is to be made after each of these, and again at the time that it names; then nothing needs to be done in
+between.
 
 **Demand.** A pool is there for what comes before it can be refilled. So the demand of a kind is the highest number that
 was taken within one *refill time*: with that many ready, and each one replaced within a refill time, the same again
@@ -56,6 +57,7 @@ class Plan(Record, frozen=True):
 
 @dataclass(slots=True)
 class _Kind:
+    minimum: int = 0
     ready: int = 0
     booting: int = 0
     bytes_each: int = UNMEASURED_BYTES
@@ -82,19 +84,23 @@ class _Kind:
 
 
 class Prebooting:
-    """The pools of all kinds. `kinds` are those that have the minimum from the beginning; one that is named later has
-    it from then on. Times are microseconds of the owner's monotonic clock."""
+    """The pools of all kinds. `kinds` are those that have the minimum from the beginning; one that is made known later
+    has it from then on, and one that is only taken has none. Times are microseconds of the owner's monotonic clock."""
 
     def __init__(self, *, minimum: int, memory_bytes: int, boots_at_once: int, kinds: Iterable[str] = ()) -> None:
         self._minimum = minimum
         self._memory_bytes = memory_bytes
         self._boots_at_once = boots_at_once
-        self._kinds = {kind: _Kind() for kind in kinds}
+        self._kinds = {kind: _Kind(minimum) for kind in kinds}
         self._last_taken_us: int | None = None
 
     def know(self, kind: str) -> None:
         """One of the kind may be wanted: it has the minimum from now on."""
-        self._kind(kind)
+        self._kind(kind).minimum = self._minimum
+
+    def forget(self, kind: str) -> None:
+        """None of the kind is wanted any more. Its owner ends those that there are, and tells nothing more of it."""
+        self._kinds.pop(kind, None)
 
     # What happens -------------------------------------------------------------------------------------------------
 
@@ -141,10 +147,10 @@ class Prebooting:
     def targets(self, now: int) -> dict[str, int]:
         """How many there are to be of each kind, within the budget. Those that are being booted have their part of
         it first: they can not be called off."""
-        wanted = {kind: max(self._minimum, state.demand(now)) for kind, state in self._kinds.items()}
+        wanted = {kind: max(state.minimum, state.demand(now)) for kind, state in self._kinds.items()}
         given = {kind: state.booting for kind, state in self._kinds.items()}
         left = self._memory_bytes - self._bytes_of(given)
-        left = self._share_out(given, dict.fromkeys(wanted, self._minimum), left)
+        left = self._share_out(given, {kind: state.minimum for kind, state in self._kinds.items()}, left)
         self._share_out(given, wanted, left)
         return given
 
@@ -221,7 +227,7 @@ class Prebooting:
     def _look_again(self, targets: Mapping[str, int], now: int) -> int | None:
         times = []
         for kind, state in self._kinds.items():
-            if state.demand(now) > self._minimum:
+            if state.demand(now) > state.minimum:
                 times.append((now // MINUTE_US + 1) * MINUTE_US)
             if state.ready + state.booting < targets[kind]:
                 times.append(state.not_before_us)

@@ -65,12 +65,14 @@ class Restored:
 
 
 class Functions:
-    """Functions of one runtime on a bench. `executed` has them started afresh, and not forked from a zygote."""
+    """Functions of one runtime on a bench. `executed` has them started afresh, and not forked from a zygote; `ahead`
+    has each that is restored booted before it is asked for."""
 
-    def __init__(self, bench: Bench, launch: Launch, *, executed: bool) -> None:
+    def __init__(self, bench: Bench, launch: Launch, *, executed: bool, ahead: bool) -> None:
         self._bench = bench
         self._launch = launch
         self._executed = executed
+        self._ahead = ahead
         self._made = 0
         self._started: list[tuple[Restored, asyncio.Server]] = []
 
@@ -99,7 +101,10 @@ class Functions:
         return template.sandbox
 
     async def create(self, template: Sandbox) -> Sandbox:
-        return await self._bench.driver.create(self._spec("restored"), snapshot=template)
+        spec, booted = self._spec("restored"), None
+        if self._ahead:
+            booted = await self._bench.driver.boot(spec, lambda _: None, template)
+        return await self._bench.driver.create(spec, booted, template)
 
     async def restore(self, template: Sandbox, **variables: str) -> Restored:
         restored = Restored(await self.create(template), Watched())
@@ -142,11 +147,13 @@ class Functions:
 
 
 @asynccontextmanager
-async def functions_of(bench: Bench, runtime: str, *, executed: bool = False) -> AsyncIterator[Functions]:
+async def functions_of(
+    bench: Bench, runtime: str, *, executed: bool = False, ahead: bool = False
+) -> AsyncIterator[Functions]:
     """Raises RuntimeUnavailable where the machine has no such interpreter."""
     runtimes = Runtimes(Settings().runtimes_dir)
     await runtimes.prepare(runtime)
-    functions = Functions(bench, runtimes.launch(runtime, bench.code), executed=executed)
+    functions = Functions(bench, runtimes.launch(runtime, bench.code), executed=executed, ahead=ahead)
     try:
         yield functions
     finally:

@@ -152,6 +152,8 @@ class Agent:
     def _forget(self, environment_id: str) -> None:
         self._environments.pop(environment_id, None)
         self._restore_slots.pop(environment_id, None)
+        if self._booted is not None:
+            self._booted.forget(environment_id)
 
     def _slots(self, spec: EnvironmentSpec) -> asyncio.Semaphore:
         if spec.template_id is None or spec.template_id not in self._environments:
@@ -179,7 +181,9 @@ class Agent:
             ephemeral_mib=spec.ephemeral_mib,
         )
         if kind is Kind.RESTORED:
-            sandbox = await self._driver.create(sandbox_spec, snapshot=self._snapshot(spec))
+            name, snapshot = self._snapshot(spec)
+            ahead = self._booted.take_restored(name, sandbox_spec, snapshot)
+            sandbox = await self._driver.create(sandbox_spec, ahead, snapshot)
             return sandbox, Program((), compose(spec, launch, sandbox.addresses))
         sandbox = await self._driver.create(sandbox_spec, self._booted.take(template))
         forked = self._fork and self._driver.forks and launch.forks(spec.variables)
@@ -190,9 +194,11 @@ class Agent:
         )
         return sandbox, program
 
-    def _snapshot(self, spec: EnvironmentSpec) -> Sandbox:
-        """Of the template that the environment is to be restored from. Raises SandboxError."""
-        template = self._environments.get(spec.template_id or "")
+    def _snapshot(self, spec: EnvironmentSpec) -> tuple[str, Sandbox]:
+        """Of the template that the environment is to be restored from: the template's name as well. Raises
+        SandboxError."""
+        name = spec.template_id or ""
+        template = self._environments.get(name)
         if template is None or template.snapshot is None:
             raise SandboxError("the template that it is restored from is gone")
-        return template.snapshot
+        return name, template.snapshot

@@ -1,26 +1,39 @@
 """The sandboxes that are booted ahead of need: boots, hands out and discards what `core.prebooting` decides.
 
-A kind there is a template here. Nothing waits for any of this: what is not ready when it is wanted is made then.
+A kind there is here a template, of which functions of a runtime are given sandboxes, or a snapshot, from which those of
+one version are restored. Nothing waits for any of this: what is not ready when it is wanted is made then.
 """
 
 import asyncio
 import contextlib
 import logging
+from dataclasses import dataclass, field
 
 from lambent.clock import Clock
+from lambent.core.limits import EPHEMERAL_MIB_DEFAULT, MEMORY_MIB_MAX
 from lambent.core.prebooting import Prebooting
-from lambent.worker.sandbox.driver import Booted, Driver, SandboxError, Template
+from lambent.worker.sandbox.driver import Booted, Driver, Sandbox, SandboxError, SandboxSpec, Template
 from lambent.worker.sandbox.launched import template_key
 
 _log = logging.getLogger(__name__)
 
 BOOTS_AT_ONCE = 2
+BOOTED_WITHIN_S = 6.0
+"""One that takes longer is given up: what it is restored from is a customer's, and may not do as it is told."""
 PUT_OFF_S, PUT_OFF_AT_MOST_S = 0.02, 0.25
 """How long after a cold start the next boot comes; more cold starts put it off further."""
 
 
+@dataclass(slots=True)
+class _Pool:
+    spec: SandboxSpec
+    snapshot: Sandbox | None
+    ready: list[Booted] = field(default_factory=list)
+
+
 class BootedSandboxes:
-    """The pools of one worker. `minimum` is of each kind that was ever asked for; `memory_bytes` bounds all of them."""
+    """The pools of one worker. `minimum` is of each template that was ever asked for; `memory_bytes` bounds all of
+    them."""
 
     def __init__(
         self, driver: Driver, clock: Clock, tasks: asyncio.TaskGroup, *, minimum: int, memory_bytes: int
@@ -29,8 +42,7 @@ class BootedSandboxes:
         self._clock = clock
         self._tasks = tasks
         self._policy = Prebooting(minimum=minimum, memory_bytes=memory_bytes, boots_at_once=BOOTS_AT_ONCE)
-        self._templates: dict[str, Template] = {}
-        self._ready: dict[str, list[Booted]] = {}
+        self._pools: dict[str, _Pool] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._put_off_since: float | None = None
         self._closed = False
@@ -38,15 +50,42 @@ class BootedSandboxes:
     def know(self, template: Template) -> None:
         """Sandboxes of this template may be wanted: keep the minimum."""
         if self._driver.forks and not self._closed:
-            self._policy.know(self._kind(template))
+            kind = template_key(template)
+            self._pool(kind, _of_any_function(template))
+            self._policy.know(kind)
             self._act()
 
     def take(self, template: Template) -> Booted | None:
         """One of the template, if there is one; the caller's from here on."""
+        kind = template_key(template)
+        self._policy.know(kind)
+        return self._take(kind, _of_any_function(template), None)
+
+    def take_restored(self, name: str, spec: SandboxSpec, snapshot: Sandbox) -> Booted | None:
+        """One that is restored from the snapshot of this name, until that is forgotten."""
+        return self._take(name, spec, snapshot)
+
+    def forget(self, name: str) -> None:
+        """The snapshot is gone, or about to go."""
+        pool = self._pools.pop(name, None)
+        if pool is not None:
+            self._policy.forget(name)
+            for booted in pool.ready:
+                self._tasks.create_task(self._discard(booted))
+
+    def close(self) -> None:
+        """Boot no more. What is there goes with the driver."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _pool(self, kind: str, spec: SandboxSpec, snapshot: Sandbox | None = None) -> _Pool:
+        return self._pools.setdefault(kind, _Pool(spec, snapshot))
+
+    def _take(self, kind: str, spec: SandboxSpec, snapshot: Sandbox | None) -> Booted | None:
         if not self._driver.forks or self._closed:
             return None
-        kind = self._kind(template)
-        ready = self._ready[kind]
+        ready = self._pool(kind, spec, snapshot).ready
         booted = ready.pop() if ready else None
         self._policy.taken(kind, self._clock.monotonic_us(), had_one=booted is not None)
         self._act_later()
@@ -62,19 +101,6 @@ class BootedSandboxes:
             return
         self._set_timer(PUT_OFF_S)
 
-    def close(self) -> None:
-        """Boot no more. What is there goes with the driver."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _kind(self, template: Template) -> str:
-        kind = template_key(template)
-        if kind not in self._templates:
-            self._templates[kind] = template
-            self._ready[kind] = []
-        return kind
-
     def _act(self) -> None:
         if self._closed:
             return
@@ -82,9 +108,9 @@ class BootedSandboxes:
         now = self._clock.monotonic_us()
         plan = self._policy.plan(now)
         for kind in plan.retire:
-            self._tasks.create_task(self._discard(self._ready[kind].pop(0)))
+            self._tasks.create_task(self._discard(self._pools[kind].ready.pop(0)))
         for kind in plan.boot:
-            self._tasks.create_task(self._boot(kind))
+            self._tasks.create_task(self._boot(kind, self._pools[kind]))
         if plan.look_again_us is not None:
             self._set_timer((plan.look_again_us - now) / 1_000_000)
 
@@ -93,27 +119,39 @@ class BootedSandboxes:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._act)
 
-    async def _boot(self, kind: str) -> None:
+    async def _boot(self, kind: str, pool: _Pool) -> None:
+        booted = None
         try:
-            booted = await self._driver.boot(self._templates[kind], lambda name: self._lose(kind, name))
-        except SandboxError as error:
-            _log.warning("no sandbox booted ahead", extra={"reason": str(error)})
+            async with asyncio.timeout(BOOTED_WITHIN_S):
+                booted = await self._driver.boot(pool.spec, lambda name: self._lose(kind, pool, name), pool.snapshot)
+        except (SandboxError, TimeoutError) as error:
+            _log.warning("no sandbox booted ahead", extra={"reason": str(error) or "it takes too long"})
+        if self._pools.get(kind) is not pool:  # forgotten meanwhile
+            if booted is not None:
+                await self._discard(booted)
+            return
+        if booted is None:
             self._policy.failed(kind, self._clock.monotonic_us())
         else:
-            self._ready[kind].append(booted)
+            pool.ready.append(booted)
             self._policy.booted(kind)
             self._policy.measured(kind, booted.memory_bytes)
         self._act()
 
-    def _lose(self, kind: str, name: str) -> None:
+    def _lose(self, kind: str, pool: _Pool, name: str) -> None:
         """One has ended that nobody has taken."""
-        lost = next((booted for booted in self._ready[kind] if booted.name == name), None)
-        if lost is not None:
-            self._ready[kind].remove(lost)
-            self._policy.lost(kind)
-            self._tasks.create_task(self._discard(lost))
-            self._act()
+        lost = next((booted for booted in pool.ready if booted.name == name), None)
+        if lost is None or self._pools.get(kind) is not pool:
+            return
+        pool.ready.remove(lost)
+        self._policy.lost(kind)
+        self._tasks.create_task(self._discard(lost))
+        self._act()
 
     async def _discard(self, booted: Booted) -> None:
         with contextlib.suppress(SandboxError):  # what the launcher could not take away, its end takes away
             await self._driver.discard(booted)
+
+
+def _of_any_function(template: Template) -> SandboxSpec:
+    return SandboxSpec("", template, (), memory_mib=MEMORY_MIB_MAX, ephemeral_mib=EPHEMERAL_MIB_DEFAULT)

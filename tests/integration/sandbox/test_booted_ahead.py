@@ -13,6 +13,7 @@ from lambent.worker.sandbox.driver import Exit, SandboxSpec, Template
 from lambent.worker.sandbox.freezing import descendants
 
 GONE_WITHIN_S = 20.0
+SPEC = SandboxSpec("box", Template(), (), memory_mib=128, ephemeral_mib=64)
 
 
 def wait_until_gone(process: int) -> None:
@@ -29,15 +30,14 @@ def test_the_end_of_what_was_booted_is_not_taken_for_that_of_the_program(taken: 
         async with open_bench("namespaces") as bench:
             launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
             lost: list[str] = []
-            booted = await bench.driver.boot(Template(), lost.append)
+            booted = await bench.driver.boot(SPEC, lost.append)
             first, _ = descendants(launcher)[-2:]
-            spec = SandboxSpec("box", Template(), (), memory_mib=128, ephemeral_mib=64)
             if taken:
-                sandbox = await bench.driver.create(spec, booted)
+                sandbox = await bench.driver.create(SPEC, booted)
             os.kill(first, signal.SIGKILL)
             wait_until_gone(first)
             if not taken:
-                sandbox = await bench.driver.create(spec, booted)
+                sandbox = await bench.driver.create(SPEC, booted)
             watched = await bench.start(sandbox, "/bin/sh", "-c", "echo started; sleep 600")
             assert await watched.says("started") == "started\n"
             await sandbox.kill()

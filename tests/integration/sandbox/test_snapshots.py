@@ -31,23 +31,34 @@ def handler(event, context):
 """
 
 
-def with_functions(
-    work: Callable[[Bench, Functions], Awaitable[None]], runtime: str = "python3.11", *, executed: bool = False
-) -> None:
-    async def run() -> None:
-        async with open_bench("namespaces") as bench:
-            try:
-                async with functions_of(bench, runtime, executed=executed) as functions:
-                    await work(bench, functions)
-            except RuntimeUnavailable as error:
-                pytest.skip(str(error))
+WithFunctions = Callable[..., None]
 
-    asyncio.run(run())
+
+@pytest.fixture(params=[False, True], ids=["restored on demand", "restored ahead"])
+def with_functions(request: pytest.FixtureRequest) -> WithFunctions:
+    """Runs `work` with functions of a runtime."""
+
+    def with_functions(
+        work: Callable[[Bench, Functions], Awaitable[None]], runtime: str = "python3.11", *, executed: bool = False
+    ) -> None:
+        async def run() -> None:
+            async with open_bench("namespaces") as bench:
+                try:
+                    async with functions_of(bench, runtime, executed=executed, ahead=request.param) as functions:
+                        await work(bench, functions)
+                except RuntimeUnavailable as error:
+                    pytest.skip(str(error))
+
+        asyncio.run(run())
+
+    return with_functions
 
 
 @pytest.mark.parametrize("executed", [False, True], ids=["forked", "executed"])
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_two_that_are_restored_share_no_chance_no_process_and_no_variables(runtime: str, executed: bool) -> None:
+def test_two_that_are_restored_share_no_chance_no_process_and_no_variables(
+    runtime: str, executed: bool, with_functions: WithFunctions
+) -> None:
     async def work(_: Bench, functions: Functions) -> None:
         template = await functions.initialised(UNIQUE)
         first, second = [await (await functions.restore(template, WHO=name)).ask() for name in ("a", "b")]
@@ -64,7 +75,7 @@ def test_two_that_are_restored_share_no_chance_no_process_and_no_variables(runti
 
 
 @pytest.mark.parametrize("size", [0, 5_000_000], ids=["small", "copied by another process"])
-def test_each_has_its_tmp_as_it_was_at_the_snapshot(size: int) -> None:
+def test_each_has_its_tmp_as_it_was_at_the_snapshot(size: int, with_functions: WithFunctions) -> None:
     code = f"""
 import os
 content = os.urandom({size})
@@ -92,7 +103,7 @@ def handler(event, context):
     with_functions(work)
 
 
-def test_connections_pipes_events_and_shared_memory_are_each_ones_own() -> None:
+def test_connections_pipes_events_and_shared_memory_are_each_ones_own(with_functions: WithFunctions) -> None:
     code = """
 import asyncio, mmap, os, socket, threading
 listener = socket.create_server(("127.0.0.1", 0))
@@ -131,7 +142,7 @@ def handler(event, context):
     with_functions(work)
 
 
-def test_hooks_run_before_the_snapshot_and_after_each_restoration() -> None:
+def test_hooks_run_before_the_snapshot_and_after_each_restoration(with_functions: WithFunctions) -> None:
     code = """
 import os
 from snapshot_restore_py import register_after_restore, register_before_snapshot
@@ -149,7 +160,7 @@ def handler(event, context): return seen
     with_functions(work)
 
 
-def test_an_error_of_a_hook_after_restoring_is_posted_by_the_client() -> None:
+def test_an_error_of_a_hook_after_restoring_is_posted_by_the_client(with_functions: WithFunctions) -> None:
     code = """
 from snapshot_restore_py import register_after_restore
 def fail(): raise ValueError("not today")
@@ -167,7 +178,9 @@ def handler(event, context): return None
     with_functions(work)
 
 
-def test_what_is_restored_lives_on_when_its_template_is_destroyed_and_is_started_once() -> None:
+def test_what_is_restored_lives_on_when_its_template_is_destroyed_and_is_started_once(
+    with_functions: WithFunctions,
+) -> None:
     async def work(_: Bench, functions: Functions) -> None:
         template = await functions.initialised("def handler(event, context): return event")
         restored = await functions.restore(template)
@@ -185,7 +198,7 @@ def test_what_is_restored_lives_on_when_its_template_is_destroyed_and_is_started
 
 
 @pytest.mark.parametrize("ignored", ["", "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)"])
-def test_how_a_restored_program_ends_is_told(ignored: str) -> None:
+def test_how_a_restored_program_ends_is_told(ignored: str, with_functions: WithFunctions) -> None:
     code = f"import os\n{ignored}\ndef handler(event, context): os._exit(event)"
 
     async def work(_: Bench, functions: Functions) -> None:
@@ -196,7 +209,7 @@ def test_how_a_restored_program_ends_is_told(ignored: str) -> None:
     with_functions(work)
 
 
-def test_a_template_with_busy_threads_is_restored_each_time() -> None:
+def test_a_template_with_busy_threads_is_restored_each_time(with_functions: WithFunctions) -> None:
     """A thread that waits for the interpreter's lock in the moment of the fork is not there any more to be woken."""
     code = """
 import threading
@@ -216,7 +229,7 @@ def handler(event, context): return event
     with_functions(work)
 
 
-def test_a_template_that_fails_to_initialise_ends_as_any_program_does() -> None:
+def test_a_template_that_fails_to_initialise_ends_as_any_program_does(with_functions: WithFunctions) -> None:
     async def work(_: Bench, functions: Functions) -> None:
         template, ready = await functions.template("raise ValueError('no')")
         assert await template.watched.ended == Exit(code=1)
@@ -228,7 +241,7 @@ def test_a_template_that_fails_to_initialise_ends_as_any_program_does() -> None:
     with_functions(work)
 
 
-def test_a_template_uses_no_processor_and_tells_what_it_takes() -> None:
+def test_a_template_uses_no_processor_and_tells_what_it_takes(with_functions: WithFunctions) -> None:
     code = """
 import threading
 held = bytearray(b"x" * (50 << 20))
@@ -259,7 +272,7 @@ def handler(event, context): return len(held) >> 20
     with_functions(work)
 
 
-def test_twenty_that_are_restored_leave_nothing_behind() -> None:
+def test_twenty_that_are_restored_leave_nothing_behind(with_functions: WithFunctions) -> None:
     async def work(bench: Bench, functions: Functions) -> None:
         template = await functions.initialised("def handler(event, context): return event")
 

@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -308,6 +308,8 @@ class Confinement:
             run.listeners = [listener.detach() for listener in listeners]
         finally:
             os.close(namespace)
+        if cell.origin is not None and cell.is_for_anyone:
+            self._prepare_next(cell.origin)
 
     def _accept(self, cell: Cell, origin: Cell, run: Run) -> None:
         """Look at what a template has borne, and give it what is its own. Raises OSError."""
@@ -365,7 +367,10 @@ class Confinement:
             run.control.close()
             run.control = None
         if cell.origin is not None:
-            self._loop.put_off(partial(self._scratches.prepare_copy, cell.origin, self._aside))
+            self._prepare_next(cell.origin)
+
+    def _prepare_next(self, template: Cell) -> None:
+        self._loop.put_off(partial(self._scratches.prepare_copy, template, self._aside))
 
     def _make_template(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
         program = descendants(run.process)[0]
@@ -387,7 +392,7 @@ class Confinement:
 
         try:
             cell.snapshot.freeze()
-            memory_bytes = self.memory_bytes(run)
+            memory_bytes = _memory_bytes(run, ("Pss",))
             self._aside(self._scratches.keep(cell), copied)
         except (OSError, ImageError) as error:  # it may have ended meanwhile
             run.failure = str(error)
@@ -429,14 +434,8 @@ class Confinement:
         finally:
             kernel.enter_namespace(self._own_mounts, kernel.CLONE_NEWNS)
 
-    def memory_bytes(self, run: Run) -> int:
-        """Their proportional set size: of what is shared with others, each one's part."""
-        total = 0
-        for process in (run.process, *descendants(run.process)):
-            with open(f"/proc/{process}/smaps_rollup", "rb") as file:
-                line = next(line for line in file if line.startswith(b"Pss:"))
-            total += int(line.split()[1]) << 10
-        return total
+    def own_memory_bytes(self, run: Run) -> int:
+        return _memory_bytes(run, ("Private_Clean", "Private_Dirty"))
 
     def kill(self, cell: Cell, run: Run) -> None:
         # With its first process the whole pid namespace dies. Not by `cgroup.kill`: whoever is born into a version 2
@@ -477,6 +476,17 @@ class Confinement:
             self._zygotes.close()
         cgroups.remove(self._choice, self._group_name)
         self._networks.close()
+
+
+def _memory_bytes(run: Run, fields: Collection[str]) -> int:
+    """The sum of these fields of what all processes of the sandbox take. Of memory that is shared, Pss has a part."""
+    total = 0
+    for process in (run.process, *descendants(run.process)):
+        with open(f"/proc/{process}/smaps_rollup", encoding="ascii") as file:
+            next(file)
+            told = dict(line.split(":", 1) for line in file)
+        total += sum(int(told[field].split()[0]) << 10 for field in fields)
+    return total
 
 
 def _in_a_child(work: Callable[[], None]) -> int:

@@ -100,7 +100,7 @@ class Running(Record, frozen=True):
 
 
 class Booted(Record, frozen=True):
-    """A sandbox that waits to be told whose it is. `memory_bytes` is what it takes, shared memory counted in parts."""
+    """A sandbox that waits to be told whose it is. `memory_bytes` is what it takes for itself alone."""
 
     name: str
     memory_bytes: int
@@ -157,15 +157,16 @@ class Driver(Protocol):
         """Start the driver, and remove what a dead server with this data directory left behind. Returns the
         protections that can not be had on this machine, one sentence each, with the reason."""
 
-    async def boot(self, template: Template, on_lost: Callable[[str], None]) -> Booted:
-        """Boot a sandbox ahead of need, for `create` or `discard`. `on_lost` is called with its name if it ends before
-        that. Raises SandboxError. Not to be called where `forks` is false."""
+    async def boot(self, spec: SandboxSpec, on_lost: Callable[[str], None], snapshot: Sandbox | None = None) -> Booted:
+        """Boot a sandbox ahead of need, for `create` or `discard`; with `snapshot` one that is restored, to which the
+        spec's mounts and size of /tmp belong. The spec's id says nothing. `on_lost` is called with the sandbox's name
+        if it ends before its time. Raises SandboxError. Not to be called where `forks` is false."""
 
     async def discard(self, booted: Booted) -> None: ...
 
     async def create(self, spec: SandboxSpec, booted: Booted | None = None, snapshot: Sandbox | None = None) -> Sandbox:
-        """Make a sandbox, or make it of the one that was booted with its template, which is faster; or one to be
-        restored from a program that waits for it in the sandbox `snapshot`, with that one's mounts and size of /tmp."""
+        """Make a sandbox, or one to be restored from a program that waits for it in the sandbox `snapshot`, with that
+        one's mounts and size of /tmp; or make it of the one that was booted for this, which is faster."""
 
     async def close(self) -> None:
         """Destroy every sandbox and end the driver's helper processes."""

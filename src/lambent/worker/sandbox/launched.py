@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from lambent.core.limits import EPHEMERAL_MIB_DEFAULT, MEMORY_MIB_MAX
 from lambent.core.network import NEVER, NOT_PUBLIC, Network, NetworkMode
 from lambent.worker.sandbox.driver import (
     Addresses,
@@ -291,14 +291,13 @@ class LaunchedDriver(ABC):
         assert self._link is not None
         return self._link
 
-    async def boot(self, template: Template, on_lost: Callable[[str], None]) -> Booted:
+    async def boot(self, spec: SandboxSpec, on_lost: Callable[[str], None], snapshot: Sandbox | None = None) -> Booted:
         link = await self._living_link()
         self._made += 1
         name = f"booted-{self._made}"
-        spec = SandboxSpec(name, template, (), memory_mib=MEMORY_MIB_MAX, ephemeral_mib=EPHEMERAL_MIB_DEFAULT)
         link.watch(name, lambda _: on_lost(name))
         try:
-            reply, _ = await link.ask("boot", **_fields(spec))
+            reply, _ = await link.ask("boot", origin=_origin(snapshot), **_fields(replace(spec, sandbox_id=name)))
         except BaseException:
             link.unwatch(name)
             link.post("destroy", id=name)
@@ -314,12 +313,10 @@ class LaunchedDriver(ABC):
         self, spec: SandboxSpec, booted: Booted | None = None, snapshot: Sandbox | None = None
     ) -> LaunchedSandbox:
         link = await self._living_link()
-        assert booted is None or snapshot is None, "what is restored is forked from its template, and not booted"
-        origin = snapshot.sandbox_id if isinstance(snapshot, LaunchedSandbox) else ""
         name = booted.name if booted is not None else ""
         link.unwatch(name)
         try:
-            reply, _ = await link.ask("create", booted=name, origin=origin, **_fields(spec))
+            reply, _ = await link.ask("create", booted=name, origin=_origin(snapshot), **_fields(spec))
         except BaseException:
             if booted is not None:
                 link.post("destroy", id=name)
@@ -330,6 +327,10 @@ class LaunchedDriver(ABC):
         link, self._link = self._link, None
         if link is not None:
             await link.close()
+
+
+def _origin(snapshot: Sandbox | None) -> str:
+    return snapshot.sandbox_id if isinstance(snapshot, LaunchedSandbox) else ""
 
 
 def template_key(template: Template) -> str:

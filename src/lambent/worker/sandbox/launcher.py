@@ -61,8 +61,8 @@ class Way(Protocol):
     def tell(self, cell: Cell, run: Run, request: dict[str, Any], on_snapshot: Callable[[int], None]) -> None:
         """Let it run its program. `on_snapshot` is called when that waits to be restored, with what it takes."""
 
-    def memory_bytes(self, run: Run) -> int:
-        """What all of its processes take."""
+    def own_memory_bytes(self, run: Run) -> int:
+        """What all of its processes take, and share with none."""
 
     def kill(self, cell: Cell, run: Run) -> None: ...
     def exited(self, cell: Cell, run: Run) -> None:
@@ -154,10 +154,18 @@ class Launcher:
             case _:
                 return Confinement(request, self._loop)
 
+    def _make(self, request: dict[str, Any]) -> Cell:
+        origin = self._cells.get(request["origin"])
+        if request["origin"] and origin is None:
+            raise OSError("the sandbox that it is to be restored from is gone")
+        cell = self._cells[request["id"]] = self._way.create(request, origin)
+        if origin is not None:
+            origin.offspring.add(cell)
+        return cell
+
     def _boot(self, request: dict[str, Any]) -> None:
         """Make a sandbox and its processes ahead of need; answered when they wait to be told what to run."""
-        cell = self._way.create(request, None)
-        self._cells[cell.name] = cell
+        cell = self._make(request)
         cell.boot_number = request["n"]
         cell.is_for_anyone = True
         try:
@@ -169,24 +177,19 @@ class Launcher:
     def _create(self, request: dict[str, Any]) -> None:
         booted = self._cells.get(request["booted"])
         if booted is None:
-            origin = self._cells.get(request["origin"])
-            if request["origin"] and origin is None:
-                raise OSError("the sandbox that it is to be restored from is gone")
-            cell = self._way.create(request, origin)
-            if origin is not None:
-                origin.offspring.add(cell)
+            cell = self._make(request)
+            if cell.origin is not None:
+                try:
+                    self._spawn(cell)  # it is born while the server comes to asking for its start
+                except OSError as error:
+                    cell.failure = str(error)
         else:
             cell = booted
             self._way.claim(cell, request)
             del self._cells[cell.name]
             cell.name = request["id"]
             cell.is_for_anyone = False
-        self._cells[cell.name] = cell
-        if cell.origin is not None:
-            try:
-                self._spawn(cell)  # it is born while the server comes to asking for its start
-            except OSError as error:
-                cell.failure = str(error)
+            self._cells[cell.name] = cell
         self._send({"n": request["n"], **self._way.describe(cell)})
 
     def _advance(self, cell: Cell) -> None:
@@ -266,7 +269,7 @@ class Launcher:
     def _prepare(self, cell: Cell, run: Run) -> None:
         try:
             self._way.prepare(cell, run)
-            memory_bytes = self._way.memory_bytes(run) if cell.boot_number else 0
+            memory_bytes = self._way.own_memory_bytes(run) if cell.boot_number else 0
         except OSError as error:
             run.failure = str(error)
             self._kill(cell)

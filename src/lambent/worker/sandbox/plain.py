@@ -117,7 +117,7 @@ class Plain:
     def tell(self, cell: Cell, run: Run, request: dict[str, Any], on_snapshot: Callable[[int], None]) -> None:
         """It was told when it was started."""
 
-    def memory_bytes(self, run: Run) -> int:
+    def own_memory_bytes(self, run: Run) -> int:
         raise OSError("without isolation nothing is booted ahead")
 
     def kill(self, cell: Cell, run: Run) -> None:

@@ -108,7 +108,7 @@ class Cell:
     boot_number: int = 0
     """The request that waits for the sandbox to be booted; 0 when none does."""
     is_for_anyone: bool = False
-    """It was booted ahead, and no function has it yet."""
+    """It was booted ahead, and no environment has it yet."""
     start: dict[str, Any] | None = None
     """The request that waits for a program's start."""
     failure: str = ""
