@@ -344,7 +344,7 @@ def handler(event, context):
     with open("/proc/self/stat") as file:
         return int(file.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
 """
-    function = snapped.create(code, **ON)
+    function = snapped.create(code, Timeout=10, **ON)
     published(function)
     calls = []
     with ThreadPoolExecutor(8) as callers:
