@@ -7,7 +7,6 @@ Each function's process shares the zygote's memory until either writes to it, a 
 done here, once, and nothing is written without need.
 """
 
-import collections
 import ctypes
 import gc
 import os
@@ -15,13 +14,13 @@ import socket
 import sys
 import time
 from importlib import import_module
-from itertools import repeat
 from types import CodeType, ModuleType
 
 _OURS = ("lambent_zygote", "lambent_zygote.kernel", "lambent_zygote.first_process", "lambent_zygote.zygote")
-_COUNT = 4
-"""The bytes of an object's count of references by which the interpreter knows one that is not counted."""
+_MEMORY = (ctypes.c_uint32 * (1 << 45)).from_address(0)
+"""All of ours, in words of four bytes: an object's number is its address."""
 _NOT_COUNTED = 1 << 31
+"""From here on a count of references says that they are not counted."""
 _PARTS_OF_CODE = (
     *("co_consts", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_name", "co_qualname", "co_filename"),
     *("co_linetable", "co_exceptiontable"),
@@ -62,19 +61,21 @@ def share_memory() -> None:
 def _knows_immortals() -> bool:
     """Whether they are known by the low half of the count that an object begins with."""
     ordinary = object()
-    count = ctypes.c_uint32.from_address
-    return count(id(ordinary)).value == 1 and count(id(None)).value >= _NOT_COUNTED
+    return _MEMORY[id(ordinary) >> 2] == 1 and _MEMORY[id(None) >> 2] >= _NOT_COUNTED
 
 
 def _make_immortal(objects: "list[object]") -> None:
     """These, and all that they refer to, as None is."""
     known: dict[int, object] = {}
     while objects:
-        known.update((id(one), one) for one in objects)
+        known.update({id(one): one for one in objects})
         parts = [getattr(code, part) for code in objects if type(code) is CodeType for part in _PARTS_OF_CODE]
-        found = {id(one): one for one in gc.get_referents(*objects) + parts}
-        objects = [one for number, one in found.items() if number not in known]
-    collections.deque(map(ctypes.memmove, known, repeat(id(None)), repeat(_COUNT)), maxlen=0)
+        parts += gc.get_referents(*objects)
+        found = {id(one): one for one in parts}
+        objects = [found[number] for number in found.keys() - known.keys()]
+    count = _MEMORY[id(None) >> 2]
+    for number in known:
+        _MEMORY[number >> 2] = count
 
 
 def main() -> None:
