@@ -3,6 +3,7 @@
 from collections import Counter
 from heapq import heappop, heappush
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -71,7 +72,8 @@ class Owner:
         self.ready.subtract(planned.retire)
         self.booting.update(planned.boot)
         assert min(self.ready.values()) >= 0, "one was retired that is not there"
-        assert sum(self.booting.values()) <= self.boots_at_once or not planned.boot
+        assert sum(self.booting[kind] for kind in KINDS) <= self.boots_at_once or not planned.boot
+        assert self.booting[SNAPSHOT] <= 1
         held = self.bytes_of(self.ready + self.booting)
         assert held <= self.memory_bytes or not self.ready.total(), "over the budget"
         assert held <= self.memory_bytes or not planned.boot
@@ -142,7 +144,7 @@ class Pools(RuleBasedStateMachine):
     def one_that_is_ready_ends(self, data: st.DataObject) -> None:
         kind = data.draw(st.sampled_from(sorted(self.owner.ready.elements())))
         self.owner.ready[kind] -= 1
-        self.owner.policy.lost(kind)
+        self.owner.policy.lost(kind, self.owner.now)
 
     @rule(kind=st.sampled_from(ALL))
     def one_is_forgotten(self, kind: str) -> None:
@@ -273,14 +275,18 @@ def test_while_cold_starts_come_one_is_booted_at_a_time_and_then_more() -> None:
     assert owner.plan().boot == ("python",) * 3
 
 
-def test_a_kind_that_can_not_be_booted_is_tried_seldom_and_stops_no_other() -> None:
+@pytest.mark.parametrize("how", ["it fails", "it ends before it is taken"])
+def test_a_kind_that_can_not_be_had_is_tried_seldom_and_stops_no_other(how: str) -> None:
     owner = Owner(1, 1024 * MIB, 1, ("broken", "sound"))
     tried = 0
     while owner.now < 600 * 1_000_000:
         planned = owner.plan()
         for kind in planned.boot:
             tried += kind == "broken"
-            owner.boot_ends(kind, well=kind == "sound")
+            owner.boot_ends(kind, well=kind == "sound" or how != "it fails")
+            if kind == "broken" and how != "it fails":
+                owner.ready[kind] -= 1
+                owner.policy.lost(kind, owner.now)
         if not planned.boot:
             assert planned.look_again_us is not None
             owner.now = planned.look_again_us

@@ -19,7 +19,8 @@ little all have the same part.
 
 **Not against requests.** A boot takes processor time from the very cold start that made it necessary. So a few are
 booted at a time, and while cold starts come, one: then a refill takes no more than one boot's time from them, and does
-not end before they do. Retiring is held to the same number, except where memory is over the budget.
+not end before they do. Kinds that nobody made known are somebody's own, and may take as long as that one likes: they
+have one place for themselves. Retiring is held to the same number, except where memory is over the budget.
 """
 
 from collections import deque
@@ -58,6 +59,7 @@ class Plan(Record, frozen=True):
 @dataclass(slots=True)
 class _Kind:
     minimum: int = 0
+    is_known: bool = False
     ready: int = 0
     booting: int = 0
     bytes_each: int = UNMEASURED_BYTES
@@ -66,7 +68,7 @@ class _Kind:
     peaks: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_MINUTES))
     """The highest number taken within a refill time, by the minute in which it was."""
     failures: int = 0
-    """In a row."""
+    """Since one was taken."""
     not_before_us: int = 0
 
     def take(self, now: int) -> None:
@@ -78,6 +80,10 @@ class _Kind:
             peak = max(peak, self.peaks.pop()[1])
         self.peaks.append((minute, peak))
 
+    def fail(self, now: int) -> None:
+        self.not_before_us = now + min(FIRST_RETRY_US << self.failures, LAST_RETRY_US)
+        self.failures = min(self.failures + 1, LAST_RETRY_US.bit_length())
+
     def demand(self, now: int) -> int:
         this_minute = now // MINUTE_US
         return max((peak >> max(0, this_minute - minute - HELD_MINUTES) for minute, peak in self.peaks), default=0)
@@ -85,18 +91,20 @@ class _Kind:
 
 class Prebooting:
     """The pools of all kinds. `kinds` are those that have the minimum from the beginning; one that is made known later
-    has it from then on, and one that is only taken has none. Times are microseconds of the owner's monotonic clock."""
+    has it from then on, and one that is only taken has none, and does not have the places of the others. Times are
+    microseconds of the owner's monotonic clock."""
 
     def __init__(self, *, minimum: int, memory_bytes: int, boots_at_once: int, kinds: Iterable[str] = ()) -> None:
         self._minimum = minimum
         self._memory_bytes = memory_bytes
         self._boots_at_once = boots_at_once
-        self._kinds = {kind: _Kind(minimum) for kind in kinds}
+        self._kinds = {kind: _Kind(minimum, is_known=True) for kind in kinds}
         self._last_taken_us: int | None = None
 
     def know(self, kind: str) -> None:
         """One of the kind may be wanted: it has the minimum from now on."""
-        self._kind(kind).minimum = self._minimum
+        state = self._kind(kind)
+        state.minimum, state.is_known = self._minimum, True
 
     def forget(self, kind: str) -> None:
         """None of the kind is wanted any more. Its owner ends those that there are, and tells nothing more of it."""
@@ -110,6 +118,7 @@ class Prebooting:
         if had_one:
             assert state.ready > 0, "one was taken that is not there"
             state.ready -= 1
+            state.failures = 0
         state.take(now)
         self._last_taken_us = now
 
@@ -119,21 +128,23 @@ class Prebooting:
         assert state.booting > 0, "one was booted that was not planned"
         state.booting -= 1
         state.ready += 1
-        state.failures = 0
 
     def failed(self, kind: str, now: int) -> None:
-        """One that was planned can not be had. The next of its kind is tried later, each time twice as late."""
+        """One that was planned can not be had. The next of its kind is tried later, each time twice as late, until one
+        is taken."""
         state = self._kind(kind)
         assert state.booting > 0, "one has failed that was not planned"
         state.booting -= 1
-        state.not_before_us = now + min(FIRST_RETRY_US << state.failures, LAST_RETRY_US)
-        state.failures = min(state.failures + 1, LAST_RETRY_US.bit_length())
+        state.fail(now)
 
-    def lost(self, kind: str) -> None:
-        """One that was ready has ended."""
+    def lost(self, kind: str, now: int) -> None:
+        """One that was ready has ended: the next of its kind is tried later, too. Several that end at one time, with
+        what they lived in, count once."""
         state = self._kind(kind)
         assert state.ready > 0, "one was lost that is not there"
         state.ready -= 1
+        if now >= state.not_before_us:
+            state.fail(now)
 
     def measured(self, kind: str, bytes_each: int) -> None:
         """One of the kind takes so much memory."""
@@ -204,19 +215,20 @@ class Prebooting:
 
     def _boot(self, targets: Mapping[str, int], at_once: int, now: int) -> tuple[str, ...]:
         booted: list[str] = []
-        free = at_once - sum(state.booting for state in self._kinds.values())
         left = self._memory_bytes - self._held_bytes()
-        while len(booted) < free:
-            kind = min(
-                (kind for kind in self._kinds if self._can_boot(kind, targets, left, now)),
-                key=lambda kind: ((self._kinds[kind].ready + self._kinds[kind].booting) / targets[kind], kind),
-                default=None,
-            )
-            if kind is None:
-                break
-            self._kinds[kind].booting += 1
-            left -= self._kinds[kind].bytes_each
-            booted.append(kind)
+        for known, places in ((True, at_once), (False, 1)):
+            kinds = {kind: state for kind, state in self._kinds.items() if state.is_known is known}
+            for _ in range(places - sum(state.booting for state in kinds.values())):
+                kind = min(
+                    (kind for kind in kinds if self._can_boot(kind, targets, left, now)),
+                    key=lambda kind: ((self._kinds[kind].ready + self._kinds[kind].booting) / targets[kind], kind),
+                    default=None,
+                )
+                if kind is None:
+                    break
+                self._kinds[kind].booting += 1
+                left -= self._kinds[kind].bytes_each
+                booted.append(kind)
         return tuple(booted)
 
     def _can_boot(self, kind: str, targets: Mapping[str, int], left: int, now: int) -> bool:

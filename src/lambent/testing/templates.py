@@ -81,7 +81,7 @@ class Functions:
         file = self._bench.code / "app.py"
         file.write_text(code)
         file.chmod(0o644)
-        sandbox = await self._bench.driver.create(self._spec("template"))
+        sandbox = await self._bench.driver.create(self.spec("template"))
         ready = asyncio.Event()
         template = Restored(sandbox, Watched())
         own = command or (self._launch.command if self._executed else ())
@@ -101,7 +101,7 @@ class Functions:
         return template.sandbox
 
     async def create(self, template: Sandbox) -> Sandbox:
-        spec, booted = self._spec("restored"), None
+        spec, booted = self.spec("restored"), None
         if self._ahead:
             booted = await self._bench.driver.boot(spec, lambda _: None, template)
         return await self._bench.driver.create(spec, booted, template)
@@ -128,7 +128,7 @@ class Functions:
             await server.wait_closed()
             await one.watched.outcome()
 
-    def _spec(self, kind: str) -> SandboxSpec:
+    def spec(self, kind: str) -> SandboxSpec:
         self._made += 1
         mounts = (Mount(self._bench.code, "/var/task"),)
         return SandboxSpec(f"{kind}-{self._made}", self._launch.template, mounts, memory_mib=512, ephemeral_mib=64)

@@ -120,17 +120,18 @@ class BootedSandboxes:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._act)
 
     async def _boot(self, kind: str, pool: _Pool) -> None:
-        booted = None
+        booted, reason = None, ""
         try:
             async with asyncio.timeout(BOOTED_WITHIN_S):
                 booted = await self._driver.boot(pool.spec, lambda name: self._lose(kind, pool, name), pool.snapshot)
         except (SandboxError, TimeoutError) as error:
-            _log.warning("no sandbox booted ahead", extra={"reason": str(error) or "it takes too long"})
+            reason = str(error) or "it takes too long"
         if self._pools.get(kind) is not pool:  # forgotten meanwhile
             if booted is not None:
                 await self._discard(booted)
             return
         if booted is None:
+            _log.warning("no sandbox booted ahead", extra={"reason": reason})
             self._policy.failed(kind, self._clock.monotonic_us())
         else:
             pool.ready.append(booted)
@@ -144,7 +145,7 @@ class BootedSandboxes:
         if lost is None or self._pools.get(kind) is not pool:
             return
         pool.ready.remove(lost)
-        self._policy.lost(kind)
+        self._policy.lost(kind, self._clock.monotonic_us())
         self._tasks.create_task(self._discard(lost))
         self._act()
 

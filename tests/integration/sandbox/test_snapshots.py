@@ -12,6 +12,7 @@ from lambent.testing.soak.gauges import groups_of
 from lambent.testing.templates import Functions, functions_of
 from lambent.worker.runtimes.launch import RuntimeUnavailable
 from lambent.worker.sandbox.driver import Exit, Program, SandboxError, SandboxSpec, Template
+from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.launched import LaunchedSandbox, mark_of
 
 RUNTIMES = ("python3.11", "python3.12", "python3.13")
@@ -32,6 +33,14 @@ def handler(event, context):
 
 
 WithFunctions = Callable[..., None]
+
+
+def processor_ticks(process: int) -> int:
+    """What all of its threads have used, in hundredths of a second."""
+    total = 0
+    for task in Path(f"/proc/{process}/task").iterdir():
+        total += sum(map(int, (task / "stat").read_text().rpartition(")")[2].split()[11:13]))
+    return total
 
 
 @pytest.fixture(params=[False, True], ids=["restored on demand", "restored ahead"])
@@ -251,12 +260,6 @@ threading.Thread(target=spin, daemon=True).start()
 def handler(event, context): return len(held) >> 20
 """
 
-    def used(process: int) -> int:
-        total = 0
-        for task in Path(f"/proc/{process}/task").iterdir():
-            total += sum(map(int, (task / "stat").read_text().rpartition(")")[2].split()[11:13]))
-        return total
-
     async def work(_: Bench, functions: Functions) -> None:
         template = await functions.initialised(code)
         assert 50 << 20 < template.snapshot_bytes < 200 << 20
@@ -264,12 +267,45 @@ def handler(event, context): return len(held) >> 20
         first = template._process
         program = int(Path(f"/proc/{first}/task/{first}/children").read_text().split()[0])
         for _ in range(2):
-            before = used(program)
+            before = processor_ticks(program)
             await asyncio.sleep(0.3)  # in which it would use 30 ticks
-            assert used(program) - before <= 2
+            assert processor_ticks(program) - before <= 2
             assert await (await functions.restore(template)).ask() == 50
 
     with_functions(work)
+
+
+def test_one_that_is_restored_ahead_does_nothing_until_it_is_wanted() -> None:
+    """What the customer has registered for forks runs before anybody has asked for the copy."""
+    code = """
+import os, signal
+def spin(*_):
+    while not asked: pass
+def begin():
+    signal.signal(signal.SIGALRM, spin)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+asked = []
+os.register_at_fork(after_in_child=begin)
+def handler(event, context):
+    asked.append(1)
+    return event
+"""
+
+    async def run() -> None:
+        async with open_bench("namespaces") as bench, functions_of(bench, "python3.11", ahead=True) as functions:
+            template = await functions.initialised(code)
+            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
+            before = set(descendants(launcher))
+            spec = functions.spec("waiting")
+            booted = await bench.driver.boot(spec, lambda _: None, template)
+            new = [process for process in descendants(launcher) if process not in before]
+            begun = sum(map(processor_ticks, new))
+            await asyncio.sleep(0.5)  # in which it would use 45 ticks
+            assert sum(map(processor_ticks, new)) - begun <= 2
+            sandbox = await bench.driver.create(spec, booted, template)
+            await sandbox.destroy()
+
+    asyncio.run(run())
 
 
 def test_twenty_that_are_restored_leave_nothing_behind(with_functions: WithFunctions) -> None:

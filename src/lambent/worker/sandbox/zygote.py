@@ -148,11 +148,12 @@ def _be_born(
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
         kernel.set_host_name(common["hostname"])
         kernel.raise_loopback()
-        os.write(made_write, b"1")
-        for descriptor in (control, made_read, made_write, *descriptors[3:]):
+        for descriptor in (control, made_read, *descriptors[3:]):
             os.close(descriptor)
         _give_up_rights(common["filter"])
         _filter(common["refuse_clone3"])
+        os.write(made_write, b"1")  # the other may run a customer's code from now on
+        os.close(made_write)
         first_process.watch(program, status, executable)
     except OSError as error:
         os.write(status, f"failed {error}\n".encode())

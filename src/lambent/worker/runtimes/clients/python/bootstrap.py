@@ -94,6 +94,9 @@ def _set_logging_up(client: "Any") -> None:
     root = import_module("logging").getLogger()
     (made,) = root.handlers
     root.removeHandler(made)
+    made.close()
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, client.Unbuffered(getattr(sys, name).stream))
     client._setup_logging(client._AWS_LAMBDA_LOG_FORMAT, client._AWS_LAMBDA_LOG_LEVEL, made.log_sink)
 
 

@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import time
+import traceback
 from importlib import import_module
 from types import CodeType, ModuleType
 
@@ -91,7 +92,10 @@ def main() -> None:
 
     def fork() -> "socket.socket | None":
         share_memory()
-        word = zygote.serve(control)
+        try:
+            word = zygote.serve(control)
+        except Exception:  # noqa: BLE001 the client would take it for an error of the function
+            sys.exit(traceback.format_exc())
         kept.extend(become(word["variables"]))
         orders: socket.socket | None = word.get("control")
         return orders
