@@ -1,4 +1,6 @@
-"""Templates of SnapStart that do not do as they are told: none comes by a right, and none disturbs anybody else."""
+"""Templates of SnapStart that do not do as they are told: none comes by a right, and none disturbs anybody else.
+
+In the one driver that restores, as root and as an ordinary user (`conftest.py`)."""
 
 import asyncio
 import os
@@ -7,9 +9,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from arena import USERS
 
+from lambent.settings import Settings
 from lambent.testing.sandboxes import Bench, open_bench
 from lambent.testing.templates import Functions, functions_of
+from lambent.worker.runtimes.catalog import Runtimes
 from lambent.worker.sandbox.driver import Exit, Program, SandboxError
 
 RUNTIME = "python3.11"
@@ -31,6 +36,13 @@ def clone3(flags):
     return child if child > 0 else -ctypes.get_errno()
 """
 SAID_NOTHING = "\nimport signal\nsignal.pause()"
+
+
+@pytest.fixture(scope="module", params=USERS, autouse=True)
+def user(request: pytest.FixtureRequest) -> str:
+    """Who runs the test; by now there is the kit, which an ordinary user could not put where root has it."""
+    asyncio.run(Runtimes(Settings().runtimes_dir).prepare(RUNTIME))
+    return str(request.param)
 
 
 def with_hostile(script: str, work: Callable[[Bench, Functions, tuple[str, ...]], Awaitable[None]]) -> None:
