@@ -1,5 +1,5 @@
-"""A start that is given up in the moment of its answer, a program that can not be started, and control groups that
-others have made busy: nothing of them is kept."""
+"""A start or a boot that is given up in the moment of its answer, a program that can not be started, and control groups
+that others have made busy: nothing of them is kept."""
 
 import asyncio
 import os
@@ -12,10 +12,12 @@ import pytest
 from lambent.settings import Settings
 from lambent.testing.sandboxes import open_bench
 from lambent.testing.soak.gauges import groups_of
-from lambent.worker.sandbox.driver import Program, SandboxError
+from lambent.worker.sandbox.driver import Booted, Program, SandboxError, SandboxSpec, Template
+from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.launched import mark_of
 
 DRIVER = Settings().sandbox
+GONE_WITHIN_S = 10.0
 
 
 def descriptors(process: int) -> dict[str, str]:
@@ -46,6 +48,29 @@ def test_a_start_that_is_given_up_in_the_moment_of_its_answer_leaves_no_descript
                 await start
             await sandbox.kill()
             assert descriptors(os.getpid()) == before
+
+    asyncio.run(run())
+
+
+def test_a_boot_that_is_given_up_in_the_moment_of_its_answer_leaves_no_sandbox() -> None:
+    async def run() -> None:
+        async with open_bench("namespaces") as bench:
+            spec = SandboxSpec("box", Template(), (), memory_mib=128, ephemeral_mib=64)
+            await bench.driver.discard(await bench.driver.boot(spec, print))
+            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
+            before = descendants(launcher)
+            boot = asyncio.ensure_future(bench.driver.boot(spec, print))
+            await asyncio.sleep(0)
+            time.sleep(1)  # noqa: ASYNC251 - as above, but that it is given up before its answer is read
+            boot.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await boot
+            deadline = time.monotonic() + GONE_WITHIN_S
+            while descendants(launcher) != before:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+            with pytest.raises(SandboxError, match="there is no sandbox booted-2"):
+                await bench.driver.discard(Booted("booted-2", 0))
 
     asyncio.run(run())
 
