@@ -135,8 +135,8 @@ def look_at_runtimes(settings: Settings) -> Iterator[Finding]:
     found = runtimes.found()
     for one in found:
         note = f" ({one.note})" if one.note else ""
-        mend = "Install that version, and name it with --node." if one.note else ""
-        yield Finding(one.name, Grade.LIMITED if one.note else Grade.GOOD, f"{one.version}, {one.path}{note}", mend)
+        grade = Grade.LIMITED if one.note else Grade.GOOD
+        yield Finding(one.name, grade, f"{one.version}, {one.path}{note}", one.mend)
     for language, mend in _LANGUAGES.items():
         if not any(one.name.startswith(language) for one in found):
             yield Finding(language, Grade.LIMITED, "no interpreter was found: its functions do not run here", mend)

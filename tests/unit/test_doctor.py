@@ -18,6 +18,7 @@ from lambent.doctor import (
     look_at_key_file,
     look_at_networks,
     look_at_port,
+    look_at_runtimes,
     report,
 )
 from lambent.settings import NetworkSettings, Settings
@@ -169,6 +170,17 @@ def test_a_place_of_interpreters_that_can_not_be_read_is_told_and_the_others_are
     told = [finding for finding in found if finding.subject == f"interpreters in {unreadable}/versions"]
     assert [finding.grade for finding in told] == [Grade.LIMITED]
     assert any(finding.subject.startswith("python3.") for finding in found)
+
+
+def test_an_interpreter_that_can_not_be_a_zygote_is_told(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "python3.14"
+    program.parent.mkdir()
+    program.write_text(f"""#!/bin/sh\necho '["cpython", [3, 14, 0], "", "{tmp_path}", false]'\n""")
+    program.chmod(0o755)
+    found = {finding.subject: finding for finding in look_at_runtimes(Settings(python_search=str(tmp_path)))}
+    assert found["python3.14"].grade is Grade.LIMITED
+    assert "without the module ctypes" in found["python3.14"].detail
+    assert "libffi" in found["python3.14"].mend
 
 
 def test_networks_that_make_no_sense_are_missing_and_the_server_would_say_the_same() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lambent.testing.ordinary_user import open_the_way
+from lambent.testing import ordinary_user
 from lambent.worker.sandbox import kernel
 
 MACHINE = "198.51.100.1"
@@ -164,13 +164,9 @@ def _tell_names(listener: socket.socket) -> None:
         listener.sendto(question[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + asked + answer, asker)
 
 
-USER = 64_999
-"""An ordinary user id that no account has."""
-
-
 def become_an_ordinary_user() -> None:
-    """To be called in a fresh child (`preexec_fn`): from here on it is USER, who may open /dev/net/tun, as on most
-    machines, and may enter what leads to this Python. It sees so in a mount namespace of its own."""
+    """To be called in a fresh child (`preexec_fn`): from here on it is an ordinary user, who may open /dev/net/tun, as
+    on most machines, and may enter what leads to this Python. It sees so in a mount namespace of its own."""
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
     kernel.mount("tmpfs", _ASIDE, "tmpfs")
@@ -179,7 +175,7 @@ def become_an_ordinary_user() -> None:
     os.chmod(tun, 0o666)  # noqa: PTH101, S103 - as on most machines
     kernel.mount(tun, "/dev/net/tun", flags=kernel.MS_BIND)
     kernel.unmount(_ASIDE)
-    _become()
+    ordinary_user.become()
 
 
 def become_an_ordinary_user_without_tun() -> None:
@@ -187,11 +183,4 @@ def become_an_ordinary_user_without_tun() -> None:
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
     kernel.mount("/dev/null", "/dev/net/tun", flags=kernel.MS_BIND)
-    _become()
-
-
-def _become() -> None:
-    open_the_way()
-    os.setgroups([])
-    os.setgid(USER)
-    os.setuid(USER)
+    ordinary_user.become()

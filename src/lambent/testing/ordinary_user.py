@@ -1,11 +1,29 @@
-"""What a process that was started as root needs before it becomes an ordinary user."""
+"""What a process that was started as root needs before it becomes an ordinary user, and the becoming.
 
+    python -m lambent.testing.ordinary_user PROGRAM [ARGUMENT...]
+
+executes the program as USER.
+"""
+
+import os
 import sys
 import tempfile
 from pathlib import Path
 
 import lambent
 from lambent.worker.sandbox import kernel
+
+USER = 64_999
+"""An ordinary user id that no account has."""
+
+
+def become(user: int = USER) -> None:
+    """From here on this process is that user, who may enter what leads to this Python. As root only, with one thread.
+    What it executes then has what the kernel gives to a program of that user, such as its own files in /proc."""
+    open_the_way()
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
 
 
 def open_the_way() -> None:
@@ -31,3 +49,9 @@ def open_the_way() -> None:
             kernel.mount(str(aside), str(path), flags=kernel.MS_BIND | kernel.MS_REC)
             kernel.unmount(str(aside))
             aside.rmdir()
+
+
+if __name__ == "__main__":
+    become()
+    os.chdir("/")  # where it was may be covered now
+    os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606 - what a test names

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ from lambent.settings import Settings
 from lambent.testing.sandboxes import Bench, Watched
 from lambent.worker.runtimes.catalog import Runtimes
 from lambent.worker.runtimes.launch import Launch
-from lambent.worker.sandbox.driver import Mount, Program, Sandbox, SandboxSpec
+from lambent.worker.sandbox.driver import Booted, Mount, Program, Sandbox, SandboxSpec
 
 _WITHIN_S = 30.0
 _HEAD = (
@@ -100,14 +100,17 @@ class Functions:
         assert ready.is_set(), await template.watched.says("never")
         return template.sandbox
 
-    async def create(self, template: Sandbox) -> Sandbox:
-        spec, booted = self.spec("restored"), None
-        if self._ahead:
-            booted = await self._bench.driver.boot(spec, lambda _: None, template)
-        return await self._bench.driver.create(spec, booted, template)
+    async def boot(self, template: Sandbox, on_lost: Callable[[str], None] = lambda _: None) -> Booted:
+        """One that is restored ahead of need."""
+        return await self._bench.driver.boot(self.spec("restored"), on_lost, template)
 
-    async def restore(self, template: Sandbox, **variables: str) -> Restored:
-        restored = Restored(await self.create(template), Watched())
+    async def create(self, template: Sandbox, booted: Booted | None = None) -> Sandbox:
+        if self._ahead and booted is None:
+            booted = await self.boot(template)
+        return await self._bench.driver.create(self.spec("restored"), booted, template)
+
+    async def restore(self, template: Sandbox, booted: Booted | None = None, **variables: str) -> Restored:
+        restored = Restored(await self.create(template, booted), Watched())
         program = Program((), self._variables(restored.sandbox, variables))
         async with asyncio.timeout(_WITHIN_S):
             running = await restored.sandbox.start(program, restored.watched.ended.set_result)

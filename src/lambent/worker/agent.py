@@ -16,7 +16,13 @@ from lambent.core.allowance import Allowance
 from lambent.core.environment import Failure, Kind
 from lambent.core.limits import INIT_BUDGET_US
 from lambent.worker.booted_sandboxes import BootedSandboxes
-from lambent.worker.execution_environment import EndpointFactory, ExecutionEnvironment, LaunchError, Surroundings
+from lambent.worker.execution_environment import (
+    CanNotRestore,
+    EndpointFactory,
+    ExecutionEnvironment,
+    LaunchError,
+    Surroundings,
+)
 from lambent.worker.messages import (
     Command,
     EnvironmentSpec,
@@ -161,7 +167,8 @@ class Agent:
         return self._restore_slots.setdefault(spec.template_id, asyncio.Semaphore(self._parallel_starts))
 
     async def _make_sandbox(self, environment_id: str, spec: EnvironmentSpec, kind: Kind) -> tuple[Sandbox, Program]:
-        """Raises LaunchError for what is the function's own fault, SandboxError for the rest."""
+        """Raises LaunchError for what is the function's own fault, CanNotRestore for a template that can not be one,
+        SandboxError for the rest."""
         code = await self._unpack(spec.package)
         layers = await self._merge(spec.layers) if spec.layers else None
         try:
@@ -171,6 +178,8 @@ class Agent:
             raise SandboxError(str(error)) from error
         except InvalidEntrypoint as error:
             raise LaunchError(Failure("Runtime.InvalidEntrypoint", str(error))) from error
+        if kind is Kind.TEMPLATE and not launch.restores:
+            raise CanNotRestore
         assert self._booted is not None, "a command before the agent was opened"
         template = replace(self._template(launch.template), network=spec.network)
         sandbox_spec = SandboxSpec(

@@ -61,6 +61,10 @@ class LaunchError(Exception):
         self.failure = failure
 
 
+class CanNotRestore(Exception):
+    """On this machine nothing can be restored from the function's program."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the worker gives each environment."""
@@ -68,7 +72,7 @@ class Surroundings:
     clock: Clock
     emit: Callable[[messages.Event], None]
     make_sandbox: Callable[[str, messages.EnvironmentSpec, Kind], Coroutine[Any, Any, tuple[Sandbox, Program]]]
-    """The sandbox, and the program that runs in it. Raises LaunchError or SandboxError."""
+    """The sandbox, and the program that runs in it. Raises LaunchError, CanNotRestore or SandboxError."""
     front_door: EndpointFactory
     """Serves a connection to Lambent's own endpoint that comes from inside a sandbox."""
     allowance: Allowance
@@ -500,6 +504,10 @@ class ExecutionEnvironment:
             self._starting = None
             self._feed_if_allowed(machine.SandboxStarted())
             self._feed_if_allowed(machine.Exited(error.failure))
+        except CanNotRestore:
+            self._starting = None
+            around.emit(messages.TemplateRefused(self.environment_id))
+            self._feed_if_allowed(machine.SandboxFailed(""))
         except (SandboxError, OSError) as error:
             self._starting = None
             self._feed_if_allowed(machine.SandboxFailed(str(error)))

@@ -22,7 +22,7 @@ With SnapStart there is a template first, from which the environments of a versi
 
 ```
 MakeTemplate ->                 a sandbox is started, and the function initialised in it
-             <-       TemplateMade, or TemplateFailed and then Gone, or TemplateRefused and nothing more
+             <-       TemplateMade, or TemplateFailed and then Gone, or TemplateRefused and at most Gone
 Start        ->                 with its `template_id`: Available follows, or Gone
 Retire       ->                 the template itself; what was restored from it stays
              <-       Gone      also when the template ends by itself
@@ -120,7 +120,7 @@ class TemplateFailed(Record, frozen=True):
 
 
 class TemplateRefused(Record, frozen=True):
-    """This worker has no templates."""
+    """This worker has no templates, or none of this runtime."""
 
     environment_id: str
 

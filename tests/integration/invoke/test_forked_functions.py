@@ -1,10 +1,14 @@
 """What functions whose processes are forked from one have in common, and the setting that has none forked."""
 
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
-from live_functions import Function, Functions
+from live_functions import PYTHON, Function, Functions
 
 TELLS = """
 import os, random, ssl, uuid
@@ -41,3 +45,45 @@ def test_none_is_forked_where_the_settings_say_so(new_server: Any, ahead: tuple[
         assert FORKED not in one["command"]
         assert one["hash"] != other["hash"]
         made.delete_all()
+
+
+@pytest.fixture
+def without_ctypes(data_dir: Path) -> Path:
+    """An interpreter's prefix, as it is where that was built without libffi."""
+    prefix = data_dir.with_name("python")
+    original = Path(sys.base_prefix)
+    left_out = shutil.ignore_patterns("ctypes", "*-packages", "test", "idlelib", "tkinter", "config-*", "__pycache__")
+    shutil.copytree(original / "lib" / PYTHON, prefix / "lib" / PYTHON, ignore=left_out)
+    for library in original.glob("lib/libpython*.so*"):
+        shutil.copy(library, prefix / "lib")
+    (prefix / "bin").mkdir()
+    program = shutil.copy(original / "bin" / PYTHON, prefix / "bin" / PYTHON)
+    data_dir.parent.chmod(0o755)
+    asked = subprocess.run(
+        (program, "-I", "-S", "-c", "import sys; print(sys.base_prefix); import ctypes"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.stdout.strip() != str(prefix) or "No module named 'ctypes'" not in asked.stderr:
+        pytest.skip(f"the interpreter can not be copied: {asked.stdout}{asked.stderr}")
+    return prefix
+
+
+def test_none_is_forked_where_the_interpreter_can_not_be_a_zygote(new_server: Any, without_ctypes: Path) -> None:
+    with new_server("--python-search", str(without_ctypes), "--snap-start-on-older-runtimes") as server:
+        made = Functions(server.client("lambda"))
+        one, other = told_by([made.create(TELLS), made.create(TELLS)])
+        assert FORKED not in one["command"]
+        assert one["hash"] != other["hash"]
+        restored = made.create(TELLS, SnapStart={"ApplyOn": "PublishedVersions"})
+        version = {"FunctionName": restored.name, "Qualifier": "1"}
+        restored.client.publish_version(FunctionName=restored.name)
+        restored.client.get_waiter("published_version_active").wait(**version, WaiterConfig={"Delay": 0.05})
+        shown = restored.client.get_function_configuration(**version)
+        assert shown["SnapStart"]["OptimizationStatus"] == "Off"
+        answer = restored.invoke({}, Qualifier="1")
+        assert FORKED not in answer.document["command"]
+        assert "Init Duration" in answer.report
+        made.delete_all()
+        assert "environment lost" not in server.log.read_text()

@@ -1,5 +1,5 @@
-"""A start that is given up in the moment of its answer, a program that can not be started, and control groups that
-others have made busy: nothing of them is kept."""
+"""What is given up in the moment of its answer, a program that can not be started, and control groups that others have
+made busy: nothing of them is kept."""
 
 import asyncio
 import os
@@ -12,10 +12,13 @@ import pytest
 from lambent.settings import Settings
 from lambent.testing.sandboxes import open_bench
 from lambent.testing.soak.gauges import groups_of
-from lambent.worker.sandbox.driver import Program, SandboxError
+from lambent.worker.sandbox.driver import Booted, Program, SandboxError, SandboxSpec, Template
+from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.launched import mark_of
 
 DRIVER = Settings().sandbox
+GONE_WITHIN_S = 10.0
+SPEC = SandboxSpec("box", Template(), (), memory_mib=128, ephemeral_mib=64)
 
 
 def descriptors(process: int) -> dict[str, str]:
@@ -46,6 +49,53 @@ def test_a_start_that_is_given_up_in_the_moment_of_its_answer_leaves_no_descript
                 await start
             await sandbox.kill()
             assert descriptors(os.getpid()) == before
+
+    asyncio.run(run())
+
+
+async def wait_until_all_are_gone_but(before: list[int], launcher: int) -> None:
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while descendants(launcher) != before:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+def test_a_boot_that_is_given_up_in_the_moment_of_its_answer_leaves_no_sandbox() -> None:
+    async def run() -> None:
+        async with open_bench("namespaces") as bench:
+            await bench.driver.discard(await bench.driver.boot(SPEC, print))
+            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
+            before = descendants(launcher)
+            boot = asyncio.ensure_future(bench.driver.boot(SPEC, print))
+            await asyncio.sleep(0)
+            time.sleep(1)  # noqa: ASYNC251 - as above, but that it is given up before its answer is read
+            boot.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await boot
+            await wait_until_all_are_gone_but(before, launcher)
+            with pytest.raises(SandboxError, match="there is no sandbox booted-2"):
+                await bench.driver.discard(Booted("booted-2", 0))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["booted ahead", "made anew"])
+def test_a_sandbox_that_is_given_up_in_the_moment_of_its_answer_is_taken_away(ahead: bool) -> None:
+    async def run() -> None:
+        async with open_bench("namespaces") as bench:
+            await bench.driver.discard(await bench.driver.boot(SPEC, print))
+            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
+            before = descendants(launcher)
+            booted = await bench.driver.boot(SPEC, print) if ahead else None
+            create = asyncio.ensure_future(bench.driver.create(SPEC, booted))
+            await asyncio.sleep(0)
+            time.sleep(1)  # noqa: ASYNC251 - as above
+            create.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await create
+            await wait_until_all_are_gone_but(before, launcher)
+            with pytest.raises(SandboxError, match="there is no sandbox box"):
+                await bench.driver.discard(Booted("box", 0))
 
     asyncio.run(run())
 

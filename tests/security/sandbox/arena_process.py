@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lambent.testing.ordinary_user import open_the_way
+from lambent.testing.ordinary_user import become, open_the_way
 from lambent.testing.sandboxes import UID_BASE, Bench, Watched, open_bench
 from lambent.worker.sandbox.driver import Sandbox, SandboxError
 
@@ -192,11 +192,8 @@ async def main(driver: str) -> None:
 
 if __name__ == "__main__":
     if os.geteuid() == 0:
-        open_the_way()
         if len(sys.argv) > 2:
-            os.setgroups([])
-            os.setresgid(*[int(sys.argv[2])] * 3)
-            os.setresuid(*[int(sys.argv[2])] * 3)
-            # A program started as that user has what the kernel gives to one, such as its own files in /proc.
+            become(int(sys.argv[2]))
             os.execv(sys.executable, [sys.executable, *sys.argv[:2]])
+        open_the_way()
     asyncio.run(main(sys.argv[1]))

@@ -1,4 +1,6 @@
-"""Templates of SnapStart that do not do as they are told: none comes by a right, and none disturbs anybody else."""
+"""Templates of SnapStart that do not do as they are told: none comes by a right, and none disturbs anybody else.
+
+In the one driver that restores, as root and as an ordinary user (`conftest.py`)."""
 
 import asyncio
 import os
@@ -7,10 +9,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from arena import USERS
 
+from lambent.clock import SystemClock
+from lambent.settings import Settings
 from lambent.testing.sandboxes import Bench, open_bench
-from lambent.testing.templates import Functions, functions_of
-from lambent.worker.sandbox.driver import Exit, Program, SandboxError
+from lambent.testing.templates import Functions, Restored, functions_of
+from lambent.worker.booted_sandboxes import BOOTED_WITHIN_S, BootedSandboxes
+from lambent.worker.runtimes.catalog import Runtimes
+from lambent.worker.sandbox.driver import Booted, Exit, Program, SandboxError
 
 RUNTIME = "python3.11"
 
@@ -31,6 +38,13 @@ def clone3(flags):
     return child if child > 0 else -ctypes.get_errno()
 """
 SAID_NOTHING = "\nimport signal\nsignal.pause()"
+
+
+@pytest.fixture(scope="module", params=USERS, autouse=True)
+def user(request: pytest.FixtureRequest) -> str:
+    """Who runs the test; by now there is the kit, which an ordinary user could not put where root has it."""
+    asyncio.run(Runtimes(Settings().runtimes_dir).prepare(RUNTIME))
+    return str(request.param)
 
 
 def with_hostile(script: str, work: Callable[[Bench, Functions, tuple[str, ...]], Awaitable[None]]) -> None:
@@ -301,6 +315,133 @@ def test_what_a_template_never_bears_is_given_up_when_nobody_waits_for_it() -> N
                     await restored.start(Program((), {}), print)
             async with asyncio.timeout(10):
                 await restored.destroy()
+        await functions.close()
+        assert not processes_of(bench)
+        await launcher_still_works(functions)
+
+    with_hostile('control.send(b"snapshot")' + SAID_NOTHING, work)
+
+
+ECHO = "def handler(event, context): return event"
+
+# Of what is borne ahead of need the first one makes trouble, when it is told to, and the second does not.
+FIRST_IN_TROUBLE = """
+import time
+fork, inner, born = kernel.fork_into, restoring._wait_for_word, 0
+def count(flags, group):
+    global born
+    born += 1
+    return fork(flags, group)
+def wait(end, status):
+    if born > 1:
+        return inner(end, status)
+    os.setsid()
+    kernel.set_dumpable(True)
+    os.write(status, b"ready\\n")
+    while not os.path.exists("/var/task/now"):
+        time.sleep(0.01)
+    make_trouble(end, status)
+    end.recv(zygote.PACKET)
+    end.recv(zygote.PACKET)  # the end of what is told
+    signal.pause()
+kernel.fork_into, restoring._wait_for_word = count, wait
+"""
+AHEAD = {
+    "ends": "os._exit(3)",
+    "is killed": "os.kill(os.getpid(), signal.SIGKILL)",
+    "tells an end that is not one": r"os.write(status, b'exit nonsense\n')",
+    "tells that it has ended": r"os.write(status, b'exit 0\n')",
+    "tells nonsense without an end": r"os.write(status, b'\0\xff ' * 2000)",
+    "tells lines without an end": r"[os.write(status, b'ready\n') for _ in range(100000)]",
+    "fills the pipe": "os.write(status, bytes(1 << 20))",
+}
+
+
+async def two_ahead(
+    bench: Bench, functions: Functions, command: tuple[str, ...], on_lost: Callable[[str], None]
+) -> tuple[Restored, Booted, Booted]:
+    """A template, and what it has borne: that in trouble, and the other."""
+    template, ready = await functions.template("", command)
+    async with asyncio.timeout(30):
+        await ready.wait()
+        hostile, other = [await functions.boot(template.sandbox, on_lost) for _ in range(2)]
+    (bench.code / "now").touch()
+    return template, hostile, other
+
+
+def script_of_trouble(trouble: str) -> str:
+    script = f"import signal\ndef make_trouble(end, status):\n    {trouble}\n" + FIRST_IN_TROUBLE
+    return script + "restoring.wait(control)\nprint('restored', flush=True)" + SAID_NOTHING
+
+
+@pytest.mark.parametrize("what", AHEAD)
+def test_one_that_makes_trouble_ahead_of_need_is_lost_alone(what: str) -> None:
+    async def work(bench: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        well_behaved = await functions.initialised(ECHO)
+        lost: asyncio.Queue[str] = asyncio.Queue()
+        template, hostile, other = await two_ahead(bench, functions, command, lost.put_nowait)
+        async with asyncio.timeout(30):
+            assert await lost.get() == hostile.name
+        assert await (await functions.restore(well_behaved)).ask("well") == "well"
+        restored = await functions.restore(template.sandbox, other)
+        await restored.watched.says("restored")
+        await bench.driver.discard(hostile)
+        assert lost.empty()
+        await functions.close()
+        assert not processes_of(bench)
+        await launcher_still_works(functions)
+
+    with_hostile(script_of_trouble(AHEAD[what]), work)
+
+
+UNTAKEN = {
+    "tells what is no word": (r"os.write(status, b'nonsense\nlaunch\n\xff\0\n')", ""),
+    "does not listen any more": ("end.close(); signal.pause()", "Broken pipe"),
+    "answers before it is told": ("[end.send(bytes(1000)) for _ in range(20)]", ""),
+}
+
+
+@pytest.mark.parametrize("what", UNTAKEN)
+def test_who_takes_one_that_was_in_trouble_ahead_of_need_has_it_alone(what: str) -> None:
+    """What it does is no more than a program may do that was started: it is not ended before its time."""
+    trouble, said = UNTAKEN[what]
+
+    async def work(bench: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        well_behaved = await functions.initialised(ECHO)
+        lost: list[str] = []
+        template, hostile, other = await two_ahead(bench, functions, command, lost.append)
+        restored = await functions.restore(template.sandbox, other)
+        await restored.watched.says("restored")
+        if said:
+            with pytest.raises(SandboxError, match=said):
+                await functions.restore(template.sandbox, hostile)
+        else:
+            taken = await functions.restore(template.sandbox, hostile)
+            await taken.sandbox.kill()
+            assert await taken.watched.ended == Exit(signal=9)
+        assert await (await functions.restore(well_behaved)).ask("well") == "well"
+        assert lost == []
+        await functions.close()
+        await launcher_still_works(functions)
+
+    with_hostile(script_of_trouble(trouble), work)
+
+
+def test_who_never_bears_what_is_ordered_ahead_of_need_is_ended_and_holds_nobody_up() -> None:
+    async def work(bench: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        well_behaved = await functions.initialised(ECHO)
+        template, ready = await functions.template("", command)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            await ready.wait()
+            ahead = BootedSandboxes(bench.driver, SystemClock(), tasks, minimum=0, memory_bytes=1 << 30)
+            assert ahead.take_restored("hostile", functions.spec("wanted"), template.sandbox) is None
+            begin = asyncio.get_running_loop().time()
+            ended = template.watched.ended
+            while not (await asyncio.wait([ended], timeout=0.5))[0]:
+                assert await (await functions.restore(well_behaved)).ask("well") == "well"
+            took_s = asyncio.get_running_loop().time() - begin
+            assert took_s > BOOTED_WITHIN_S, "it has had its time"
+            ahead.close()
         await functions.close()
         assert not processes_of(bench)
         await launcher_still_works(functions)

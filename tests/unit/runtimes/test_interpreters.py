@@ -10,10 +10,18 @@ from lambent.worker.runtimes.interpreters import Interpreters
 from lambent.worker.runtimes.node import Nodes
 
 
-def fake_python(prefix: Path, version: str, name: str = "cpython", abi: str = "", asked: Path | None = None) -> Path:
+def fake_python(
+    prefix: Path,
+    version: str,
+    name: str = "cpython",
+    abi: str = "",
+    asked: Path | None = None,
+    *,
+    has_ctypes: bool = True,
+) -> Path:
     release = [int(part) for part in version.split(".")]
     executable = prefix / "bin" / f"python3.{release[1]}"
-    answer = json.dumps([name, release, abi, str(prefix)])
+    answer = json.dumps([name, release, abi, str(prefix), has_ctypes])
     count = f"echo >> {asked}\n" if asked else ""
     return _program(executable, f"{count}echo '{answer}'")
 
@@ -97,6 +105,13 @@ def test_an_interpreter_is_asked_once(tmp_path: Path, minor: int) -> None:
     assert not asked.exists(), "nothing may be asked before it is needed"
     assert machine.find(minor) == machine.find(minor)
     assert asked.read_text() == "\n"
+
+
+def test_an_interpreter_without_ctypes_is_found_and_known(tmp_path: Path, minor: int) -> None:
+    fake_python(tmp_path / "one", f"3.{minor}.1", has_ctypes=False)
+    found = interpreters(tmp_path, PATH=f"{tmp_path}/one/bin").find(minor)
+    assert found is not None
+    assert not found.has_ctypes
 
 
 def test_node_of_the_wanted_version_wins_and_the_nearest_stands_in(tmp_path: Path) -> None:

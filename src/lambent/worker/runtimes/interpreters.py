@@ -17,10 +17,15 @@ from lambent.worker.runtimes.search import Search
 OLDEST_MINOR = 9
 NEWEST_MINOR = 14
 _ASK_TIMEOUT_S = 20
-_QUESTION = (
-    "import json, sys; print(json.dumps([sys.implementation.name, list(sys.version_info[:3]), "
-    "getattr(sys, 'abiflags', ''), sys.base_prefix]))"
-)
+_QUESTION = """
+import json, sys
+try:
+    import ctypes
+except ImportError:
+    ctypes = None
+implementation, version, abi = sys.implementation.name, list(sys.version_info[:3]), getattr(sys, "abiflags", "")
+print(json.dumps([implementation, version, abi, sys.base_prefix, ctypes is not None]))
+"""
 
 
 class Interpreter(Record, frozen=True):
@@ -28,6 +33,8 @@ class Interpreter(Record, frozen=True):
 
     version: tuple[int, int, int]
     prefix: Path
+    has_ctypes: bool
+    """Without this module, as where it was built without libffi, it can not be a zygote."""
 
     @property
     def executable(self) -> Path:
@@ -105,11 +112,11 @@ def _ask(path: Path) -> Interpreter | None:
             timeout=_ASK_TIMEOUT_S,
             check=True,
         )
-        implementation, version, abi, prefix = json.loads(asked.stdout)
+        implementation, version, abi, prefix, has_ctypes = json.loads(asked.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None  # a broken interpreter, or a shim that has nothing behind it
     # The wheels of the client are for the standard ABI: "t" is free-threaded, "d" a debug build.
     if implementation != "cpython" or abi != "":
         return None
-    interpreter = Interpreter((version[0], version[1], version[2]), Path(os.path.realpath(prefix)))
+    interpreter = Interpreter((version[0], version[1], version[2]), Path(os.path.realpath(prefix)), has_ctypes)
     return interpreter if os.access(interpreter.executable, os.X_OK) else None

@@ -35,11 +35,18 @@ class Launch(Record, frozen=True):
         """Whether a function with these variables of its own is forked from the template's zygote, and not started."""
         return bool(self.template.command) and not any(name.startswith(self.at_start) for name in customers)
 
+    @property
+    def restores(self) -> bool:
+        """Whether its program can be a template of SnapStart, which takes what a zygote takes."""
+        return bool(self.template.command)
+
 
 class FoundRuntime(Record, frozen=True):
-    """An interpreter of this machine and the runtime that it serves. `note` says what is not as on AWS, if anything."""
+    """An interpreter of this machine and the runtime that it serves. `note` says what is not as it should be, if
+    anything, and `mend` how it would be."""
 
     name: str
     version: str
     path: str
     note: str = ""
+    mend: str = ""

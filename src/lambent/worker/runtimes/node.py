@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from lambent.core.limits import RUNTIMES_RUN
 from lambent.core.record import Record
 from lambent.worker.runtimes import kits
@@ -129,8 +131,11 @@ class NodeRuntimes:
         for major in _MAJORS:
             node = self._nodes.nearest(major)
             if node is not None:
-                note = "" if node.major == major else f"no Node.js {major} was found: the nearest version is used"
-                lines.append(FoundRuntime(f"nodejs{major}.x", node.release, str(node.executable), note))
+                found = FoundRuntime(f"nodejs{major}.x", node.release, str(node.executable))
+                if node.major != major:
+                    note = f"no Node.js {major} was found: the nearest version is used"
+                    found = replace(found, note=note, mend="Install that version, and name it with --node.")
+                lines.append(found)
         return lines
 
     def _build(self, place: Path, node: Node, sdk: Mapping[str, bytes], files: Mapping[str, bytes]) -> None:

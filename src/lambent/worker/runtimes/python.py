@@ -22,6 +22,9 @@ _AT_START = (
 )
 """What the interpreter, the C library and OpenSSL take from the environment when they start."""
 
+_NOT_FORKED = "without the module ctypes: its functions start more slowly, and SnapStart does nothing for them"
+_GET_CTYPES = "Build that version again with libffi and its headers installed."
+
 
 class PythonRuntimes:
     """Makes the launch plans of `python3.X`."""
@@ -53,7 +56,13 @@ class PythonRuntimes:
     def found(self) -> list[FoundRuntime]:
         """Blocks while the interpreters are asked."""
         return [
-            FoundRuntime(f"python3.{one.version[1]}", one.release, str(one.executable))
+            FoundRuntime(
+                f"python3.{one.version[1]}",
+                one.release,
+                str(one.executable),
+                note="" if one.has_ctypes else _NOT_FORKED,
+                mend="" if one.has_ctypes else _GET_CTYPES,
+            )
             for one in self._interpreters.all()
         ]
 
@@ -107,5 +116,6 @@ def _launch(runtime: str, interpreter: Interpreter, kit: Path) -> Launch:
         variables["LC_CTYPE"] = "C.UTF-8"
     # -S: without the packages that the machine has installed. -B: no attempts to write .pyc to read-only places.
     command = (f"/var/lang/bin/{name}", "-S", "-B")
-    template = Template(tuple(mounts), tuple(links), (*command, "/var/runtime/fork.py"), variables)
+    zygote_command = (*command, "/var/runtime/fork.py") if interpreter.has_ctypes else ()
+    template = Template(tuple(mounts), tuple(links), zygote_command, variables if zygote_command else {})
     return Launch(template, (*command, "/var/runtime/wrap.py"), variables, _AT_START)

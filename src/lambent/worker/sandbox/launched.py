@@ -318,8 +318,9 @@ class LaunchedDriver(ABC):
         try:
             reply, _ = await link.ask("create", booted=name, origin=_origin(snapshot), **_fields(spec))
         except BaseException:
-            if booted is not None:
-                link.post("destroy", id=name)
+            # Given up or refused: it is there by one of these names, or not at all.
+            for either in filter(None, (name, spec.sandbox_id)):
+                link.post("destroy", id=either)
             raise
         return self.sandbox(link, spec, reply)
 

@@ -86,9 +86,10 @@ class Link:
         return reply, descriptors
 
     def post(self, what: str, **fields: Any) -> None:
-        """Send a request whose answer nobody waits for."""
+        """Send a request whose answer nobody waits for. It has a number all the same: 0 is none to the launcher."""
         if self.alive:
-            self._send(json.dumps({"n": 0, "do": what, **fields}).encode())
+            self._number += 1
+            self._send(json.dumps({"n": self._number, "do": what, **fields}).encode())
 
     def watch(self, sandbox_id: str, on_exit: Callable[[Exit], None]) -> None:
         """Have `on_exit` called once, at the exit of what runs in the sandbox or at the end of the launcher."""

@@ -65,7 +65,8 @@ class Run:
 
     def outcome(self) -> dict[str, Any]:
         """How the program ended, as the fields of `driver.Exit`."""
-        launch_error = self.word("launch")
+        # What is restored executes nothing, and what it tells is a customer's.
+        launch_error = self.word("launch") if self.handle < 0 else None
         if launch_error is not None:
             return {"launch_error": launch_error}
         if self.killed:
