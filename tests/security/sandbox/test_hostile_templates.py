@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lambent.testing.sandboxes import Bench, open_bench
+from lambent.testing.sandboxes import Bench, Outcome, open_bench
 from lambent.testing.templates import Functions, functions_of
 from lambent.worker.sandbox.driver import Exit, Program, SandboxError
 
@@ -223,6 +223,24 @@ def test_what_is_not_as_ordered_is_not_started(what: str) -> None:
 
     wait = "\nrestoring.wait(control)" + SAID_NOTHING
     with_hostile(textwrap.dedent(script) + wait, work)
+
+
+def test_what_decides_about_a_templates_clones_is_in_no_sandbox_of_others() -> None:
+    """Those of a zygote that is started after the template, by the launcher that holds it."""
+
+    async def work(bench: Bench, functions: Functions, _: tuple[str, ...]) -> None:
+        await functions.initialised("def handler(event, context): return event")
+        script = """
+import os
+places = [f"/proc/self/fd/{number}" for number in range(3, 99)]
+print([os.readlink(place) for place in places if os.path.islink(place)])
+"""
+        sandbox = await bench.create()
+        told = await bench.probe(sandbox, script)
+        await sandbox.destroy()
+        assert told == Outcome(Exit(code=0), "[]\n")
+
+    with_hostile("", work)
 
 
 def test_nonsense_on_the_socket_makes_nothing_of_a_program() -> None:

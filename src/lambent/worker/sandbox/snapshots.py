@@ -162,6 +162,10 @@ class Snapshot:
             data, received, _, _ = socket.recv_fds(self._control, zygote.PACKET, _DESCRIPTORS)
         except OSError:
             data, received = b"", []
+        for descriptor in received:
+            # Else it went on to each zygote that is started from here on, and to all functions of that one, any of
+            # which could let the template clone itself.
+            os.set_inheritable(descriptor, False)
         if data == b"listener" and self._listener < 0 and received:
             self._listener = received.pop()
             self._loop.watch(self._listener, self._decide)
