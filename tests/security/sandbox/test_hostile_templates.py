@@ -263,6 +263,24 @@ def test_nonsense_on_the_socket_makes_nothing_of_a_program() -> None:
     with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
 
 
+def test_who_talks_nonsense_and_lives_on_is_ended() -> None:
+    async def work(_: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        template, ready = await functions.template("", command)
+        async with asyncio.timeout(30):
+            await ready.wait()
+            with pytest.raises(SandboxError):
+                await functions.restore(template.sandbox)
+            assert await template.watched.ended == Exit(signal=9)
+        await launcher_still_works(functions)
+
+    script = """
+    control.send(b"snapshot")
+    control.recv(1)
+    control.send(b"nonsense")
+    """
+    with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
+
+
 def test_nonsense_about_its_own_end_counts_as_a_kill() -> None:
     async def work(_: Bench, functions: Functions, command: tuple[str, ...]) -> None:
         template, ready = await functions.template("", command)

@@ -175,7 +175,7 @@ class Snapshot:
         elif self._unanswered and (data == b"forked" or data.startswith(b"failed")):
             self._answered(data)
         else:
-            self._stop()  # it has ended, or does not speak as it should
+            self.end()  # it has ended, or does not speak as it should: then it would neither serve nor be frozen again
         for descriptor in received:
             os.close(descriptor)
 
