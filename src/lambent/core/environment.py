@@ -101,6 +101,7 @@ class Environment(Record, frozen=True):
     """How the invocation in flight has ended, once the caller is answered."""
     retired: bool = False
     init_budget_us: int = INIT_BUDGET_US
+    restore_budget_us: int = RESTORE_BUDGET_US
     kind: Kind = Kind.FRESH
     resumed_us: int | None = None
     """In RESTORE: since when the copy runs."""
@@ -431,7 +432,7 @@ def _template_lost(environment: Environment, event: Exited, now: int) -> Step:
 
 def _restoring(environment: Environment, _event: Restoring, now: int) -> Step:
     copied = replace(environment, kind=Kind.RESTORED)
-    return _enter(copied, Phase.RESTORE, now, now + RESTORE_BUDGET_US), ()
+    return _enter(copied, Phase.RESTORE, now, now + environment.restore_budget_us), ()
 
 
 def _resumed(environment: Environment, _event: SandboxStarted, now: int) -> Step:

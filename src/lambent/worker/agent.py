@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from lambent.clock import Clock
 from lambent.core.allowance import Allowance
 from lambent.core.environment import Failure, Kind
-from lambent.core.limits import INIT_BUDGET_US
+from lambent.core.limits import INIT_BUDGET_US, PROVISIONED_INIT_BUDGET_US, RESTORE_BUDGET_US
 from lambent.worker.booted_sandboxes import BootedSandboxes
 from lambent.worker.execution_environment import (
     CanNotRestore,
@@ -65,6 +65,8 @@ class Agent:
         preboot_minimum: int,
         preboot_memory_mib: int,
         init_budget_us: int = INIT_BUDGET_US,
+        init_ahead_budget_us: int = PROVISIONED_INIT_BUDGET_US,
+        restore_budget_us: int = RESTORE_BUDGET_US,
     ) -> None:
         self._driver = driver
         self._runtimes = runtimes
@@ -79,6 +81,8 @@ class Agent:
         """By the template, which can have those that are restored from it wait."""
         self._billing_step_ms = billing_step_ms
         self._init_budget_us = init_budget_us
+        self._init_ahead_budget_us = init_ahead_budget_us
+        self._restore_budget_us = restore_budget_us
         self._fork = fork
         self._preboot_minimum = preboot_minimum
         self._preboot_memory_mib = preboot_memory_mib
@@ -108,6 +112,8 @@ class Agent:
             forget=self._forget,
             billing_step_ms=self._billing_step_ms,
             init_budget_us=self._init_budget_us,
+            init_ahead_budget_us=self._init_ahead_budget_us,
+            restore_budget_us=self._restore_budget_us,
         )
         return missing
 

@@ -23,7 +23,7 @@ from lambent.core import environment as machine
 from lambent.core.allowance import Allowance
 from lambent.core.environment import Environment, Failure, Kind, Phase
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
-from lambent.core.limits import PROVISIONED_INIT_BUDGET_US, REQUEST_BODY_BYTES
+from lambent.core.limits import REQUEST_BODY_BYTES
 from lambent.core.metering import billed_ms
 from lambent.worker import failures, messages
 from lambent.worker.environment_log import EnvironmentLog
@@ -84,6 +84,9 @@ class Surroundings:
     billing_step_ms: int
     init_budget_us: int
     """Of an environment that is started on demand."""
+    init_ahead_budget_us: int
+    """Of one that is initialised before anybody waits for it; or its timeout, where that is longer."""
+    restore_budget_us: int
 
 
 class ExecutionEnvironment:
@@ -98,7 +101,8 @@ class ExecutionEnvironment:
         self._ahead = template or spec.initialization_type == messages.PROVISIONED
         self._state = Environment(
             timeout_us=timeout_us,
-            init_budget_us=max(PROVISIONED_INIT_BUDGET_US, timeout_us) if self._ahead else around.init_budget_us,
+            init_budget_us=max(around.init_ahead_budget_us, timeout_us) if self._ahead else around.init_budget_us,
+            restore_budget_us=around.restore_budget_us,
             kind=Kind.TEMPLATE if template else Kind.FRESH,
         )
         self._queue: deque[machine.Event] = deque()

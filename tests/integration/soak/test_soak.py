@@ -15,7 +15,7 @@ import pytest
 
 from lambent.settings import Settings
 from lambent.testing.soak import gauges
-from lambent.testing.soak.faults import FAULTS, WELL, Upheaval
+from lambent.testing.soak.faults import FAULTS, MADE, RESTORED, WELL, Upheaval
 from lambent.testing.soak.judge import BYTES_A_LIFE, leaks
 from lambent.testing.soak.run import Plan, soak
 from lambent.testing.soak.strikes import launchers
@@ -37,6 +37,8 @@ def test_nothing_is_left_of_three_hundred_environments_with_random_faults() -> N
     assert told["unexpected"] == []
     assert told["leaks"] == {}, told["rests"]
     assert told["ends"].keys() >= {fault.name for fault in FAULTS}
+    if MADE in told["ends"][RESTORED.name]:  # by a driver that restores
+        assert told["ahead"] > 0
     assert told["upheavals"].keys() == {one.name for one in Upheaval}
     if os.geteuid() == 0:
         assert all(told["upheavals"].values()), told["upheavals"]

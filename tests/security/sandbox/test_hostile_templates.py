@@ -13,7 +13,7 @@ from arena import USERS
 
 from lambent.clock import SystemClock
 from lambent.settings import Settings
-from lambent.testing.sandboxes import Bench, open_bench
+from lambent.testing.sandboxes import Bench, Outcome, open_bench
 from lambent.testing.templates import Functions, Restored, functions_of
 from lambent.worker.booted_sandboxes import BOOTED_WITHIN_S, BootedSandboxes
 from lambent.worker.runtimes.catalog import Runtimes
@@ -239,6 +239,24 @@ def test_what_is_not_as_ordered_is_not_started(what: str) -> None:
     with_hostile(textwrap.dedent(script) + wait, work)
 
 
+def test_what_decides_about_a_templates_clones_is_in_no_sandbox_of_others() -> None:
+    """Those of a zygote that is started after the template, by the launcher that holds it."""
+
+    async def work(bench: Bench, functions: Functions, _: tuple[str, ...]) -> None:
+        await functions.initialised("def handler(event, context): return event")
+        script = """
+import os
+places = [f"/proc/self/fd/{number}" for number in range(3, 99)]
+print([os.readlink(place) for place in places if os.path.islink(place)])
+"""
+        sandbox = await bench.create()
+        told = await bench.probe(sandbox, script)
+        await sandbox.destroy()
+        assert told == Outcome(Exit(code=0), "[]\n")
+
+    with_hostile("", work)
+
+
 def test_nonsense_on_the_socket_makes_nothing_of_a_program() -> None:
     async def work(_: Bench, functions: Functions, command: tuple[str, ...]) -> None:
         template, ready = await functions.template("", command)
@@ -255,6 +273,24 @@ def test_nonsense_on_the_socket_makes_nothing_of_a_program() -> None:
         except OSError:
             pass
     print("said", flush=True)
+    """
+    with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
+
+
+def test_who_talks_nonsense_and_lives_on_is_ended() -> None:
+    async def work(_: Bench, functions: Functions, command: tuple[str, ...]) -> None:
+        template, ready = await functions.template("", command)
+        async with asyncio.timeout(30):
+            await ready.wait()
+            with pytest.raises(SandboxError):
+                await functions.restore(template.sandbox)
+            assert await template.watched.ended == Exit(signal=9)
+        await launcher_still_works(functions)
+
+    script = """
+    control.send(b"snapshot")
+    control.recv(1)
+    control.send(b"nonsense")
     """
     with_hostile(textwrap.dedent(script) + SAID_NOTHING, work)
 

@@ -87,6 +87,8 @@ def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None):
         forget=forget,
         billing_step_ms=100,
         init_budget_us=10_000_000,
+        init_ahead_budget_us=130_000_000,
+        restore_budget_us=10_000_000,
     )
 
 

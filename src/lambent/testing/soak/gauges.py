@@ -109,9 +109,19 @@ def _read(path: str) -> bytes:
 
 def is_first_in_its_namespace(process: int) -> bool:
     """Of processes; no namespace has it as its first one where it is in ours."""
-    status = _read(f"/proc/{process}/status").decode()
-    numbers = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
+    numbers = _ids(process)
     return len(numbers) > 1 and numbers[-1] == "1"
+
+
+def is_restored(process: int) -> bool:
+    """Whether it is in a namespace of processes that was made inside of another sandbox's: its template's."""
+    return len(_ids(process)) > 2
+
+
+def _ids(process: int) -> list[str]:
+    """One in each namespace of processes that it is in, from the machine's on."""
+    status = _read(f"/proc/{process}/status").decode()
+    return next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
 
 
 def groups_of(name: str) -> list[str]:

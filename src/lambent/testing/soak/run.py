@@ -11,10 +11,10 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 from lambent.testing.soak import gauges
@@ -22,6 +22,9 @@ from lambent.testing.soak.faults import (
     ANSWERED,
     BOOTSTRAP_EXITING,
     FAULTS,
+    MADE,
+    NOT_MADE,
+    NOT_RESTORED,
     REFUSED,
     RETIRED,
     WELL,
@@ -31,6 +34,8 @@ from lambent.testing.soak.faults import (
     Moment,
     Upheaval,
     draw,
+    restored_of,
+    template_of,
 )
 from lambent.testing.soak.judge import Rest, differences
 from lambent.testing.soak.strikes import act, befall
@@ -39,6 +44,9 @@ from lambent.testing.soak.worker import Known, Stuck, Worker, open_worker
 AT_ONCE = 8
 USER_IDS = 48
 LOST, STUCK, NOT_AGAIN, CROWD = "lost", "stuck", "not served again", "in a crowd"
+NO_TEMPLATES = "no templates"
+"""The end of a template on a driver that restores nothing."""
+RESTORED_AT_ONCE, RESTORED_TIMES = 2, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +68,14 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Told:
     """What came of a soak. `ends` counts for each fault how lives ended, `upheavals` how many there were of each;
-    `unexpected` tells of lives that no upheaval befell, and that did not end as their fault lets them."""
+    `unexpected` tells of lives that no upheaval befell, and that did not end as their fault lets them. `ahead` is the
+    number of templates that were retired when others had been restored from them ahead of need."""
 
     seconds: float
     ends: dict[str, dict[str, int]]
     upheavals: dict[str, int]
     unexpected: list[str]
+    ahead: int
     rests: list[Rest]
 
 
@@ -89,6 +99,7 @@ class _Soak:
         self._ends: dict[str, Counter[str]] = {}
         self._upheavals: Counter[str] = Counter()
         self._unexpected: list[str] = []
+        self._ahead = 0
         self._rests: list[Rest] = []
         self._shaken_rounds = plan.rounds // 3 if plan.shaken else 0
 
@@ -107,6 +118,7 @@ class _Soak:
             ends={name: dict(ends) for name, ends in sorted(self._ends.items())},
             upheavals=dict(self._upheavals),
             unexpected=self._unexpected,
+            ahead=self._ahead,
             rests=self._rests,
         )
 
@@ -182,31 +194,65 @@ class _Soak:
     async def _live(self, life: Life, *, shaken: bool) -> None:
         self._worker.packages.put(life)
         try:
-            end = await self._end_of(life, await self._worker.dispatcher.start(life))
+            if life.fault.snap_start:
+                await self._count(template_of(life), self._end_of_template(life, shaken=shaken), shaken=shaken)
+            else:
+                await self._count(life, self._end_of(life), shaken=shaken)
+        finally:
+            self._worker.packages.remove(life)
+
+    async def _count(self, life: Life, end_of_life: Awaitable[str], *, shaken: bool) -> None:
+        try:
+            end = await end_of_life
         except* Stuck as stuck:
             end = f"{STUCK}: {stuck.exceptions[0]}"
             self._worker.dispatcher.retire(life)
         finally:
             self._worker.dispatcher.forget(life)
-            self._worker.packages.remove(life)
         kind = end.partition(":")[0]
         self._ends.setdefault(life.fault.name, Counter())[kind] += 1
-        if kind == STUCK or not (shaken or kind in life.fault.ends):
+        may_be = kind in life.fault.ends or (kind == NO_TEMPLATES and not self._worker.restores)
+        if kind == STUCK or not (shaken or may_be):
             self._unexpected.append(f"{life.name}: {life.fault.name}: {end}")
 
-    async def _end_of(self, life: Life, known: Known) -> str:
-        fault, dispatcher = life.fault, self._worker.dispatcher
+    async def _end_of_template(self, life: Life, *, shaken: bool) -> str:
+        """It lives while others are restored from it; those of the second time may have been restored ahead of need."""
+        template, dispatcher = template_of(life), self._worker.dispatcher
+        known = await dispatcher.make_template(template)
+        numbers = count(1)
         async with asyncio.TaskGroup() as tasks:
-            acting = tasks.create_task(act(life, known, self._worker))
-            struck = fault.act is not None and fault.act is not Act.MAKE_GROUPS_BUSY
+            if life.fault.on_template:
+                tasks.create_task(act(template, known, self._worker))
+            await known.until(lambda: known.made or known.failed, "made")
+            for _ in range(RESTORED_TIMES if known.made else 0):
+                async with asyncio.TaskGroup() as restored:
+                    for number in islice(numbers, RESTORED_AT_ONCE):
+                        one = restored_of(life, number)
+                        restored.create_task(self._count(one, self._end_of(one), shaken=shaken))
+                await asyncio.sleep(life.pause_s)
+            if known.made:
+                self._ahead += any(map(gauges.is_restored, gauges.processes_of(life.package)))
+            dispatcher.retire(template)
+            await known.until(lambda: False, "gone")
+        if known.made or known.failed:
+            return MADE if known.made else NOT_MADE
+        return NO_TEMPLATES if known.refused else _without_answer(known)
+
+    async def _end_of(self, life: Life) -> str:
+        fault, dispatcher = life.fault, self._worker.dispatcher
+        known = await dispatcher.start(life)
+        async with asyncio.TaskGroup() as tasks:
+            is_acted = fault.act is not None and not fault.on_template
+            acting = tasks.create_task(act(life, known, self._worker)) if is_acted else None
+            struck = acting if fault.act is not Act.MAKE_GROUPS_BUSY else None
             await known.until(lambda: known.available, "available")
-            if struck and fault.moment is Moment.READY:
-                await acting
+            if struck is not None and fault.moment is Moment.READY:
+                await struck
             answer = await dispatcher.invoke(life, fault.event)
-            if struck:
-                await acting
+            if struck is not None:
+                await struck
             if answer is None:
-                end = LOST if known.lost else REFUSED if known.gone is not None and known.gone.reason else RETIRED
+                end = _without_answer(known)
             else:
                 end = answer.error_type or ANSWERED
                 if fault.serves_again and life.twice and not await self._is_served_again(life, 2 if struck else 1):
@@ -222,3 +268,13 @@ class _Soak:
             if answer is not None and answer.error_type is None:
                 return True
         return False
+
+
+def _without_answer(known: Known) -> str:
+    """How an environment has ended that has not served."""
+    if known.lost:
+        return LOST
+    if known.gone is not None and known.gone.restoration is not None:
+        return NOT_RESTORED
+    reason = known.gone.reason if known.gone is not None else ""
+    return f"{REFUSED}: {reason}" if reason else RETIRED

@@ -25,22 +25,32 @@ async def act(life: Life, known: Known, worker: Worker) -> None:
         case Moment.START:
             pass
         case Moment.INIT:
-            await known.until(lambda: "initialising" in known.said or known.available, "initialising")
+            await known.until(lambda: "initialising" in known.said or known.available or known.made, "initialising")
+        case Moment.RESTORE:
+            await known.until(lambda: "restoring" in known.said or known.available, "restoring")
         case Moment.READY:
-            await known.until(lambda: known.available, "available")
+            await known.until(lambda: known.available or known.made, "available")
         case Moment.INVOKE:
             await known.until(lambda: "invoked" in known.said or known.finished > 0, "invoked")
+        case Moment.BORNE:
+            await known.until(lambda: known.borne > 0, "bearing")
     await asyncio.sleep(life.delay_s)
     match fault.act:
         case Act.RETIRE:
             worker.dispatcher.retire(life)
         case Act.KILL_FIRST_PROCESS | Act.KILL_OTHER_PROCESS:
             first = fault.act is Act.KILL_FIRST_PROCESS
-            for process in gauges.processes_of(life.name):
+            for process in _processes_of(life):
                 if gauges.is_first_in_its_namespace(process) == first:
                     _kill(process)
         case Act.MAKE_GROUPS_BUSY:
             await _occupy(life, known)
+
+
+def _processes_of(life: Life) -> list[int]:
+    """They are told by the package. Of what is restored from one template, all: those restored ahead of need, too."""
+    found = gauges.processes_of(life.package)
+    return [process for process in found if gauges.is_restored(process) == bool(life.template)]
 
 
 async def _occupy(life: Life, known: Known) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from lambent.clock import SystemClock
@@ -31,7 +32,7 @@ from lambent.worker.transport import MessageStream, WorkerServer, connect
 
 WITHIN_S = 60.0
 """How long anything that must come may take, with the machine full of others."""
-INIT_BUDGET_US = 2_000_000
+INIT_BUDGET_US, INIT_AHEAD_BUDGET_US, RESTORE_BUDGET_US = 2_000_000, 1_000_000, 4_000_000
 POOLED, POOL_MIB = 1, 40
 """Sandboxes booted ahead, of each kind: at the least, and what all of them may take."""
 _RUNTIME = f"python3.{sys.version_info[1]}"
@@ -56,9 +57,13 @@ class Stuck(Exception):
 
 @dataclass
 class Known:
-    """What the dispatcher knows of an environment."""
+    """What the dispatcher knows of an environment, or of a template: that has `borne` so many that are over."""
 
     available: bool = False
+    made: bool = False
+    failed: bool = False
+    refused: bool = False
+    borne: int = 0
     retired: bool = False
     lost: bool = False
     gone: messages.Gone | None = None
@@ -69,7 +74,7 @@ class Known:
 
     @property
     def over(self) -> bool:
-        return self.lost or self.gone is not None
+        return self.lost or self.refused or self.gone is not None
 
     async def until(self, is_so: Callable[[], bool], what: str) -> None:
         """Wait until it is so, or the environment is no more. Raises Stuck."""
@@ -93,6 +98,12 @@ class Known:
                 self.said.update(text for _, text in event.lines)
             case messages.Gone():
                 self.gone = event
+            case messages.TemplateMade():
+                self.made = True
+            case messages.TemplateFailed():
+                self.failed = True
+            case messages.TemplateRefused():
+                self.refused = True
             case messages.Initialised():
                 pass
         self.changed.set()
@@ -145,6 +156,12 @@ class Dispatcher:
         self._send(messages.Start(life.name, _specification(life)))
         return known
 
+    async def make_template(self, life: Life) -> Known:
+        await self._joined.wait()
+        known = self._known[life.name] = Known()
+        self._send(messages.MakeTemplate(life.name, _specification(life)))
+        return known
+
     async def invoke(self, life: Life, event: str) -> Answer | None:
         """The answer; None from an environment that is over, or that was retired before it had the event."""
         known = self._known.get(life.name)
@@ -165,6 +182,10 @@ class Dispatcher:
 
     def forget(self, life: Life) -> None:
         self._known.pop(life.name, None)
+        template = self._known.get(life.template)
+        if template is not None:
+            template.borne += 1
+            template.changed.set()
 
 
 def _specification(life: Life) -> EnvironmentSpec:
@@ -179,11 +200,13 @@ def _specification(life: Life) -> EnvironmentSpec:
         memory_mib=fault.memory_mib,
         timeout_ms=fault.timeout_ms,
         ephemeral_mib=16,
-        package=life.name,
+        package=life.package,
         variables=life.variables,
         credentials=Credentials("id", "secret", "token"),
         log_group="/aws/lambda/soak",
         log_stream=life.name,
+        initialization_type=messages.SNAP_START if fault.snap_start else messages.ON_DEMAND,
+        template_id=life.template or None,
     )
 
 
@@ -230,6 +253,8 @@ class Worker:
     place: Path
     data_dir: Path
     clock: "LeapingClock"
+    restores: bool
+    """Whether its driver does."""
 
 
 @asynccontextmanager
@@ -241,6 +266,7 @@ async def open_worker(driver: str, place: Path, user_ids: int) -> AsyncIterator[
     packages = Packages(trees)
     runtimes = Runtimes(Settings().runtimes_dir)
     clock = LeapingClock()
+    new_driver = partial(make_driver, driver, data_dir, UID_BASE, user_ids, oci_runtime="")
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
 
@@ -248,7 +274,7 @@ async def open_worker(driver: str, place: Path, user_ids: int) -> AsyncIterator[
             emit: Callable[[messages.Event], None], front_door: Callable[[Allowance], asyncio.Protocol]
         ) -> Agent:
             agent = Agent(
-                driver=make_driver(driver, data_dir, UID_BASE, user_ids, oci_runtime=""),
+                driver=new_driver(),
                 runtimes=runtimes,
                 unpack=packages.unpack,
                 merge=_merge,
@@ -261,6 +287,8 @@ async def open_worker(driver: str, place: Path, user_ids: int) -> AsyncIterator[
                 preboot_minimum=POOLED,
                 preboot_memory_mib=POOL_MIB,
                 init_budget_us=INIT_BUDGET_US,
+                init_ahead_budget_us=INIT_AHEAD_BUDGET_US,
+                restore_budget_us=RESTORE_BUDGET_US,
             )
             await agent.open(tasks)
             return agent
@@ -273,7 +301,7 @@ async def open_worker(driver: str, place: Path, user_ids: int) -> AsyncIterator[
         dispatcher = Dispatcher(socket, (host, port))
         await dispatcher.join()
         try:
-            yield Worker(dispatcher, packages, place, data_dir, clock)
+            yield Worker(dispatcher, packages, place, data_dir, clock, new_driver().restores)
         finally:
             accepting.close()
             silent.close()

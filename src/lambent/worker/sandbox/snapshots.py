@@ -162,6 +162,10 @@ class Snapshot:
             data, received, _, _ = socket.recv_fds(self._control, zygote.PACKET, _DESCRIPTORS)
         except OSError:
             data, received = b"", []
+        for descriptor in received:
+            # Else it went on to each zygote that is started from here on, and to all functions of that one, any of
+            # which could let the template clone itself.
+            os.set_inheritable(descriptor, False)
         if data == b"listener" and self._listener < 0 and received:
             self._listener = received.pop()
             self._loop.watch(self._listener, self._decide)
@@ -171,7 +175,7 @@ class Snapshot:
         elif self._unanswered and (data == b"forked" or data.startswith(b"failed")):
             self._answered(data)
         else:
-            self._stop()  # it has ended, or does not speak as it should
+            self.end()  # it has ended, or does not speak as it should: then it would neither serve nor be frozen again
         for descriptor in received:
             os.close(descriptor)
 
