@@ -360,7 +360,8 @@ def test_what_a_template_never_bears_is_given_up_when_nobody_waits_for_it() -> N
 
 ECHO = "def handler(event, context): return event"
 
-# Of what is borne ahead of need the first one makes trouble, when it is told to, and the second does not.
+# Of what is borne ahead of need the first one makes trouble, before it is ready or when it is told to, and the second
+# does not.
 FIRST_IN_TROUBLE = """
 import time
 fork, inner, born = kernel.fork_into, restoring._wait_for_word, 0
@@ -373,6 +374,7 @@ def wait(end, status):
         return inner(end, status)
     os.setsid()
     kernel.set_dumpable(True)
+    make_trouble_at_once(end, status)
     os.write(status, b"ready\\n")
     while not os.path.exists("/var/task/now"):
         time.sleep(0.01)
@@ -405,9 +407,16 @@ async def two_ahead(
     return template, hostile, other
 
 
-def script_of_trouble(trouble: str) -> str:
-    script = f"import signal\ndef make_trouble(end, status):\n    {trouble}\n" + FIRST_IN_TROUBLE
-    return script + "restoring.wait(control)\nprint('restored', flush=True)" + SAID_NOTHING
+def script_of_trouble(*, at_once: str = "pass", when_told: str = "signal.pause()") -> str:
+    troubles = {"make_trouble_at_once": at_once, "make_trouble": when_told}
+    script = "".join(f"def {name}(end, status):\n    {trouble}\n" for name, trouble in troubles.items())
+    return (
+        "import signal\n"
+        + script
+        + FIRST_IN_TROUBLE
+        + "restoring.wait(control)\nprint('restored', flush=True)"
+        + SAID_NOTHING
+    )
 
 
 @pytest.mark.parametrize("what", AHEAD)
@@ -427,12 +436,12 @@ def test_one_that_makes_trouble_ahead_of_need_is_lost_alone(what: str) -> None:
         assert not processes_of(bench)
         await launcher_still_works(functions)
 
-    with_hostile(script_of_trouble(AHEAD[what]), work)
+    with_hostile(script_of_trouble(when_told=AHEAD[what]), work)
 
 
 UNTAKEN = {
     "tells what is no word": (r"os.write(status, b'nonsense\nlaunch\n\xff\0\n')", ""),
-    "does not listen any more": ("end.close(); signal.pause()", "Broken pipe"),
+    "does not listen any more": ("end.close()", "Broken pipe"),
     "answers before it is told": ("[end.send(bytes(1000)) for _ in range(20)]", ""),
 }
 
@@ -460,7 +469,7 @@ def test_who_takes_one_that_was_in_trouble_ahead_of_need_has_it_alone(what: str)
         await functions.close()
         await launcher_still_works(functions)
 
-    with_hostile(script_of_trouble(trouble), work)
+    with_hostile(script_of_trouble(at_once=trouble), work)
 
 
 def test_who_never_bears_what_is_ordered_ahead_of_need_is_ended_and_holds_nobody_up() -> None:
