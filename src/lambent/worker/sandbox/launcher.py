@@ -237,7 +237,7 @@ class Launcher:
             self._loop.mourn(run.process, partial(self._end, cell, run))
         if run.killed:
             self._way.kill(cell, run)
-        elif run.is_ready:
+        elif run.is_to_be_prepared:
             self._prepare(cell, run)
 
     def _end(self, cell: Cell, run: Run, status: int) -> None:
@@ -260,7 +260,7 @@ class Launcher:
         if data and run.status_closed:
             self._kill(cell)
             return
-        if run.process and run.is_ready and not run.prepared and not run.killed:
+        if run.is_to_be_prepared:
             self._prepare(cell, run)
         if run.has_exited and not run.end_told:
             self._way.exited(cell, run)

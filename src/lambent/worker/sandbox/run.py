@@ -63,6 +63,11 @@ class Run:
     def is_ready(self) -> bool:
         return self.word("ready") is not None
 
+    @property
+    def is_to_be_prepared(self) -> bool:
+        """It waits to be told what to run, and nothing has been made for that."""
+        return bool(self.process) and self.is_ready and not (self.prepared or self.killed or self.has_exited)
+
     def outcome(self) -> dict[str, Any]:
         """How the program ended, as the fields of `driver.Exit`."""
         # What is restored executes nothing, and what it tells is a customer's.
