@@ -84,6 +84,8 @@ class MetadataStore:
         self._writer: threading.Thread | None = None
         self._reader: ThreadPoolExecutor | None = None
         self._reading: sqlite3.Connection | None = None
+        self._commits_told = threading.Lock()
+        """Held while there may be a commit that the loop has not been handed."""
         self.resealed = 0
         """Of how many records `open` had to seal the variables, or to seal them anew."""
         self.commits = 0
@@ -126,7 +128,8 @@ class MetadataStore:
         return result
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a query on a consistent state that has everything that `run` returned before."""
+        """Run a query on a consistent state that has everything that `run` returned before, and of which every listener
+        has heard: what is shown here is what the snapshots say."""
         assert self._reader is not None, "the metadata store is not open"
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._query, query)
 
@@ -137,6 +140,8 @@ class MetadataStore:
             return query(self._reading)
         finally:
             self._reading.execute("ROLLBACK")
+            with self._commits_told:
+                pass  # the loop hears of what was seen before it has the result
 
     def _prepare_file(self) -> WritingConnection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,8 +178,9 @@ class MetadataStore:
                     leaving = True
                     break
                 jobs.append(job)
-            self._commit_together(connection, jobs)
-            loop.call_soon_threadsafe(self._deliver, jobs)
+            with self._commits_told:
+                self._commit_together(connection, jobs)
+                loop.call_soon_threadsafe(self._deliver, jobs)
         connection.close()
 
     def _commit_together(self, connection: WritingConnection, jobs: list[_Job]) -> None:

@@ -6,9 +6,11 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,6 +122,35 @@ def test_listeners_hear_in_commit_order_before_run_returns(disk: Path) -> None:
 
             await asyncio.gather(*(one(str(n)) for n in range(50)))
             assert heard == [str(n) for n in range(50)]
+
+    asyncio.run(main())
+
+
+class SlowToTell(MetadataStore):
+    """Between a commit and what is done about it another thread may have its turn."""
+
+    def _commit_together(self, *arguments: Any) -> None:
+        super()._commit_together(*arguments)
+        time.sleep(0.2)
+
+
+def test_of_what_is_read_listeners_have_heard(disk: Path) -> None:
+    async def main() -> None:
+        store = SlowToTell(disk / "metadata.sqlite")
+        await store.open()
+        heard: list[Change] = []
+        store.subscribe(heard.append)
+
+        def add(connection: WritingConnection) -> None:
+            connection.execute(ADD, ("a",))
+            connection.changed(FunctionRemoved(FunctionName("1", "r", "a")))
+
+        written = asyncio.ensure_future(store.run(add))
+        while not await store.read(names):
+            assert not written.done()
+        assert heard
+        await written
+        await store.close()
 
     asyncio.run(main())
 
