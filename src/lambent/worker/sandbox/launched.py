@@ -325,6 +325,9 @@ class LaunchedDriver(ABC):
         return self.sandbox(link, spec, reply)
 
     async def close(self) -> None:
+        if self._opening is not None:  # nobody is left to have what it would open
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
         link, self._link = self._link, None
         if link is not None:
             await link.close()
