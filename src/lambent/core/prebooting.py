@@ -58,7 +58,6 @@ class Plan(Record, frozen=True):
 
 @dataclass(slots=True)
 class _Kind:
-    minimum: int = 0
     is_known: bool = False
     ready: int = 0
     booting: int = 0
@@ -98,13 +97,12 @@ class Prebooting:
         self._minimum = minimum
         self._memory_bytes = memory_bytes
         self._boots_at_once = boots_at_once
-        self._kinds = {kind: _Kind(minimum, is_known=True) for kind in kinds}
+        self._kinds = {kind: _Kind(is_known=True) for kind in kinds}
         self._last_taken_us: int | None = None
 
     def know(self, kind: str) -> None:
         """One of the kind may be wanted: it has the minimum from now on."""
-        state = self._kind(kind)
-        state.minimum, state.is_known = self._minimum, True
+        self._kind(kind).is_known = True
 
     def forget(self, kind: str) -> None:
         """None of the kind is wanted any more. Its owner ends those that there are, and tells nothing more of it."""
@@ -158,10 +156,10 @@ class Prebooting:
     def targets(self, now: int) -> dict[str, int]:
         """How many there are to be of each kind, within the budget. Those that are being booted have their part of
         it first: they can not be called off."""
-        wanted = {kind: max(state.minimum, state.demand(now)) for kind, state in self._kinds.items()}
+        wanted = {kind: max(self._least(state), state.demand(now)) for kind, state in self._kinds.items()}
         given = {kind: state.booting for kind, state in self._kinds.items()}
         left = self._memory_bytes - self._bytes_of(given)
-        left = self._share_out(given, {kind: state.minimum for kind, state in self._kinds.items()}, left)
+        left = self._share_out(given, {kind: self._least(state) for kind, state in self._kinds.items()}, left)
         self._share_out(given, wanted, left)
         return given
 
@@ -172,6 +170,9 @@ class Prebooting:
         retire = self._retire(targets, at_once)
         boot = self._boot(targets, at_once, now)
         return Plan(boot, retire, self._look_again(targets, now))
+
+    def _least(self, state: _Kind) -> int:
+        return self._minimum if state.is_known else 0
 
     def _bytes_of(self, counts: Mapping[str, int]) -> int:
         return sum(count * self._kinds[kind].bytes_each for kind, count in counts.items())
@@ -217,8 +218,8 @@ class Prebooting:
         booted: list[str] = []
         left = self._memory_bytes - self._held_bytes()
         for known, places in ((True, at_once), (False, 1)):
-            kinds = {kind: state for kind, state in self._kinds.items() if state.is_known is known}
-            for _ in range(places - sum(state.booting for state in kinds.values())):
+            kinds = [kind for kind, state in self._kinds.items() if state.is_known is known]
+            for _ in range(places - sum(self._kinds[kind].booting for kind in kinds)):
                 kind = min(
                     (kind for kind in kinds if self._can_boot(kind, targets, left, now)),
                     key=lambda kind: ((self._kinds[kind].ready + self._kinds[kind].booting) / targets[kind], kind),
@@ -239,7 +240,7 @@ class Prebooting:
     def _look_again(self, targets: Mapping[str, int], now: int) -> int | None:
         times = []
         for kind, state in self._kinds.items():
-            if state.demand(now) > state.minimum:
+            if state.demand(now) > self._least(state):
                 times.append((now // MINUTE_US + 1) * MINUTE_US)
             if state.ready + state.booting < targets[kind]:
                 times.append(state.not_before_us)

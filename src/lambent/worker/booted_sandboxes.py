@@ -27,7 +27,7 @@ PUT_OFF_S, PUT_OFF_AT_MOST_S = 0.02, 0.25
 @dataclass(slots=True)
 class _Pool:
     spec: SandboxSpec
-    snapshot: Sandbox | None
+    snapshot: Sandbox | None = None
     ready: list[Booted] = field(default_factory=list)
 
 
@@ -49,21 +49,19 @@ class BootedSandboxes:
 
     def know(self, template: Template) -> None:
         """Sandboxes of this template may be wanted: keep the minimum."""
-        if self._driver.forks and not self._closed:
-            kind = template_key(template)
-            self._pool(kind, _of_any_function(template))
-            self._policy.know(kind)
+        if not self._is_idle:
+            self._pool_of(template)
             self._act()
 
     def take(self, template: Template) -> Booted | None:
         """One of the template, if there is one; the caller's from here on."""
-        kind = template_key(template)
-        self._policy.know(kind)
-        return self._take(kind, _of_any_function(template), None)
+        return None if self._is_idle else self._take(*self._pool_of(template))
 
     def take_restored(self, name: str, spec: SandboxSpec, snapshot: Sandbox) -> Booted | None:
         """One that is restored from the snapshot of this name, until that is forgotten."""
-        return self._take(name, spec, snapshot)
+        if self._is_idle:
+            return None
+        return self._take(name, self._pools.setdefault(name, _Pool(spec, snapshot)))
 
     def forget(self, name: str) -> None:
         """The snapshot is gone, or about to go."""
@@ -79,14 +77,19 @@ class BootedSandboxes:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _pool(self, kind: str, spec: SandboxSpec, snapshot: Sandbox | None = None) -> _Pool:
-        return self._pools.setdefault(kind, _Pool(spec, snapshot))
+    @property
+    def _is_idle(self) -> bool:
+        return self._closed or not self._driver.forks
 
-    def _take(self, kind: str, spec: SandboxSpec, snapshot: Sandbox | None) -> Booted | None:
-        if not self._driver.forks or self._closed:
-            return None
-        ready = self._pool(kind, spec, snapshot).ready
-        booted = ready.pop() if ready else None
+    def _pool_of(self, template: Template) -> tuple[str, _Pool]:
+        kind = template_key(template)
+        if kind not in self._pools:
+            self._pools[kind] = _Pool(_of_any_function(template))
+            self._policy.know(kind)
+        return kind, self._pools[kind]
+
+    def _take(self, kind: str, pool: _Pool) -> Booted | None:
+        booted = pool.ready.pop() if pool.ready else None
         self._policy.taken(kind, self._clock.monotonic_us(), had_one=booted is not None)
         self._act_later()
         return booted

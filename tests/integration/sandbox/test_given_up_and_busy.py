@@ -3,14 +3,17 @@ made busy: nothing of them is kept."""
 
 import asyncio
 import os
+import select
 import subprocess
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lambent.settings import Settings
-from lambent.testing.sandboxes import open_bench
+from lambent.testing.sandboxes import Bench, open_bench
 from lambent.testing.soak.gauges import groups_of
 from lambent.worker.sandbox.driver import Booted, Program, SandboxError, SandboxSpec, Template
 from lambent.worker.sandbox.freezing import descendants
@@ -31,6 +34,13 @@ def descriptors(process: int) -> dict[str, str]:
     return found
 
 
+def hold_until_answered(bench: Bench) -> None:
+    """Hold the loop until the launcher's answer is there, unread."""
+    link = bench.driver._link  # type: ignore[attr-defined]
+    answered, _, _ = select.select([link._socket], [], [], GONE_WITHIN_S)
+    assert answered
+
+
 def test_a_start_that_is_given_up_in_the_moment_of_its_answer_leaves_no_descriptor() -> None:
     async def run() -> None:
         async with open_bench(DRIVER) as bench:
@@ -39,9 +49,8 @@ def test_a_start_that_is_given_up_in_the_moment_of_its_answer_leaves_no_descript
             before = descriptors(os.getpid())
             start = asyncio.ensure_future(sandbox.start(Program(("/bin/sleep", "60"), {}), print))
             await asyncio.sleep(0)
-            # The loop is held until the answer is there. Its turn reads it, and the next one gives the start up before
-            # the start has heard of it.
-            time.sleep(1)  # noqa: ASYNC251
+            # The turn of the loop reads the answer, and the next one gives the start up before it has heard of that.
+            hold_until_answered(bench)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             start.cancel()
@@ -53,28 +62,32 @@ def test_a_start_that_is_given_up_in_the_moment_of_its_answer_leaves_no_descript
     asyncio.run(run())
 
 
-async def wait_until_all_are_gone_but(before: list[int], launcher: int) -> None:
+def processes_of(bench: Bench) -> list[int]:
+    return descendants(bench.driver.launcher_pid)  # type: ignore[attr-defined]
+
+
+async def give_up_when_answered(bench: Bench, asking: Coroutine[Any, Any, Any], name: str, before: list[int]) -> None:
+    """In the moment of the launcher's answer. Nothing of the sandbox that was asked for is left then, and only the
+    processes that there were before."""
+    asked = asyncio.ensure_future(asking)
+    await asyncio.sleep(0)
+    hold_until_answered(bench)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
     deadline = time.monotonic() + GONE_WITHIN_S
-    while descendants(launcher) != before:
+    while processes_of(bench) != before:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
+    with pytest.raises(SandboxError, match=f"there is no sandbox {name}"):
+        await bench.driver.discard(Booted(name, 0))
 
 
 def test_a_boot_that_is_given_up_in_the_moment_of_its_answer_leaves_no_sandbox() -> None:
     async def run() -> None:
         async with open_bench("namespaces") as bench:
             await bench.driver.discard(await bench.driver.boot(SPEC, print))
-            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
-            before = descendants(launcher)
-            boot = asyncio.ensure_future(bench.driver.boot(SPEC, print))
-            await asyncio.sleep(0)
-            time.sleep(1)  # noqa: ASYNC251 - as above, but that it is given up before its answer is read
-            boot.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await boot
-            await wait_until_all_are_gone_but(before, launcher)
-            with pytest.raises(SandboxError, match="there is no sandbox booted-2"):
-                await bench.driver.discard(Booted("booted-2", 0))
+            await give_up_when_answered(bench, bench.driver.boot(SPEC, print), "booted-2", processes_of(bench))
 
     asyncio.run(run())
 
@@ -84,18 +97,9 @@ def test_a_sandbox_that_is_given_up_in_the_moment_of_its_answer_is_taken_away(ah
     async def run() -> None:
         async with open_bench("namespaces") as bench:
             await bench.driver.discard(await bench.driver.boot(SPEC, print))
-            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
-            before = descendants(launcher)
+            before = processes_of(bench)
             booted = await bench.driver.boot(SPEC, print) if ahead else None
-            create = asyncio.ensure_future(bench.driver.create(SPEC, booted))
-            await asyncio.sleep(0)
-            time.sleep(1)  # noqa: ASYNC251 - as above
-            create.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await create
-            await wait_until_all_are_gone_but(before, launcher)
-            with pytest.raises(SandboxError, match="there is no sandbox box"):
-                await bench.driver.discard(Booted("box", 0))
+            await give_up_when_answered(bench, bench.driver.create(SPEC, booted), "box", before)
 
     asyncio.run(run())
 

@@ -92,14 +92,23 @@ def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None):
     )
 
 
+async def settled():
+    """When all that was begun is over."""
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)
+
+
+async def started(environment):
+    environment.start()
+    await settled()
+
+
 def test_an_event_is_not_given_to_a_runtime_that_hangs_up_but_to_its_next_request():
     leaving, back = Connection(open_=False), Connection(open_=True)
 
     async def run():
         async with asyncio.TaskGroup() as tasks:
             environment = ExecutionEnvironment("e1", SPEC, surroundings(Unruly(), lambda event: None, tasks))
-            environment.start()
-            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)  # its start
+            await started(environment)
             assert environment.asks_next(leaving) is None
             environment.run(Invocation("r1", "arn", b"{}"))
             refused = environment.asks_next(back)
@@ -118,13 +127,12 @@ def test_an_event_that_a_program_ended_without_having_goes_to_the_one_that_is_st
     async def run():
         async with asyncio.TaskGroup() as tasks:
             environment = ExecutionEnvironment("e1", SPEC, surroundings(sandbox, told.append, tasks))
-            environment.start()
-            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)  # its start
+            await started(environment)
             assert environment.asks_next(leaving) is None
             environment.run(Invocation("r1", "arn", b"{}"))
             os.close(sandbox.write)
             sandbox.on_exit(Exit(code=1))
-            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)  # its start anew
+            await settled()  # its start anew
             refused = environment.asks_next(back)
             with contextlib.suppress(SandboxError):
                 await environment.abandon()
@@ -142,8 +150,7 @@ def test_an_event_that_crosses_the_loss_of_the_launcher_disturbs_nothing():
     async def run():
         async with asyncio.TaskGroup() as tasks:
             environment = ExecutionEnvironment("e1", SPEC, surroundings(sandbox, told.append, tasks))
-            environment.start()
-            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)  # its start
+            await started(environment)
             assert environment.asks_next(waiting) is None
             os.close(sandbox.write)
             sandbox.is_lost = True
