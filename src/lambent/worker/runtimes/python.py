@@ -20,7 +20,7 @@ _AT_START = (
     *("PYTHON", "LD_", "LANG", "LC_", "GLIBC_", "MALLOC_", "OPENSSL_", "AWS_LAMBDA_EXEC_WRAPPER"),
     "AWS_LAMBDA_MAX_CONCURRENCY",
 )
-"""What the interpreter, the C library and OpenSSL take from the environment when they start."""
+"""What the interpreter, the C library, OpenSSL and the client take from the environment when they start."""
 
 _NOT_FORKED = "without the module ctypes: its functions start more slowly, and SnapStart does nothing for them"
 _GET_CTYPES = "Build that version again with libffi and its headers installed."

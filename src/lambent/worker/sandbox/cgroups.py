@@ -184,10 +184,6 @@ class Group:
         if self._memory:
             self.peak_file = _limit_memory(self._memory, self._memory_version, memory_mib)
 
-    def freeze(self) -> None:
-        if self.freeze_file:
-            _write(self.freeze_file, "1" if self.freeze_version == 2 else "FROZEN")
-
     def thaw(self) -> None:
         if self.freeze_file:
             _write(self.freeze_file, "0" if self.freeze_version == 2 else "THAWED")

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from lambent.worker.sandbox import cgroups, kernel, seccomp, view
-from lambent.worker.sandbox.freezing import TreeFreezer, descendants
+from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.network import Networks
@@ -189,7 +189,8 @@ class Confinement:
         if request["memory_mib"] != booted["memory_mib"] and cell.group is not None:
             cell.group.limit_memory(request["memory_mib"])
         if cell.origin is not None and cell.run is not None:
-            self._resume(cell, cell.run)
+            with contextlib.closing(cell.freezer()) as freezer:
+                freezer.thaw(cell.run.process)
 
     def describe(self, cell: Cell) -> dict[str, Any]:
         group = cell.group
@@ -311,21 +312,9 @@ class Confinement:
         finally:
             os.close(namespace)
         if cell.origin is not None and cell.is_for_anyone:
-            self._suspend(cell, run)
+            with contextlib.closing(cell.freezer()) as freezer:
+                freezer.freeze(run.process)  # it is the customer's code, which nobody wants yet
             self._prepare_next(cell.origin)
-
-    def _suspend(self, cell: Cell, run: Run) -> None:
-        """What was restored ahead of need is the customer's code: it does nothing until somebody wants it."""
-        if cell.group is not None and cell.group.freeze_file:
-            cell.group.freeze()
-        else:
-            TreeFreezer().freeze(run.process)
-
-    def _resume(self, cell: Cell, run: Run) -> None:
-        if cell.group is not None and cell.group.freeze_file:
-            cell.group.thaw()
-        else:
-            TreeFreezer().thaw(run.process)
 
     def _accept(self, cell: Cell, origin: Cell, run: Run) -> None:
         """Look at what a template has borne, and give it what is its own. Raises OSError."""

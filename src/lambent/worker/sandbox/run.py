@@ -3,10 +3,12 @@
 import os
 import signal
 import socket
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lambent.worker.sandbox.cgroups import Group
+from lambent.worker.sandbox.freezing import FileFreezer, Freezer, TreeFreezer
 
 if TYPE_CHECKING:
     from lambent.worker.sandbox.snapshots import Snapshot
@@ -135,6 +137,12 @@ class Cell:
     """The template that it is restored from."""
     offspring: "set[Cell]" = field(default_factory=set)
     """Those that are restored from it; it is taken away after them."""
+
+    def freezer(self, besides: Container[int] = ()) -> Freezer:
+        """What stops its processes; without a control group, but for those in `besides`. It is to be closed."""
+        if self.group is not None and self.group.freeze_file:
+            return FileFreezer(self.group.freeze_file, self.group.freeze_version)
+        return TreeFreezer(besides)
 
     def end_copying(self, status: int) -> bool:
         """The process that made a copy of a template's /tmp has ended. Returns whether the copy is wanted."""

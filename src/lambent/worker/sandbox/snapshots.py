@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from lambent.worker.sandbox import kernel, zygote
-from lambent.worker.sandbox.freezing import FileFreezer, TreeFreezer, descendants
+from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.run import Cell, Run
 
@@ -60,12 +60,7 @@ class Snapshot:
         self._allowed = 0
         self._restored: dict[int, Run] = {}
         """By their first processes."""
-        group = cell.group
-        self._freezer = (
-            FileFreezer(group.freeze_file, group.freeze_version)
-            if group is not None and group.freeze_file
-            else TreeFreezer(self._restored)
-        )
+        self._freezer = cell.freezer(self._restored)
         run.control = None
         self._control.setblocking(False)  # who does not read what it is ordered must not hold the others up
         loop.watch(self._control.fileno(), self._hear)
