@@ -223,7 +223,8 @@ def test_how_a_restored_program_ends_is_told(ignored: str, with_functions: WithF
 def test_a_template_with_busy_threads_is_restored_each_time(with_functions: WithFunctions) -> None:
     """A thread that waits for the interpreter's lock in the moment of the fork is not there any more to be woken."""
     code = """
-import threading
+import sys, threading
+sys.setswitchinterval(0.000_001)  # so that the lock is asked for at any moment
 def count():
     while True: pass
 for _ in range(2): threading.Thread(target=count, daemon=True).start()

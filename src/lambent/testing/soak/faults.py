@@ -138,9 +138,6 @@ MADE, NOT_MADE, NOT_RESTORED = "made", "not made", "not restored"
 _EXITED, _TIMED_OUT, _NO_ENTRYPOINT = "Runtime.ExitError", "Sandbox.Timedout", "Runtime.InvalidEntrypoint"
 _OUT_OF_MEMORY = (_EXITED, ANSWERED)
 """The latter where no control group bounds an environment's memory."""
-_WITH_THREADS = (ANSWERED, REFUSED, NOT_RESTORED)
-"""Of a template's threads one can hold a lock in the moment of the fork: docs/snapstart.md. Then the copy does not come
-up, and the template is ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +267,7 @@ FAULTS: tuple[Fault, ...] = (
     _template("lacks its package soon", REFUSED, lack=Lack.PACKAGE_SOON),
     _template("does not obey", MADE, REFUSED, NOT_RESTORED, init="does_not_obey"),
     _template("speaks out of turn", MADE, REFUSED, NOT_RESTORED, init="speaks_out_of_turn"),
-    _template("leaves others behind", MADE, *_WITH_THREADS, init="leaves_others"),
+    _template("leaves others behind", MADE, ANSWERED, init="leaves_others"),
     *_struck_template(Act.RETIRE, "is retired"),
     *_struck_template(Act.KILL_FIRST_PROCESS, "its first process is killed"),
     *_struck_template(Act.KILL_OTHER_PROCESS, "its other process is killed"),

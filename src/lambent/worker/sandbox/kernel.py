@@ -12,12 +12,13 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import mmap
 import os
 import signal
 import socket
 import struct
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 1, 2, 4, 8, 1024
 MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 32, 4096, 16384, 1 << 19
@@ -51,6 +52,20 @@ _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR, _CLONE3 = 428, 429, 442, 435
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _X86_64 = os.uname().machine == "x86_64"
 _PIVOT_ROOT, _CAPGET, _CAPSET, _SECCOMP = (155, 125, 126, 317) if _X86_64 else (41, 90, 91, 277)
+
+_CLONE3_AND_TELL = """
+    b8 b3 01 00 00        ; mov $435, %eax
+    0f 05                 ; syscall                 clone3(arguments, size)
+    48 85 c0              ; test %rax, %rax
+    75 04                 ; jnz over
+    50                    ; push %rax
+    ff d2                 ; call *%rdx              in the child
+    58                    ; pop %rax
+    c3                    ; over: ret
+"""
+"""The machine's bytes, and what they say to it (x86-64)."""
+_made: list[tuple[Callable[[bytes, int, Any], int], mmap.mmap]] = []
+"""The function of these, once it is made, and the memory that it is in."""
 
 # PyDLL, not CDLL: the interpreter lock is kept, which a fresh clone could not take again.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -216,18 +231,37 @@ def enter_namespace(descriptor: int, kind: int) -> None:
     _check(_libc.setns(descriptor, kind), f"setns {kind:#x}")
 
 
-def fork_into(flags: int, group: int = -1) -> int:
+def fork_into(flags: int, group: int = -1, *, told: bool = False) -> int:
     """Fork, the child into new namespaces, and into a version 2 control group if its directory's descriptor is given.
-    With CLONE_PARENT it is a child of our parent's. Returns as os.fork does; the interpreter is not told."""
+    With CLONE_PARENT it is a child of our parent's. Returns as os.fork does; the interpreter is not told, unless the
+    child's is to be, before it does anything. Else a thread that has asked for the interpreter's lock, and is not
+    there, would be handed it."""
     # `struct clone_args`. With CLONE_PARENT the signal is ours, and must not be given.
     signal_number = 0 if flags & CLONE_PARENT else int(signal.SIGCHLD)
     flags |= _CLONE_INTO_CGROUP if group >= 0 else 0
     arguments = struct.pack("=11Q", flags, 0, 0, 0, signal_number, 0, 0, 0, 0, 0, max(group, 0))
-    process = _libc.syscall(_word(_CLONE3), arguments, _word(len(arguments)))
-    if process < 0:
+    if told and _X86_64:
+        process = _clone3_and_tell()(arguments, len(arguments), ctypes.pythonapi.PyOS_AfterFork_Child)
+        number = -process
+    else:
+        process = _libc.syscall(_word(_CLONE3), arguments, _word(len(arguments)))
         number = ctypes.get_errno()
+        if told and process == 0:
+            tell_after_fork(process)
+    if process < 0:
         raise OSError(number, f"clone3 {flags:#x}: {os.strerror(number)}")
     return int(process)
+
+
+def _clone3_and_tell() -> Callable[[bytes, int, Any], int]:
+    """The call, and in the child another one before it returns to the interpreter. Raises OSError."""
+    if not _made:
+        flags, rights = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+        memory = mmap.mmap(-1, mmap.PAGESIZE, flags, rights)
+        memory.write(bytes.fromhex("".join(line.partition(";")[0] for line in _CLONE3_AND_TELL.splitlines())))
+        kind = ctypes.PYFUNCTYPE(ctypes.c_long, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)
+        _made.append((kind(ctypes.addressof(ctypes.c_char.from_buffer(memory))), memory))
+    return _made[0][0]
 
 
 def fork() -> int:

@@ -25,13 +25,11 @@ import os
 import re
 import resource
 import socket
-import sys
 import time
 from typing import Any
 
 from . import descriptors, first_process, kernel, zygote
 
-_UNDISTURBED_S = 0.05
 _LARGE_PAGE = 1 << 21
 _USED = 0.75
 """Of a mapping, how much must be: large pages are filled up."""
@@ -48,7 +46,6 @@ def wait(control: socket.socket) -> None:
     _gather_memory()
     control.send(b"snapshot")
     user, group = os.getuid(), os.getgid()
-    interval = sys.getswitchinterval()
     executable = first_process.executable()
     shared = descriptors.Shared((control.fileno(), executable))
     while True:
@@ -57,34 +54,25 @@ def wait(control: socket.socket) -> None:
             os._exit(0)
         order = json.loads(data)
         is_alone = len(os.listdir("/proc/self/task")) == 1
-        if not is_alone:
-            # Threads that wait for the interpreter's lock ask for it after so long. A copy of us that was asked would
-            # hand it to one that is not there, and wait for that one to take it.
-            sys.setswitchinterval(_UNDISTURBED_S)
-            time.sleep(0)
         kernel.tell_before_fork()
         try:
             process = kernel.fork_into(
-                zygote.NAMESPACES | kernel.CLONE_PARENT, received[-1] if order["in_group"] else -1
+                zygote.NAMESPACES | kernel.CLONE_PARENT, received[-1] if order["in_group"] else -1, told=not is_alone
             )
             answer = b"forked"
         except OSError as error:
             process, answer = -1, f"failed {error}".encode()
         if process:
             kernel.tell_after_fork(process)
-            sys.setswitchinterval(interval)
         if process == 0:
             if not is_alone:
-                # What its other threads did to the interpreter's locks is undone: also the first process takes them.
-                kernel.tell_after_fork(process)
-                kernel.tell_before_fork()
+                kernel.tell_before_fork()  # of the program's process
             control.close()
             word = _be_born(order, received, user, group, executable)
             os.environ.clear()
             os.environ.update(word["variables"])
             time.tzset()
             shared.let_go()
-            sys.setswitchinterval(interval)
             return
         for descriptor in received:
             os.close(descriptor)
