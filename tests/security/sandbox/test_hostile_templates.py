@@ -175,8 +175,8 @@ HOSTILE = {
     "forks twice for one order": (
         """
         fork = kernel.fork_into
-        def twice(flags, group):
-            child = fork(flags, group)
+        def twice(flags, group, **how):
+            child = fork(flags, group, **how)
             if child:
                 print("again", clone3(0x10000000), flush=True)
             return child
@@ -374,10 +374,10 @@ ECHO = "def handler(event, context): return event"
 # second does not.
 FIRST_IN_TROUBLE = """
 fork, inner, born = kernel.fork_into, restoring._wait_for_word, 0
-def count(flags, group):
+def count(flags, group, **how):
     global born
     born += 1
-    return fork(flags, group)
+    return fork(flags, group, **how)
 def wait(end, status):
     if born > 1:
         return inner(end, status)
