@@ -109,9 +109,12 @@ def running_server(*arguments: str) -> Iterator[Server]:
     """A server on a directory of its own, which must leave well."""
     directory = new_data_dir()
     running = Server(directory, arguments).start()
-    yield running
-    assert running.stop() == 0
-    remove_data_dir(directory)
+    try:
+        yield running
+    finally:
+        code = running.stop()
+        remove_data_dir(directory)
+    assert code == 0
 
 
 @pytest.fixture(scope="session")

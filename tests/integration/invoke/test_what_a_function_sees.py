@@ -210,6 +210,15 @@ def test_processes_talk_by_pipes_and_have_no_shared_memory(functions: Functions)
     )
 
 
+def test_files_named_as_modules_that_the_client_needs_are_in_nobodys_way(functions: Functions) -> None:
+    code = "import json, simplejson\ndef handler(event, context): return [json.__file__, simplejson.__file__]\n"
+    names = ("json.py", "simplejson.py", "logging.py", "awslambdaric.py")
+    function = functions.create({"app.py": code} | dict.fromkeys(names, "raise OSError\n"))
+    library, client = function.invoke({}).document
+    assert library.endswith(f"/{PYTHON}/json/__init__.py")
+    assert client == "/var/runtime/simplejson/__init__.py"
+
+
 def test_the_clients_context_agrees_with_the_variables(functions: Functions) -> None:
     function = functions.create(
         "import os\n"

@@ -80,6 +80,18 @@ def test_a_functions_own_packages_come_before_the_platforms(machine: Machine) ->
     assert conversation.posted[0].document() == [1, 2]
 
 
+def test_what_the_client_needs_is_not_the_functions_own(every: tuple[str, Machine]) -> None:
+    runtime, machine = every
+    names = ("json", "simplejson", "awslambdaric")
+    imports = f"import {', '.join(names)}\n\n\n"
+    code = imports + f"def handler(event, context):\n    return [one.__file__ for one in ({', '.join(names)})]\n"
+    files = {"index.py": code} | {f"{name}.py": "raise OSError\n" for name in names}
+    conversation = machine.run(runtime, files, "index.handler", {})
+    places = conversation.posted[0].document()
+    assert len(places) == len(names)
+    assert not [place for place in places if "/var/task" in place]
+
+
 @pytest.mark.parametrize(
     ("files", "handler"),
     [

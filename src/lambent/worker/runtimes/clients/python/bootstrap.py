@@ -108,9 +108,10 @@ def main(control: "socket.socket | None" = None) -> None:
         control.set_inheritable(False)
     if control is not None:
         be_template(control)
+    client: Any = import_module("awslambdaric.__main__")  # before a function's files could take its modules' places
     task = os.environ["LAMBDA_TASK_ROOT"]
     sys.path[:] = search_path(task, os.environ["LAMBDA_RUNTIME_DIR"], sys.path)
-    import_module("awslambdaric.__main__").main([task, os.environ["_HANDLER"]])
+    client.main([task, os.environ["_HANDLER"]])
 
 
 if __name__ == "__main__":
