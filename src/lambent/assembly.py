@@ -158,6 +158,7 @@ async def _open_server(
 
     dispatcher = Dispatcher(
         clock=clock,
+        timers=asyncio.get_running_loop(),
         ledger=ledger,
         logs=logs,
         credentials=issued,

@@ -1,7 +1,9 @@
-"""The two clocks: a monotonic one for durations, the wall clock for display. Handed to whoever needs time."""
+"""The two clocks: a monotonic one for durations, the wall clock for display. Handed to whoever needs time, as timers
+are to who wants to be called later."""
 
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 
 class Clock(Protocol):
@@ -18,3 +20,16 @@ class SystemClock:
 
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+
+class Timer(Protocol):
+    def cancel(self) -> object: ...
+
+
+class Timers(Protocol):
+    """The part of an event loop that calls back; time that is simulated has it, too."""
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> Timer: ...
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """`delay` is in seconds."""

@@ -189,6 +189,11 @@ class Admission:
         self.reserve(function, None)
         del self._shares[function]
 
+    def in_use(self) -> dict[FunctionName, int]:
+        """The units that are granted, by the function that has them. Those of functions that are gone are not told."""
+        granted = ((name, share.in_use + share.provisioned_in_use) for name, share in self._shares.items())
+        return {name: units for name, units in granted if units}
+
     def _share(self, function: FunctionName) -> Share:
         return self._shares.get(function) or self._add(function)
 

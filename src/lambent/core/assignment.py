@@ -135,6 +135,14 @@ class Assignment:
             if not tenants:
                 del self._tenants[version_pool_id]
 
+    def environments(self) -> set[str]:
+        """All that there are, whatever they do."""
+        return set(self._pool_of)
+
+    def waiting(self) -> int:
+        """How many invocations wait for an environment."""
+        return sum(len(pool.waiting) for pool in self._pools.values())
+
     def recheck(self, pool_id: str, new_environment_id: Callable[[], str], now: int) -> Decision:
         """The grace of an answered environment may be over: Wait, or StartOne; after that, ask once more."""
         pool = self._pools.get(pool_id)

@@ -80,6 +80,10 @@ class Templates:
     def pool_of(self, template_id: str) -> str | None:
         return self._pool_of.get(template_id)
 
+    def held(self) -> set[str]:
+        """The environments that are to be started when there is a template."""
+        return {environment_id for version in self._versions.values() for environment_id in version.held}
+
     def want(self, pool_id: str) -> Snapshot | None:
         """The version is to have a template. Returns what is known of it already."""
         return self._versions.setdefault(pool_id, _Version()).snapshot

@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from lambent.clock import Clock
+from lambent.clock import Clock, Timer, Timers
 from lambent.core.admission import Admission, Provision, Share
 from lambent.core.arn import runtime_version_arn
 from lambent.core.assignment import Assignment, StartOne, Use, Wait
@@ -34,7 +34,7 @@ from lambent.core.provisioned_concurrency import Goals, Progress
 from lambent.core.record import Record
 from lambent.core.snap_start import Hold, Initialise, RestoreFrom, Snapshot, Templates
 from lambent.invoke.configuration import Serving
-from lambent.observe.ledger import Began, Ended, Entry, Ledger
+from lambent.observe.ledger import Began, Ended, Entry
 from lambent.worker.messages import (
     ON_DEMAND,
     PROVISIONED,
@@ -76,6 +76,14 @@ class LogSink(Protocol):
     ) -> None: ...
 
 
+class EntrySink(Protocol):
+    """The ledger."""
+
+    def append(self, entry: Entry) -> bool: ...
+
+    def flush(self) -> None: ...
+
+
 class CredentialSource(Protocol):
     """Gives an environment the session of its function's role, and takes it back."""
 
@@ -91,6 +99,16 @@ class Completed(Record, frozen=True):
     tail: bytes | None = None
 
 
+class Census(Record, frozen=True):
+    """What a dispatcher knows of: units of concurrency in use by function, invocations that are not over, how many of
+    them wait for an environment, and the environments that the worker has, templates aside."""
+
+    in_use: dict[FunctionName, int]
+    unfinished: int
+    waiting: int
+    environments: set[str]
+
+
 class _InFlight(msgspec.Struct, eq=False):
     invocation: Invocation
     serving: Serving
@@ -98,7 +116,6 @@ class _InFlight(msgspec.Struct, eq=False):
     unit: Share | Provision
     """Whose unit of concurrency it has, until it is answered."""
     told: bool = False
-    environment_id: str | None = None
     answer: Answer | None = None
 
 
@@ -109,7 +126,8 @@ class Dispatcher:
         self,
         *,
         clock: Clock,
-        ledger: Ledger,
+        timers: Timers,
+        ledger: EntrySink,
         logs: LogSink,
         credentials: CredentialSource,
         networks: Networks,
@@ -119,6 +137,7 @@ class Dispatcher:
         maximal_life_s: int,
     ) -> None:
         self._clock = clock
+        self._timers = timers
         self._ledger = ledger
         self._logs = logs
         self._credentials = credentials
@@ -141,16 +160,18 @@ class Dispatcher:
         self._in_flight: dict[str, _InFlight] = {}
         self._running: dict[str, str] = {}
         """The request that an environment serves, by environment."""
+        self._unwritten: dict[str, str] = {}
+        """The one before it, whose end the worker has not told yet, by environment."""
         self._keys: dict[str, str] = {}
         """The access key that an environment was given, by environment."""
-        self._sweep: asyncio.TimerHandle | None = None
+        self._sweep: Timer | None = None
         self._drained: asyncio.Future[None] | None = None
         """While the dispatcher closes: done when nothing is in flight any more."""
         self.send: Callable[[Command], None] = _no_worker
 
     def start(self) -> None:
         """The worker is there: initialise what is to be initialised ahead, and look after idle environments."""
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._look_after)
+        self._sweep = self._timers.call_later(SWEEP_S, self._look_after)
         for pool_id in self._goals.pools():
             self._start_ahead(pool_id)
         self._make_templates()
@@ -246,6 +267,14 @@ class Dispatcher:
         """The function is gone."""
         self._admission.forget(function)
 
+    def census(self) -> Census:
+        return Census(
+            self._admission.in_use(),
+            len(self._in_flight),
+            self._assignment.waiting(),
+            self._assignment.environments() - self._templates.held(),
+        )
+
     # Decisions carried out --------------------------------------------------------------------------------------
 
     def _supply(self, serving: Serving, decision: StartOne | Wait | Use) -> None:
@@ -253,7 +282,7 @@ class Dispatcher:
             self._start(serving, decision.environment_id)
         elif isinstance(decision, Wait) and decision.recheck_us is not None:
             delay_s = max(0, decision.recheck_us - self._clock.monotonic_us()) / 1_000_000
-            asyncio.get_running_loop().call_later(delay_s, self._recheck, serving)
+            self._timers.call_later(delay_s, self._recheck, serving)
 
     def _recheck(self, serving: Serving) -> None:
         while True:
@@ -349,7 +378,9 @@ class Dispatcher:
     def _run(self, entry: _InFlight, environment_id: str) -> None:
         version = entry.serving.version
         invocation = entry.invocation
-        entry.environment_id = environment_id
+        before = self._running.get(environment_id)
+        if before is not None:
+            self._unwritten[environment_id] = before
         self._running[environment_id] = invocation.request_id
         self.send(Run(environment_id, invocation))
         self._note(
@@ -368,7 +399,7 @@ class Dispatcher:
     def _note(self, entry: Entry) -> None:
         """The entry is in the ledger when this turn of the loop is over: no answer can be taken before."""
         if self._ledger.append(entry):
-            asyncio.get_running_loop().call_soon(self._ledger.flush)
+            self._timers.call_soon(self._ledger.flush)
 
     def _look_after(self) -> None:
         """Retire what is idle, or has lived, for too long, and start anew what is to be there and is not."""
@@ -380,7 +411,7 @@ class Dispatcher:
             self.send(Retire(environment_id))
         for environment_id in outlived.staying:
             self._goals.outlived(environment_id)
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._look_after)
+        self._sweep = self._timers.call_later(SWEEP_S, self._look_after)
         for pool_id in self._goals.pools():
             self._goals.retry(pool_id)
             self._start_ahead(pool_id)
@@ -469,6 +500,8 @@ class Dispatcher:
         entry = self._leave(request_id)
         if self._running.get(environment_id) == request_id:
             del self._running[environment_id]
+        else:
+            self._unwritten.pop(environment_id, None)
         if report.outcome in _ENDS_THE_PROGRAM:
             if environment_id in self._goals:
                 self._replace(environment_id)
@@ -499,7 +532,7 @@ class Dispatcher:
             entry.unit.over()
         if self._drained is not None and not self._in_flight and not self._drained.done():
             # After the rest of this event, which writes its end down.
-            asyncio.get_running_loop().call_soon(_done, self._drained)
+            self._timers.call_soon(_done, self._drained)
         return entry
 
     def _replace(self, environment_id: str) -> None:
@@ -520,9 +553,9 @@ class Dispatcher:
         self._restored.discard(environment_id)
         if event.reason:
             _log.error("environment lost", extra={"environment": environment_id, "reason": event.reason})
-        request_id = self._running.get(environment_id)
-        if request_id is not None:
-            self._finished(environment_id, request_id, Report(Outcome.LOST, 0, 0))
+        for request_id in (self._unwritten.get(environment_id), self._running.get(environment_id)):
+            if request_id is not None:
+                self._finished(environment_id, request_id, Report(Outcome.LOST, 0, 0))
         self._strand(environment_id, _fault(event))
         if self._templates.pool_of(environment_id) is not None:
             for held in self._templates.gone(environment_id):

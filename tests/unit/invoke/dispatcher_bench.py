@@ -56,6 +56,7 @@ class Bench:
         numbers = itertools.count(1)
         self.dispatcher = Dispatcher(
             clock=ManualClock(),
+            timers=asyncio.get_running_loop(),
             ledger=ledger,
             logs=NoLogs(),
             credentials=Sessions(),

@@ -45,6 +45,7 @@ def test_an_answered_invocation_is_waited_for_until_it_is_written_down(data_dir:
         ledger = Ledger(data_dir / "ledger")
         dispatcher = Dispatcher(
             clock=ManualClock(),
+            timers=asyncio.get_running_loop(),
             ledger=ledger,
             logs=NoLogs(),
             credentials=Sessions(),

@@ -266,7 +266,7 @@ FAULTS: tuple[Fault, ...] = (
     _template("has no bootstrap", NOT_MADE, program=NO_BOOTSTRAP),
     _template("lacks its package soon", REFUSED, lack=Lack.PACKAGE_SOON),
     _template("does not obey", MADE, REFUSED, NOT_RESTORED, init="does_not_obey"),
-    _template("speaks out of turn", MADE, REFUSED, NOT_RESTORED, init="speaks_out_of_turn"),
+    _template("speaks out of turn", MADE, NOT_MADE, REFUSED, NOT_RESTORED, init="speaks_out_of_turn"),
     _template("leaves others behind", MADE, ANSWERED, init="leaves_others"),
     *_struck_template(Act.RETIRE, "is retired"),
     *_struck_template(Act.KILL_FIRST_PROCESS, "its first process is killed"),

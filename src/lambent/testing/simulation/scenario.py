@@ -1,0 +1,328 @@
+"""A partition's day, drawn from a seed: functions, their callers, changes of their configuration, and faults."""
+
+from random import Random
+
+from lambent.core.errors import ModelledError, ServiceException, TooManyRequestsException
+from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
+from lambent.core.invocation import Invocation
+from lambent.core.network import Networks
+from lambent.core.record import Record
+from lambent.invoke.configuration import Serving, serving_of
+from lambent.invoke.dispatcher import Completed, Dispatcher
+from lambent.testing.simulation.checks import Checks, Violation
+from lambent.testing.simulation.link import Link
+from lambent.testing.simulation.nature import FAULTLESS, Faults, Nature
+from lambent.testing.simulation.timeline import Timeline
+from lambent.testing.simulation.worker import Worker
+from lambent.worker.messages import Command, Event
+
+AUDIT_EACH = 1_000
+"""Steps between two full audits."""
+CONCURRENCY_LIMIT = 100
+IDLE_TIMEOUT_S, MAXIMAL_LIFE_S = 60, 900
+STEPS_FOR_EACH = 200
+"""An invocation that takes more steps than this stands for a partition that does not come to rest."""
+
+
+class Summary(Record, frozen=True):
+    """What a run came to. `digest` tells two runs apart that differ in any step."""
+
+    invocations: int
+    throttled: int
+    faulted: int
+    """Told by an error of the platform."""
+    starts: int
+    steps: int
+    seconds: float
+    """Of simulated time."""
+    digest: int
+
+
+class _Logs:
+    def append(self, *_: object) -> None:
+        pass
+
+
+class Partition:
+    """A dispatcher, its worker and what watches them. `random` decides everything."""
+
+    def __init__(self, random: Random, faults: Faults, latency_us: int) -> None:
+        self.random = random
+        self.timeline = Timeline()
+        self.nature = Nature(random, faults)
+        self.checks = Checks(CONCURRENCY_LIMIT)
+        self._ids = 0
+        self.dispatcher = Dispatcher(
+            clock=self.timeline,
+            timers=self.timeline,
+            ledger=self.checks,
+            logs=_Logs(),
+            credentials=self.checks,
+            networks=Networks(),
+            new_id=self.new_id,
+            concurrency_limit=CONCURRENCY_LIMIT,
+            idle_timeout_s=IDLE_TIMEOUT_S,
+            maximal_life_s=MAXIMAL_LIFE_S,
+        )
+        self.checks.dispatcher = self.dispatcher
+        self.link = Link(self.timeline, latency_us)
+        self.worker = Worker(self.timeline, self.nature, self.link.emit)
+        self.link.to_worker = self.worker.handle
+        self.link.to_dispatcher = self._on_event
+        self.dispatcher.send = self._send
+        self.steps = 0
+        self.digest = 0
+        self.dispatcher.start()
+
+    def new_id(self) -> str:
+        self._ids += 1
+        return f"{self._ids:032x}"
+
+    def _send(self, command: Command) -> None:
+        self.checks.command(command)
+        self.link.send(command)
+
+    def _on_event(self, event: Event) -> None:
+        self.checks.event(event)
+        self.dispatcher.on_event(event)
+
+    def kill_worker(self) -> None:
+        self.worker.die()
+        self.link.lose()
+
+    def step(self) -> None:
+        self.timeline.advance()
+        self.steps += 1
+        self.digest = hash((self.digest, self.timeline.now_us, self.checks.told, self.checks.starts))
+        if self.steps % AUDIT_EACH == 0:
+            self.checks.audit()
+
+    def run_until(self, at_us: int) -> None:
+        reached: list[bool] = []
+        self.timeline.call_at(at_us, reached.append, True)
+        while not reached:
+            self.step()
+
+
+class Day:
+    """The callers and the operators of one partition."""
+
+    def __init__(self, seed: int, invocations: int, *, faults: bool = True) -> None:
+        random = Random(seed)  # noqa: S311
+        self._seed = seed
+        self._random = random
+        self._left = invocations
+        self._invocations = invocations
+        self._throttled = self._faulted = 0
+        self.partition = Partition(random, _faults(random) if faults else FAULTLESS, random.choice((0, 3_000)))
+        self._faults = faults
+        self._between_calamities_us = random.choice((500_000, 30_000_000))
+        self._revisions = 0
+        self._functions: dict[FunctionName, list[Serving]] = {}
+        """The versions of each that may be called."""
+        self._restored: set[str] = set()
+        """The pools of those with SnapStart, which have no provisioned concurrency."""
+        for _ in range(random.randint(1, 8)):
+            self._create()
+
+    def run(self) -> Summary:
+        """Raises Violation, which tells the seed."""
+        try:
+            return self._run()
+        except Violation as violation:
+            violation.add_note(f"seed {self._seed}, {self._invocations} invocations, step {self.partition.steps}")
+            raise
+
+    def _run(self) -> Summary:
+        partition = self.partition
+        timeline = partition.timeline
+        self._arrivals()
+        if self._faults:
+            self._calamity()
+        self._operator()
+        limit = self._invocations * STEPS_FOR_EACH
+        while self._left > 0:
+            partition.step()
+            if partition.steps > limit:
+                raise Violation("the partition does not come to rest")
+        for name in list(self._functions):
+            self._delete(name)
+        partition.run_until(timeline.now_us + (MAXIMAL_LIFE_S + 300) * 1_000_000)
+        partition.checks.rest()
+        return Summary(
+            invocations=self._invocations,
+            throttled=self._throttled,
+            faulted=self._faulted,
+            starts=partition.checks.starts,
+            steps=partition.steps,
+            seconds=timeline.now_us / 1_000_000,
+            digest=partition.digest,
+        )
+
+    # Functions ----------------------------------------------------------------------------------------------------
+
+    def _create(self) -> None:
+        """A function of a new name, or of one that is free again."""
+        random = self._random
+        free = [name for name in (f"f{number}" for number in range(20)) if name not in self._names()]
+        name = FunctionName("111122223333", "us-east-1", random.choice(free))
+        run_us = int(10 ** random.uniform(3, 6))
+        self.partition.nature.means[name.name] = (run_us, int(10 ** random.uniform(4, 6.3)))
+        self._functions[name] = [self._publish(name, "$LATEST")]
+        if random.random() < 0.3:
+            self._reserve(name)
+        if random.random() < 0.3:
+            version = self._publish(name, "1")
+            self._functions[name].append(version)
+            if random.random() < 0.5:
+                self._provision(version)
+            else:
+                self._restored.add(version.pool_id)
+                self.partition.dispatcher.restore(version)
+
+    def _names(self) -> set[str]:
+        return {function.name for function in self._functions}
+
+    def _publish(self, name: FunctionName, version: str) -> Serving:
+        self._revisions += 1
+        tenants = "PER_TENANT" if self._random.random() < 0.2 else None
+        return serving_of(
+            FunctionVersion(
+                function=name,
+                version=version,
+                configuration=Configuration(
+                    "arn:aws:iam::111122223333:role/r", "python3.13", "app.handler",
+                    timeout_s=self._random.choice((1, 3, 10)), logging=Logging(f"/aws/lambda/{name.name}"),
+                    tenant_isolation_mode=tenants,
+                ),
+                package=Package(f"{self._revisions:064x}", 1),
+                architectures=("x86_64",),
+                revision_id=str(self._revisions),
+                config_revision=str(self._revisions),
+                last_modified_ms=0,
+                state=Status("Active"),
+                last_update=None,
+            )
+        )  # fmt: skip
+
+    def _update(self, name: FunctionName) -> None:
+        """New code: what ran the old one gets no invocation any more."""
+        versions = self._functions[name]
+        before = versions[0]
+        versions[0] = self._publish(name, "$LATEST")
+        self.partition.dispatcher.supersede(before.pool_id)
+
+    def _delete(self, name: FunctionName) -> None:
+        dispatcher, checks = self.partition.dispatcher, self.partition.checks
+        for serving in self._functions.pop(name):
+            if checks.provisioned.pop((name, serving.version.version), None) is not None:
+                dispatcher.provision(serving, 0)
+            dispatcher.supersede(serving.pool_id)
+        checks.reserved.pop(name, None)
+        dispatcher.forget(name)
+        # What it still runs is nobody's: one of the same name begins with nothing.
+        checks.forget(name)
+
+    def _reserve(self, name: FunctionName) -> None:
+        claimed = sum(count for (owner, _), count in self.partition.checks.provisioned.items() if owner == name)
+        units = self._random.choice((None, 0, 1, 5, 20))
+        if units is not None and units < claimed:
+            units = claimed
+        if units is None:
+            self.partition.checks.reserved.pop(name, None)
+        else:
+            self.partition.checks.reserved[name] = units
+        self.partition.dispatcher.reserve(name, units)
+
+    def _provision(self, serving: Serving) -> None:
+        name = serving.version.function
+        reserved = self.partition.checks.reserved.get(name)
+        count = self._random.randint(0, 5 if reserved is None else min(5, reserved))
+        key = (name, serving.version.version)
+        if count:
+            self.partition.checks.provisioned[key] = count
+        else:
+            self.partition.checks.provisioned.pop(key, None)
+        self.partition.dispatcher.provision(serving, count)
+
+    # What comes ---------------------------------------------------------------------------------------------------
+
+    def _arrivals(self) -> None:
+        """A burst of calls, and when the next one comes."""
+        random = self._random
+        if self._left <= 0:
+            return
+        if not self._functions:
+            self._create()
+        name = random.choice(list(self._functions))
+        for _ in range(min(self._left, random.choice((1, 1, 1, 2, 5, 20, 60)))):
+            self._left -= 1
+            self._call(random.choice(self._functions[name]))
+        pause_us = random.choice((0, 1_000, 20_000, 200_000, 2_000_000))
+        if random.random() < 0.01:
+            pause_us = (IDLE_TIMEOUT_S + 5) * 1_000_000
+        self.partition.timeline.call_in(self.partition.nature.about(pause_us), self._arrivals)
+
+    def _call(self, serving: Serving) -> None:
+        if serving.version.configuration.tenant_isolation_mode is not None:
+            serving = serving.for_tenant(self._random.choice(("blue", "green")))
+        invocation = Invocation(self.partition.new_id(), serving.arn, b"{}", wants_tail=self._random.random() < 0.3)
+        try:
+            self.partition.checks.invoke(serving, invocation, self._told)
+        except TooManyRequestsException:
+            self._throttled += 1
+
+    def _told(self, result: Completed | ModelledError) -> None:
+        if isinstance(result, ServiceException):
+            self._faulted += 1
+
+    def _operator(self) -> None:
+        """Changes a function now and then."""
+        random = self._random
+        if self._left <= 0:
+            return
+        if self._functions:
+            name = random.choice(list(self._functions))
+            match random.randint(0, 9):
+                case 0:
+                    self._delete(name)
+                    self._create()
+                case 1 | 2 | 3:
+                    self._update(name)
+                case 4 | 5:
+                    self._reserve(name)
+                case 6 | 7:
+                    for serving in self._functions[name][1:]:
+                        if serving.pool_id not in self._restored:
+                            self._provision(serving)
+                case _:
+                    pass
+        self.partition.timeline.call_in(self.partition.nature.about(5_000_000), self._operator)
+
+    def _calamity(self) -> None:
+        """The worker dies now and then, and the wall clock is set."""
+        random = self._random
+        if self._left <= 0:
+            return
+        if random.random() < 0.5:
+            self.partition.kill_worker()
+        else:
+            self.partition.timeline.step_wall(random.choice((-3_600_000, -1_000, 1_000, 3_600_000)))
+        self.partition.timeline.call_in(self.partition.nature.about(self._between_calamities_us), self._calamity)
+
+
+def _faults(random: Random) -> Faults:
+    """Each of them is absent from a good part of the seeds."""
+
+    def likelihood(most: float) -> float:
+        return random.choice((0.0, most / 5, most))
+
+    return Faults(
+        no_sandbox=likelihood(0.1),
+        init_fails=likelihood(0.1),
+        init_exits=likelihood(0.1),
+        init_hangs=likelihood(0.05),
+        misfortune=likelihood(0.2),
+        idle_exit=likelihood(0.1),
+        template_refused=likelihood(0.3),
+    )

@@ -1,0 +1,167 @@
+"""The dispatcher and the state machines of `core`, run through days that a seed decides. To replay one that failed:
+`Day(SEED, INVOCATIONS).run()`, with the seed that the failure names."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import lambent.testing.simulation.scenario as scenario
+from lambent.core.admission import Admission, Share
+from lambent.core.assignment import Assignment, Outlived, Use
+from lambent.invoke import dispatcher
+from lambent.invoke.dispatcher import Dispatcher
+from lambent.observe.ledger import Ended
+from lambent.testing.simulation.checks import Violation
+from lambent.testing.simulation.scenario import Day
+
+INVOCATIONS = 2_000
+SEEDS = 200
+AT_A_TIME = 20
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """What the operator would be told of is drawn by the thousand."""
+    caplog.set_level(logging.CRITICAL, "lambent")
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, AT_A_TIME))
+def test_what_must_hold_holds(first: int) -> None:
+    days = [Day(seed, INVOCATIONS).run() for seed in range(first, first + AT_A_TIME)]
+    # That it holds is worth something: much was started, refused and lost.
+    assert sum(day.starts for day in days) > 20 * AT_A_TIME
+    assert any(day.throttled for day in days)
+    assert any(day.faulted for day in days)
+
+
+def test_a_seed_replays_exactly() -> None:
+    assert Day(7, INVOCATIONS).run() == Day(7, INVOCATIONS).run()
+    assert Day(7, INVOCATIONS).run().digest != Day(8, INVOCATIONS).run().digest
+
+
+# Bugs, each planted for what is to catch it --------------------------------------------------------------------------
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def _unit_is_kept(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Share, "release", lambda self: None)
+
+
+def _reservation_is_not_heard_of(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Admission, "reserve", lambda self, function, reserved: None)
+
+
+def _limit_is_twice_as_high(patch: pytest.MonkeyPatch) -> None:
+    original = Admission.__init__
+    patch.setattr(Admission, "__init__", lambda self, limit: original(self, 2 * limit))
+
+
+def _busy_environment_is_given_again(patch: pytest.MonkeyPatch) -> None:
+    original = Assignment.arrive
+
+    def arrive(self: Assignment, pool_id: str, *rest: Any) -> Any:
+        pool = self._pools.get(pool_id)
+        if pool is not None and pool.busy and not pool.idle:
+            return Use(min(pool.busy))
+        return original(self, pool_id, *rest)
+
+    patch.setattr(Assignment, "arrive", arrive)
+
+
+def _revisions_share_a_pool(patch: pytest.MonkeyPatch) -> None:
+    original = scenario.serving_of
+
+    def serving_of(version: Any) -> Any:
+        serving = original(version)
+        return type(serving)(version, serving.pool_id.rpartition("/")[0], serving.arn)
+
+    patch.setattr(scenario, "serving_of", serving_of)
+
+
+def _tenants_share_a_pool(patch: pytest.MonkeyPatch) -> None:
+    serving = dispatcher.Serving
+    patch.setattr(serving, "for_tenant", lambda self, tenant: serving(self.version, self.pool_id, self.arn, tenant))
+
+
+def _caller_is_told_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(dispatcher, "_tell", lambda entry, result: entry.tell(result))
+
+
+def _who_waits_for_what_is_lost_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    original = Assignment.gone
+
+    def gone(self: Assignment, environment_id: str) -> None:
+        original(self, environment_id)
+
+    patch.setattr(Assignment, "gone", gone)
+
+
+def _event_is_handed_out_twice(patch: pytest.MonkeyPatch) -> None:
+    original = Dispatcher._run
+
+    def run(self: Dispatcher, entry: Any, environment_id: str) -> None:
+        original(self, entry, environment_id)
+        original(self, entry, environment_id)
+
+    patch.setattr(Dispatcher, "_run", run)
+
+
+def _end_is_not_written_down(patch: pytest.MonkeyPatch) -> None:
+    original = Dispatcher._note
+
+    def note(self: Dispatcher, entry: Any) -> None:
+        if not isinstance(entry, Ended) or entry.outcome != "success":
+            original(self, entry)
+
+    patch.setattr(Dispatcher, "_note", note)
+
+
+def _unwritten_end_is_lost_with_its_worker(patch: pytest.MonkeyPatch) -> None:
+    original = Dispatcher._gone
+
+    def gone(self: Dispatcher, event: Any) -> None:
+        self._unwritten.pop(event.environment_id, None)
+        original(self, event)
+
+    patch.setattr(Dispatcher, "_gone", gone)
+
+
+def _idle_environments_stay(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Assignment, "expired", lambda self, before: [])
+    patch.setattr(Assignment, "outlived", lambda self, before: Outlived((), ()))
+
+
+def _session_outlives_its_environment(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Dispatcher, "_revoke", lambda self, environment_id: None)
+
+
+@pytest.mark.parametrize(
+    ("plant", "caught"),
+    [
+        (_unit_is_kept, "units of concurrency in use"),
+        (_reservation_is_not_heard_of, "more than its reserved concurrency"),
+        (_limit_is_twice_as_high, "more runs than the account may have"),
+        (_busy_environment_is_given_again, "two invocations at a time|did not ask for an event"),
+        (_revisions_share_a_pool, "another function, version, revision or tenant"),
+        (_tenants_share_a_pool, "another function, version, revision or tenant"),
+        (_caller_is_told_again, "told twice"),
+        (_who_waits_for_what_is_lost_is_forgotten, "never over"),
+        (_event_is_handed_out_twice, "runs twice"),
+        (_end_is_not_written_down, "are open in the ledger"),
+        (_unwritten_end_is_lost_with_its_worker, "never over"),
+        (_idle_environments_stay, "still there"),
+        (_session_outlives_its_environment, "sessions of nobody"),
+    ],
+)
+def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, plant: Plant, caught: str) -> None:
+    plant(monkeypatch)
+
+    def run() -> None:
+        for seed in range(SEEDS):
+            Day(seed, INVOCATIONS).run()
+
+    with pytest.raises(Violation, match=caught):
+        run()
