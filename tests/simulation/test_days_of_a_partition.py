@@ -142,7 +142,7 @@ def _session_outlives_its_environment(patch: pytest.MonkeyPatch) -> None:
     ("plant", "caught"),
     [
         (_unit_is_kept, "units of concurrency in use"),
-        (_reservation_is_not_heard_of, "more than its reserved concurrency"),
+        (_reservation_is_not_heard_of, "more than its reserved|more runs than the account"),
         (_limit_is_twice_as_high, "more runs than the account may have"),
         (_busy_environment_is_given_again, "two invocations at a time|did not ask for an event"),
         (_revisions_share_a_pool, "another function, version, revision or tenant"),
