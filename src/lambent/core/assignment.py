@@ -83,6 +83,18 @@ class Wait(Record, frozen=True):
 Decision = Use | StartOne | Wait
 
 
+class PoolCensus(Record, frozen=True):
+    """How many environments of a pool do what, and how many invocations wait for one. Those of provisioned concurrency
+    are counted once more."""
+
+    pool_id: str
+    starting: int
+    idle: int
+    busy: int
+    provisioned: int
+    waiting: int
+
+
 class Outlived(Record, frozen=True):
     """Environments that have lived for too long: those that are to be retired, and those that stay until another one
     has their place."""
@@ -139,9 +151,18 @@ class Assignment:
         """All that there are, whatever they do."""
         return set(self._pool_of)
 
-    def waiting(self) -> int:
-        """How many invocations wait for an environment."""
-        return sum(len(pool.waiting) for pool in self._pools.values())
+    def census(self) -> list[PoolCensus]:
+        return [
+            PoolCensus(
+                pool_id,
+                starting=len(pool.starting) + len(pool.ahead),
+                idle=len(pool.idle) + len(pool.idle_provisioned),
+                busy=len(pool.busy),
+                provisioned=len(pool.provisioned),
+                waiting=len(pool.waiting),
+            )
+            for pool_id, pool in self._pools.items()
+        ]
 
     def recheck(self, pool_id: str, new_environment_id: Callable[[], str], now: int) -> Decision:
         """The grace of an answered environment may be over: Wait, or StartOne; after that, ask once more."""

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from lambent.clock import Clock, Timer, Timers
 from lambent.core.admission import Admission, Provision, Share
 from lambent.core.arn import runtime_version_arn
-from lambent.core.assignment import Assignment, StartOne, Use, Wait
+from lambent.core.assignment import Assignment, PoolCensus, StartOne, Use, Wait
 from lambent.core.credentials import Credentials
 from lambent.core.errors import (
     ModelledError,
@@ -100,13 +100,13 @@ class Completed(Record, frozen=True):
 
 
 class Census(Record, frozen=True):
-    """What a dispatcher knows of: units of concurrency in use by function, invocations that are not over, how many of
-    them wait for an environment, and the environments that the worker has, templates aside."""
+    """What a dispatcher knows of: units of concurrency in use by function, invocations that are not over, the
+    environments that the worker has, templates aside, and the pools that they are in."""
 
     in_use: dict[FunctionName, int]
     unfinished: int
-    waiting: int
     environments: set[str]
+    pools: list[PoolCensus]
 
 
 class _InFlight(msgspec.Struct, eq=False):
@@ -271,8 +271,8 @@ class Dispatcher:
         return Census(
             self._admission.in_use(),
             len(self._in_flight),
-            self._assignment.waiting(),
             self._assignment.environments() - self._templates.held(),
+            self._assignment.census(),
         )
 
     # Decisions carried out --------------------------------------------------------------------------------------

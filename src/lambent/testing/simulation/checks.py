@@ -239,4 +239,4 @@ class Checks:
         hold(not self._hosted, f"still there: {sorted(self._hosted)[:5]}")
         hold(not self._sessions, f"sessions of nobody: {sorted(self._sessions)[:5]}")
         census = self.dispatcher.census()
-        hold(not census.environments and not census.waiting, f"not at rest: {census}")
+        hold(not census.environments and not census.pools, f"not at rest: {census}")
