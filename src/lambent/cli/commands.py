@@ -1,8 +1,8 @@
 """The client commands by name. Owns how one is found and run; each module owns its arguments and its work.
 
-A command's module has `add_arguments(parser)` and `run(arguments, connection) -> int`; that of an operator's command has
-`show(arguments, view) -> int`. It is imported when its command was asked for, so that each of them, and `lambent serve`,
-loads no more than it uses.
+A command's module has `add_arguments(parser)` and `run(arguments, connection) -> int`; that of an operator's command
+has `show(arguments, view) -> int`. It is imported when its command was asked for, so that each of them, and
+`lambent serve`, loads no more than it uses.
 """
 
 import argparse
