@@ -2,6 +2,9 @@
 `Day(SEED, INVOCATIONS).run()`, with the seed that the failure names."""
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -37,8 +40,27 @@ def test_what_must_hold_holds(first: int) -> None:
 
 
 def test_a_seed_replays_exactly() -> None:
-    assert Day(7, INVOCATIONS).run() == Day(7, INVOCATIONS).run()
-    assert Day(7, INVOCATIONS).run().digest != Day(8, INVOCATIONS).run().digest
+    """Also in another process, where the hashes of texts are others."""
+    replay = "from lambent.testing.simulation.scenario import Day; print([Day(seed, 500).run() for seed in (7, 8)])"
+    told = [
+        subprocess.run(
+            (sys.executable, "-c", replay),
+            env={**os.environ, "PYTHONHASHSEED": hashes},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        ).stdout
+        for hashes in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert Day(7, 500).run().digest != Day(8, 500).run().digest
+
+
+@pytest.mark.parametrize("first", range(0, 40, AT_A_TIME))
+def test_without_faults_nobody_is_told_of_one(first: int) -> None:
+    """Whatever else happens: functions are changed and deleted, and versions with SnapStart."""
+    days = [Day(seed, INVOCATIONS, faults=False).run() for seed in range(first, first + AT_A_TIME)]
+    assert not [day for day in days if day.faulted]
 
 
 # Bugs, each planted for what is to catch it --------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class _Pool:
     superseded: bool = False
     ahead: set[str] = field(default_factory=set)
     """Those that start without anybody who waits for them."""
-    provisioned: set[str] = field(default_factory=set)
+    provisioned: dict[str, None] = field(default_factory=dict)
     """Those that stay, whatever they are doing."""
     idle_provisioned: list[str] = field(default_factory=list)
     surplus: set[str] = field(default_factory=set)
@@ -151,6 +151,11 @@ class Assignment:
         """All that there are, whatever they do."""
         return set(self._pool_of)
 
+    def is_waited_for(self, pool_id: str) -> bool:
+        """Whether an invocation waits for an environment of the pool."""
+        pool = self._pools.get(pool_id)
+        return pool is not None and bool(pool.waiting)
+
     def census(self) -> list[PoolCensus]:
         return [
             PoolCensus(
@@ -194,7 +199,7 @@ class Assignment:
         if pool is None:
             pool = self._open(pool_id)
         pool.ahead.add(environment_id)
-        pool.provisioned.add(environment_id)
+        pool.provisioned[environment_id] = None
         self._pool_of[environment_id] = pool_id
         self._started[environment_id] = now
 
@@ -202,7 +207,7 @@ class Assignment:
         """The environment need not stay. True if it serves nobody and is taken out, to be retired; else it goes by
         `expired` once it is idle."""
         pool = self._pools[self._pool_of[environment_id]]
-        pool.provisioned.discard(environment_id)
+        pool.provisioned.pop(environment_id, None)
         if environment_id in pool.idle_provisioned:
             pool.idle_provisioned.remove(environment_id)
             del self._started[environment_id]
@@ -261,7 +266,7 @@ class Assignment:
         pool.busy.discard(environment_id)
         pool.draining.pop(environment_id, None)
         pool.ahead.discard(environment_id)
-        pool.provisioned.discard(environment_id)
+        pool.provisioned.pop(environment_id, None)
         pool.surplus.discard(environment_id)
         pool.leaving.discard(environment_id)
         if environment_id in pool.idle_provisioned:

@@ -58,9 +58,10 @@ def shares(count: int, qualifier: str, alias: Alias | None) -> dict[str, int]:
 @dataclass(slots=True)
 class _Goal:
     count: int = 0
-    starting: set[str] = field(default_factory=set)
-    initialised: set[str] = field(default_factory=set)
-    outlived: set[str] = field(default_factory=set)
+    starting: dict[str, None] = field(default_factory=dict)
+    """As the others, in order: the oldest goes first."""
+    initialised: dict[str, None] = field(default_factory=dict)
+    outlived: dict[str, None] = field(default_factory=dict)
     """Of the initialised ones: those that others are to take the place of."""
     failure: str | None = None
     may_retry: bool = False
@@ -100,7 +101,7 @@ class Goals:
             return []
         missing = goal.count - len(goal.starting) - len(goal.initialised) + len(goal.outlived)
         started = [new_environment_id() for _ in range(min(missing, PARALLEL_STARTS - len(goal.starting)))]
-        goal.starting.update(started)
+        goal.starting.update(dict.fromkeys(started))
         self._pool_of.update(dict.fromkeys(started, pool_id))
         return started
 
@@ -108,15 +109,15 @@ class Goals:
         """Returns the pool, which may have more to start."""
         pool_id = self._pool_of[environment_id]
         goal = self._goals[pool_id]
-        goal.starting.discard(environment_id)
-        goal.initialised.add(environment_id)
+        goal.starting.pop(environment_id, None)
+        goal.initialised[environment_id] = None
         return pool_id
 
     def outlived(self, environment_id: str) -> None:
         """The environment has lived for too long: another one is to be started in its place."""
         goal = self._goals[self._pool_of[environment_id]]
         if environment_id in goal.initialised:
-            goal.outlived.add(environment_id)
+            goal.outlived[environment_id] = None
 
     def replaced(self, pool_id: str) -> list[str]:
         """The environments that others have taken the place of. They count no more."""
@@ -155,7 +156,7 @@ class Goals:
 
     def _leave(self, environment_id: str) -> _Goal:
         goal = self._goals[self._pool_of.pop(environment_id)]
-        goal.starting.discard(environment_id)
-        goal.initialised.discard(environment_id)
-        goal.outlived.discard(environment_id)
+        goal.starting.pop(environment_id, None)
+        goal.initialised.pop(environment_id, None)
+        goal.outlived.pop(environment_id, None)
         return goal

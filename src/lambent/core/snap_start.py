@@ -80,6 +80,10 @@ class Templates:
     def pool_of(self, template_id: str) -> str | None:
         return self._pool_of.get(template_id)
 
+    def snapshot_of(self, pool_id: str) -> Snapshot | None:
+        version = self._versions.get(pool_id)
+        return None if version is None else version.snapshot
+
     def held(self) -> set[str]:
         """The environments that are to be started when there is a template."""
         return {environment_id for version in self._versions.values() for environment_id in version.held}

@@ -39,6 +39,7 @@ from lambent.worker.messages import (
     ON_DEMAND,
     PROVISIONED,
     SNAP_START,
+    TOOK_UNKNOWN,
     Answered,
     Available,
     Command,
@@ -67,6 +68,7 @@ NOT_REGENERATED = (
     "function's configuration to trigger a new snapshot."
 )
 
+_LOST = Report(Outcome.LOST, 0, 0)
 _ENDS_THE_PROGRAM = (Outcome.CRASH, Outcome.TIMEOUT)
 
 
@@ -155,6 +157,8 @@ class Dispatcher:
         """What is to have a template, by pool."""
         self._restored: set[str] = set()
         """The environments that were restored from one."""
+        self._outgoing: dict[str, None] = {}
+        """The pools that are superseded, and have a template as long as somebody waits."""
         self._wishes: dict[str, asyncio.Future[Snapshot]] = {}
         """Of those that wait to hear what came of a template, by pool."""
         self._in_flight: dict[str, _InFlight] = {}
@@ -197,8 +201,11 @@ class Dispatcher:
             raise TooManyRequestsException("Rate Exceeded.", Reason=unit)
         entry = _InFlight(invocation, serving, tell, unit)
         self._in_flight[invocation.request_id] = entry
-        now = self._clock.monotonic_us()
-        decision = self._assignment.arrive(serving.pool_id, invocation.request_id, self._new_id, now)
+        self._find_environment(entry)
+
+    def _find_environment(self, entry: _InFlight) -> None:
+        serving, now = entry.serving, self._clock.monotonic_us()
+        decision = self._assignment.arrive(serving.pool_id, entry.invocation.request_id, self._new_id, now)
         if isinstance(decision, Use):
             self._run(entry, decision.environment_id)
         else:
@@ -207,6 +214,13 @@ class Dispatcher:
     def supersede(self, pool_id: str) -> None:
         for environment_id in self._assignment.supersede(pool_id):
             self.send(Retire(environment_id))
+        if self._assignment.is_waited_for(pool_id) and self._templates.snapshot_of(pool_id) is Snapshot.MADE:
+            self._outgoing[pool_id] = None  # who waits is served by what is restored from it
+        else:
+            self._release_template(pool_id)
+
+    def _release_template(self, pool_id: str) -> None:
+        self._outgoing.pop(pool_id, None)
         released = self._templates.release(pool_id)
         if released.template_id is not None:
             self.send(Retire(released.template_id))
@@ -412,6 +426,8 @@ class Dispatcher:
         for environment_id in outlived.staying:
             self._goals.outlived(environment_id)
         self._sweep = self._timers.call_later(SWEEP_S, self._look_after)
+        for pool_id in [one for one in self._outgoing if not self._assignment.is_waited_for(one)]:
+            self._release_template(pool_id)
         for pool_id in self._goals.pools():
             self._goals.retry(pool_id)
             self._start_ahead(pool_id)
@@ -507,21 +523,28 @@ class Dispatcher:
                 self._replace(environment_id)
             elif environment_id in self._restored:
                 self._assignment.ends(environment_id)
-        self._note(
-            Ended(
-                request_id=request_id,
-                init_us=report.init_us,
-                duration_us=report.duration_us,
-                outcome=report.outcome.value,
-                max_memory_mib=report.max_memory_mib,
-                restore_us=None if report.restoration is None else report.restoration.duration_us,
-                wall_ms=self._clock.wall_ms(),
-            )
-        )
+        self._note(self._end_of(request_id, report))
         if entry.answer is not None:
             _tell(entry, Completed(entry.answer, report.tail))
         else:
             _tell(entry, ServiceException("The execution environment was lost."))
+
+    def _run_again(self, environment_id: str, request_id: str) -> None:
+        """The invocation was handed to an environment that was about to go, and has not begun."""
+        del self._running[environment_id]
+        self._note(self._end_of(request_id, _LOST))
+        self._find_environment(self._in_flight[request_id])
+
+    def _end_of(self, request_id: str, report: Report) -> Ended:
+        return Ended(
+            request_id=request_id,
+            init_us=report.init_us,
+            duration_us=report.duration_us,
+            outcome=report.outcome.value,
+            max_memory_mib=report.max_memory_mib,
+            restore_us=None if report.restoration is None else report.restoration.duration_us,
+            wall_ms=self._clock.wall_ms(),
+        )
 
     def _leave(self, request_id: str) -> _InFlight:
         """The invocation is over."""
@@ -553,10 +576,15 @@ class Dispatcher:
         self._restored.discard(environment_id)
         if event.reason:
             _log.error("environment lost", extra={"environment": environment_id, "reason": event.reason})
-        for request_id in (self._unwritten.get(environment_id), self._running.get(environment_id)):
-            if request_id is not None:
-                self._finished(environment_id, request_id, Report(Outcome.LOST, 0, 0))
+        unwritten, running = self._unwritten.get(environment_id), self._running.get(environment_id)
+        if unwritten is not None:
+            self._finished(environment_id, unwritten, _LOST)
+        if running is not None and event.took in (TOOK_UNKNOWN, running):
+            self._finished(environment_id, running, _LOST)
+            running = None
         self._strand(environment_id, _fault(event))
+        if running is not None:
+            self._run_again(environment_id, running)
         if self._templates.pool_of(environment_id) is not None:
             for held in self._templates.gone(environment_id):
                 self._strand(held, _fault(event))

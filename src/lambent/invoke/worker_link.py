@@ -9,7 +9,17 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from lambent.worker.messages import Command, Event, Gone, Hello, MakeTemplate, Run, Start, TemplateRefused
+from lambent.worker.messages import (
+    TOOK_UNKNOWN,
+    Command,
+    Event,
+    Gone,
+    Hello,
+    MakeTemplate,
+    Run,
+    Start,
+    TemplateRefused,
+)
 from lambent.worker.transport import Message, MessageStream, connect
 
 _log = logging.getLogger(__name__)
@@ -88,4 +98,4 @@ class WorkerLink:
     def _tell_gone(self, environment_id: str) -> None:
         if environment_id in self._environments:
             self._environments.discard(environment_id)
-            self._on_event(Gone(environment_id, "the worker was lost"))
+            self._on_event(Gone(environment_id, "the worker was lost", took=TOOK_UNKNOWN))

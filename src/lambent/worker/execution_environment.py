@@ -110,6 +110,8 @@ class ExecutionEnvironment:
         self._available = False
         """It takes an event, and the dispatcher is to be told."""
         self._invocation: Invocation | None = None
+        self._took: str | None = None
+        """The last invocation that came before the end."""
         self._delivered = False
         self._unwritten: tuple[machine.Finish, int] | None = None
         """The invocation that is over and not written down yet, with the time of its end."""
@@ -146,6 +148,7 @@ class ExecutionEnvironment:
     def run(self, invocation: Invocation) -> None:
         if self._state.phase is Phase.GONE:
             return  # with its launcher, and the dispatcher is about to hear of it
+        self._took = invocation.request_id
         self._invocation = invocation
         self._delivered = False
         self._log.keeps_tail = invocation.wants_tail
@@ -599,7 +602,7 @@ class ExecutionEnvironment:
         except (SandboxError, OSError) as error:
             self._log_fault("sandbox not taken away", error)
         self._around.forget(self.environment_id)
-        self._around.emit(messages.Gone(self.environment_id, reason, self._not_restored))
+        self._around.emit(messages.Gone(self.environment_id, reason, self._not_restored, self._took))
 
     def _log_fault(self, event: str, error: Exception) -> None:
         _log.error(event, extra={"environment": self.environment_id, "reason": str(error)})

@@ -152,13 +152,19 @@ class Finished(Record, frozen=True):
     report: Report
 
 
+TOOK_UNKNOWN = "?"
+"""No invocation's id."""
+
+
 class Gone(Record, frozen=True):
     """The environment is no more. `reason` is for the operator's log and is empty after a `Retire`. `restoration` is
-    set where it could not be restored: how that ended."""
+    set where it could not be restored: how that ended. `took` is the last invocation that it took: one that was sent to
+    it after that has not begun. TOOK_UNKNOWN is told where the worker died, by whoever noticed that."""
 
     environment_id: str
     reason: str = ""
     restoration: Outcome | None = None
+    took: str | None = None
 
 
 class LogLines(Record, frozen=True):

@@ -182,8 +182,12 @@ class Checks:
                 self._ends(request_id)
             case messages.Gone(environment_id):
                 lost = self._hosted.pop(environment_id, None)
-                if lost is not None and lost.runs is not None:
+                if lost is None or lost.runs is None:
+                    return
+                if event.took in (messages.TOOK_UNKNOWN, lost.runs):
                     self._gives_back(self._calls[lost.runs])
+                else:  # it never began: another environment may have it
+                    self._calls[lost.runs].attempts -= 1
             case messages.TemplateRefused(environment_id):
                 self._hosted.pop(environment_id, None)
             case _:
@@ -203,7 +207,7 @@ class Checks:
         else:
             hold(self._began.pop(entry.request_id, 0) == 1, f"{entry.request_id} ended without a beginning")
             call = self._calls.get(entry.request_id)
-            if call is not None and not call.over:  # its environment was lost: the dispatcher writes its end
+            if call is not None and call.attempts and not call.over:  # lost: the dispatcher writes its end
                 self._ends(entry.request_id)
         return False
 

@@ -71,4 +71,4 @@ class Link:
     def _tell_gone(self, environment_id: str) -> None:
         if environment_id in self._environments:
             self._environments.discard(environment_id)
-            self.to_dispatcher(messages.Gone(environment_id, "the worker was lost"))
+            self.to_dispatcher(messages.Gone(environment_id, "the worker was lost", took=messages.TOOK_UNKNOWN))

@@ -14,7 +14,7 @@ from lambent.testing.simulation.link import Link
 from lambent.testing.simulation.nature import FAULTLESS, Faults, Nature
 from lambent.testing.simulation.timeline import Timeline
 from lambent.testing.simulation.worker import Worker
-from lambent.worker.messages import Command, Event
+from lambent.worker.messages import Command, Event, Hello
 
 AUDIT_EACH = 1_000
 """Steps between two full audits."""
@@ -25,7 +25,7 @@ STEPS_FOR_EACH = 200
 
 
 class Summary(Record, frozen=True):
-    """What a run came to. `digest` tells two runs apart that differ in any step."""
+    """What a run came to. `digest` is of all commands to the worker, with their times."""
 
     invocations: int
     throttled: int
@@ -80,6 +80,8 @@ class Partition:
 
     def _send(self, command: Command) -> None:
         self.checks.command(command)
+        if not isinstance(command, Hello):
+            self.digest = hash((self.digest, self.timeline.now_us, int(command.environment_id, 16)))
         self.link.send(command)
 
     def _on_event(self, event: Event) -> None:
@@ -93,7 +95,6 @@ class Partition:
     def step(self) -> None:
         self.timeline.advance()
         self.steps += 1
-        self.digest = hash((self.digest, self.timeline.now_us, self.checks.told, self.checks.starts))
         if self.steps % AUDIT_EACH == 0:
             self.checks.audit()
 

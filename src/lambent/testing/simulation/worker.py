@@ -86,6 +86,7 @@ class _Environment:
         self._stepping = False
         self._available = False
         self._invocation: Invocation | None = None
+        self._took: str | None = None
         self._delivered = False
         self._unwritten: machine.Finish | None = None
         self._program = 0
@@ -102,6 +103,7 @@ class _Environment:
     def run(self, invocation: Invocation) -> None:
         if self.state.phase is Phase.GONE:
             return
+        self._took = invocation.request_id
         self._invocation = invocation
         self._delivered = False
         self.feed(machine.Assigned(invocation.request_id))
@@ -334,4 +336,4 @@ class _Environment:
         if self._watched is not None:
             self._watched.cancel()
         del self._worker.environments[self._id]
-        self._worker.emit(messages.Gone(self._id, reason, self._not_restored))
+        self._worker.emit(messages.Gone(self._id, reason, self._not_restored, self._took))
