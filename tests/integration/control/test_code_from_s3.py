@@ -34,7 +34,7 @@ from lambda_api import (
 from layer_archives import archive
 from s3_server import S3Server, free_port, s3_server
 
-from lambent.control.bucket_reader import SILENCE_S
+from lambent.service_clients import SILENCE_S
 
 UNSIGNED = "777788889999"
 SILENT = "222233334444"
