@@ -32,8 +32,6 @@ _LANGUAGES = {
     "nodejs": "Install Node.js, or name it with --node.",
 }
 
-_SERVICE_TITLES = {"s3": "S3", "sqs": "SQS", "sns": "SNS", "events": "EventBridge"}
-
 
 class Grade(StrEnum):
     """`LIMITED` is what Lambent runs without, `MISSING` what it does not run without."""
@@ -204,8 +202,7 @@ def _missing_key_file(subject: str, path: Path, database: Path, named: Path | No
 def look_at_services(settings: Settings) -> Iterator[Finding]:
     """The AWS services that the settings name: whether each answers, and takes the credentials that it is given."""
     clients = ServiceClients(attempts=2)
-    for service in SERVICES:
-        title = _SERVICE_TITLES[service]
+    for service, title in SERVICES.items():
         flags = f"Start it, or mend --{service}-endpoint and what is beside it (docs/settings.md)."
         of_all = settings.endpoint_of_all(service)
         if of_all.url:

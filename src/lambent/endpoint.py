@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-SERVICES = ("s3", "sqs", "sns", "events")
-"""Those that the settings can name endpoints for, as ARNs and botocore name them."""
+SERVICES = {"s3": "S3", "sqs": "SQS", "sns": "SNS", "events": "EventBridge"}
+"""Those that the settings can name endpoints for: as ARNs and botocore name them, and as people do."""
 
 
 @dataclass(frozen=True, slots=True)

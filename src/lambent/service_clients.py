@@ -18,7 +18,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lambent.endpoint import Endpoint
+from lambent.endpoint import SERVICES, Endpoint
 
 CONNECT_S = 5
 SILENCE_S = 20
@@ -72,9 +72,13 @@ class ServiceClients:
         self._clients = lru_cache(_CLIENTS)(self._make)
 
     def of(self, service: str, where: Endpoint, region: str) -> Any:
-        """The client of the service there, for resources of the region."""
+        """The client of the service there, for resources of the region. Raises Unusable for a URL that botocore does
+        not take: a host with an underscore is none to it."""
         with self._lock:
-            return self._clients(service, where, where.region or region)
+            try:
+                return self._clients(service, where, where.region or region)
+            except ValueError as error:
+                raise Unusable(f"{where.url} is no URL of a service") from error
 
     def try_out(self, service: str, where: Endpoint, region: str) -> None:
         """Raises Unusable where the service does not answer, or does not take the credentials. What they allow is not
@@ -85,16 +89,16 @@ class ServiceClients:
         except ClientError as error:
             code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
             if status >= 500 or code.isdigit():
-                raise Unusable(f"it does not answer as {service.upper()} does: HTTP {status}") from error
+                raise Unusable(f"it does not answer as {SERVICES[service]} does: HTTP {status}") from error
             if where.access_key_id and code in _CREDENTIALS_REFUSED:
                 raise Unusable(f"it does not take the credentials: {code}") from error
         except botocore.parsers.ResponseParserError as error:
-            raise Unusable(f"it does not answer as {service.upper()} does") from error
+            raise Unusable(f"it does not answer as {SERVICES[service]} does") from error
         except (BotoCoreError, urllib3.exceptions.HTTPError) as error:
             raise Unusable(f"it does not answer: {error}") from error
         else:
             if member not in answer:
-                raise Unusable(f"it does not answer as {service.upper()} does")
+                raise Unusable(f"it does not answer as {SERVICES[service]} does")
 
     def _make(self, service: str, where: Endpoint, region: str) -> Any:
         return self._session.create_client(

@@ -16,7 +16,7 @@ from lambent.core.errors import (
 from lambent.core.function import S3Object
 from lambent.core.limits import UNZIPPED_BYTES
 from lambent.endpoint import Endpoint
-from lambent.service_clients import SILENCE_S, ServiceClients
+from lambent.service_clients import SILENCE_S, ServiceClients, Unusable
 
 DEADLINE_S = 120
 _CHUNK = 1 << 18
@@ -42,7 +42,7 @@ class BucketReader:
             raise _refused(error, source) from error
         except ParamValidationError as error:
             raise InvalidParameterValueException(f"Error occurred while GetObject. {error}") from error
-        except (BotoCoreError, urllib3.exceptions.HTTPError, TimeoutError) as error:
+        except (BotoCoreError, urllib3.exceptions.HTTPError, TimeoutError, Unusable) as error:
             raise ServiceException(f"S3 did not answer as it should, at {where.url}: {error}") from error
 
     def _copy(self, body: Any, file: BinaryIO, announced: int, ends_us: int) -> None:

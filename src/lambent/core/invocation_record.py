@@ -124,9 +124,10 @@ def event_bridge_entry(ended: Ended, event_bus_arn: str) -> dict[str, Any]:
     return entry | ({"TraceHeader": ended.trace_id} if ended.trace_id else {})
 
 
-def object_key(ended: Ended, unique: str) -> str:
-    """Where in its bucket the record is; `unique` is a UUID."""
-    return f"aws/lambda/async/{ended.function.name}/{_moment(ended):%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{unique}"
+def object_key(ended: Ended) -> str:
+    """Where in its bucket the record is. AWS ends it with a random UUID; the request's is one, and who has to send the
+    record twice writes the same object."""
+    return f"aws/lambda/async/{ended.function.name}/{_moment(ended):%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{ended.request_id}"
 
 
 def dead_letter(ended: Ended) -> str:

@@ -68,6 +68,13 @@ def test_an_object_that_comes_byte_by_byte_is_given_up_at_the_deadline(s3: Endpo
     assert SlowS3.sent < MANY / 2
 
 
+def test_an_endpoint_that_no_client_can_be_made_for_is_told_as_one_that_does_not_answer() -> None:
+    with pytest.raises(ServiceException, match="S3 did not answer as it should, at http://my_s3:9000"):
+        BucketReader(ManualClock()).download(
+            Endpoint("http://my_s3:9000"), "us-east-1", S3Object("bucket", "key"), io.BytesIO()
+        )
+
+
 def test_what_is_left_until_the_deadline_bounds_a_silence(s3: Endpoint) -> None:
     began = time.monotonic()
     with pytest.raises(ServiceException, match="S3 did not answer as it should"):

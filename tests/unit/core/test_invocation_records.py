@@ -132,9 +132,10 @@ def test_an_event_for_a_bus_names_the_outcome_and_both_resources() -> None:
     assert "TraceHeader" not in success
 
 
-def test_an_object_is_named_by_function_and_second() -> None:
-    unique = "0f8fad5b-d9cb-469f-a165-70867728950e"
-    assert object_key(FAILED, unique) == f"aws/lambda/async/orders/2019/11/14/2019-11-14T18.16.05-{unique}"
+def test_an_object_is_named_by_function_second_and_request() -> None:
+    assert object_key(FAILED) == (
+        "aws/lambda/async/orders/2019/11/14/2019-11-14T18.16.05-e4b46cbf-b738-4c62-8880-a18cdf61200e"
+    )
 
 
 def test_a_dead_letter_is_the_event_with_the_error_in_attributes() -> None:
