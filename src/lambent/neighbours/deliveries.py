@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from lambent.clock import Clock
 from lambent.core.errors import ModelledError, TooManyRequestsException
 from lambent.core.invocation_record import DeliveryFailed, Ended, destination_record
-from lambent.endpoint import Endpoint
+from lambent.endpoint import SERVICES, Endpoint
 from lambent.neighbours.target import Target, read_target
 from lambent.store.abandonable import AbandonableThreads
 
@@ -84,6 +84,8 @@ class Deliveries:
             raise DeliveryFailed(f"the function does not take it: {error.code}", is_transient=is_transient) from error
 
     def _where(self, target: Target, ended: Ended) -> Endpoint:
+        if target.service not in SERVICES:
+            raise DeliveryFailed(f"nothing is sent to {target.service}", is_transient=False)
         account = ended.function.account
         where = self._endpoint_of(target.service, account)
         if where is None:
@@ -149,6 +151,8 @@ class _RequestQueue:
             await asyncio.wait((done,), timeout=self._deadline_s)
         finally:
             request.given_up = True
+        if done.cancelled():
+            raise DeliveryFailed("the server stops", is_transient=True)
         if not done.done():
             raise DeliveryFailed(f"it was not done within {self._deadline_s} seconds", is_transient=True)
         failure = done.result()

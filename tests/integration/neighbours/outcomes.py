@@ -6,8 +6,9 @@ from typing import Any
 
 from lambent.core.function import FunctionName
 from lambent.core.invocation_record import Condition, DeliveryFailed, Ended
-from lambent.endpoint import Endpoint
+from lambent.endpoint import SERVICES
 from lambent.neighbours.deliveries import DEADLINE_S, Deliveries
+from lambent.settings import Settings
 from lambent.testing.clock import ManualClock
 
 ACCOUNT = "111122223333"
@@ -59,8 +60,9 @@ def deliveries_to(
     deadline_s: float = DEADLINE_S,
 ) -> Deliveries:
     """Every service of every account is at the URL; None: nowhere."""
-    where = None if url is None else Endpoint(url, "", "AKIAEXAMPLE", SECRET)
-    return Deliveries(lambda service, account: where, invoke, clock or ManualClock(), deadline_s)
+    values = {"endpoint": url or "", "access_key_id": "AKIAEXAMPLE", "secret_access_key": SECRET}
+    settings = Settings(**{f"{service}_{name}": value for service in SERVICES for name, value in values.items()})
+    return Deliveries(settings.endpoint_of, invoke, clock or ManualClock(), deadline_s)
 
 
 def attempt(deliveries: Deliveries, target: str, *, dead_letter: bool = False) -> DeliveryFailed | None:

@@ -116,7 +116,13 @@ def test_a_port_where_nobody_listens_may_be_listened_at_later() -> None:
 
 @pytest.mark.parametrize(
     ("target", "dead_letter"),
-    [("results", False), ("arn:aws:dynamodb:us-east-1:1:table/t", False), (BUS, True), (BUCKET, True)],
+    [
+        ("results", False),
+        ("arn:aws:dynamodb:us-east-1:111122223333:table/results", False),
+        ("arn:aws:lambda:us-east-1:111122223333:function:after", True),
+        (BUS, True),
+        (BUCKET, True),
+    ],
 )
 def test_what_can_not_be_sent_to_is_told_at_once(odd: str, target: str, dead_letter: bool) -> None:
     failure = attempt(deliveries_to(odd), target, dead_letter=dead_letter)
@@ -143,6 +149,24 @@ def test_an_endpoint_that_does_not_answer_holds_up_no_other_and_has_a_bound(odd:
         assert await outcome(deliveries.deliver(QUEUE, OF_ANOTHER)) is None
 
     run(deliveries, work)
+
+
+def test_what_waits_when_deliveries_are_closed_may_be_done_later(odd: str) -> None:
+    deliveries = deliveries_to(f"{odd}/held")
+
+    async def work() -> None:
+        waiting = [asyncio.create_task(outcome(deliveries.deliver(QUEUE, FAILED))) for _ in range(IN_HAND)]
+        for _ in range(REQUESTS_AT_A_TIME):
+            await asyncio.to_thread(Odd.arrived.acquire)
+        deliveries.close()
+        stopped = await waiting[-1]
+        assert stopped is not None
+        assert stopped.is_transient
+        Odd.release.set()
+        await asyncio.gather(*waiting)
+
+    run(deliveries, work)
+    assert len(Odd.requests) == REQUESTS_AT_A_TIME
 
 
 def test_what_is_not_done_by_the_deadline_may_be_done_later_and_is_not_begun_any_more(odd: str) -> None:
