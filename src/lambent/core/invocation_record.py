@@ -144,12 +144,13 @@ def queue_message(document: str) -> str:
 def dead_letter_attributes(ended: Ended) -> dict[str, dict[str, str]]:
     """The attributes of a dead letter's message, in the form of SQS and SNS. One that has nothing to say is left out:
     neither service takes an empty value."""
-    message = ended.error_message.encode("utf-8", "replace")[:DEAD_LETTER_ERROR_MESSAGE_BYTES].decode("utf-8", "ignore")
+    whole = _NO_CHARACTER_OF_A_MESSAGE.sub("\ufffd", ended.error_message)
+    message = whole.encode()[:DEAD_LETTER_ERROR_MESSAGE_BYTES].decode("utf-8", "ignore")
     attributes = {"RequestID": ("String", ended.request_id)}
     if ended.status_code is not None:
         attributes["ErrorCode"] = ("Number", str(ended.status_code))
     if message:
-        attributes["ErrorMessage"] = ("String", _NO_CHARACTER_OF_A_MESSAGE.sub("\ufffd", message))
+        attributes["ErrorMessage"] = ("String", message)
     return {name: {"DataType": kind, "StringValue": value} for name, (kind, value) in attributes.items()}
 
 

@@ -170,7 +170,7 @@ def test_what_waits_when_deliveries_are_closed_may_be_done_later(odd: str) -> No
 
 
 def test_what_is_not_done_by_the_deadline_may_be_done_later_and_is_not_begun_any_more(odd: str) -> None:
-    deliveries = deliveries_to(f"{odd}/held", deadline_s=1)
+    deliveries = deliveries_to(f"{odd}/held", deadline_s=3)
 
     async def work() -> None:
         failures = await asyncio.gather(*(outcome(deliveries.deliver(QUEUE, FAILED)) for _ in range(IN_HAND - 1)))

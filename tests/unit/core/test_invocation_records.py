@@ -160,7 +160,8 @@ def test_of_an_error_message_the_first_kilobyte_is_told_in_whole_characters() ->
 
 def test_what_no_message_may_hold_is_told_as_something_that_it_may() -> None:
     assert message_of("\x1b[31mred\x00\uffff\ttab") == "\ufffd[31mred\ufffd\ufffd\ttab"
-    assert message_of("\ud800") == "?"
+    assert message_of("\ud800") == "\ufffd"
+    assert len(message_of("\x00" * 1024).encode()) <= 1024
 
 
 @given(st.text(st.characters(codec="utf-8")))
