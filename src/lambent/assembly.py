@@ -18,7 +18,7 @@ import uvloop
 
 from lambent import __version__
 from lambent.clock import SystemClock
-from lambent.control.code_buckets import CodeBuckets, ObjectStorage
+from lambent.control.code_buckets import CodeBuckets
 from lambent.control.dependencies import Control
 from lambent.control.mapping_settlement import MappingSettlement
 from lambent.control.operations import operations as control_operations
@@ -184,7 +184,7 @@ async def _open_server(
         new_id=ids.uuid,
         code_link_secret=read_or_make(data / "code-link-secret"),
         concurrency_limit=settings.concurrency_limit,
-        buckets=CodeBuckets(partial(_object_storage, settings), clock),
+        buckets=CodeBuckets(partial(settings.endpoint_of, "s3"), clock),
         provisioned=ProvisionedEnvironments(configuration, dispatcher),
         snapshots=TemplatesOfVersions(dispatcher),
         snap_start_runtimes=SNAP_START_RUNTIMES
@@ -247,13 +247,6 @@ async def _load_configuration(store: MetadataStore, configuration: ServingConfig
 def _load_all(connection: sqlite3.Connection) -> list[Change]:
     tables = (functions, aliases, concurrency, provisioned_concurrency)
     return [change for table in tables for change in table.load_all(connection)]
-
-
-def _object_storage(settings: Settings, account: str) -> ObjectStorage | None:
-    s3 = settings.s3_of(account)
-    if s3 is None:
-        return None
-    return ObjectStorage(s3.s3_endpoint, s3.s3_region, s3.s3_access_key_id, s3.s3_secret_access_key)
 
 
 def _tell_unreadable(change: Change) -> None:

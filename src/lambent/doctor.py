@@ -1,7 +1,7 @@
 """`lambent doctor`: what this machine can and can not do for a server with these settings, and how to mend it.
 
-Owns the order and the form of the findings, and looks at the disk itself; the port, the key file, S3, the runtimes and
-the sandbox are looked at by those who use them.
+Owns the order and the form of the findings, and looks at the disk itself; the port, the key file, the AWS
+services, the runtimes and the sandbox are looked at by those who use them.
 """
 
 import json
@@ -13,12 +13,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from lambent.clock import SystemClock
-from lambent.control.bucket_reader import BucketReader, Unusable
-from lambent.control.code_buckets import ObjectStorage
 from lambent.core.network import networks
+from lambent.endpoint import SERVICES, Endpoint
 from lambent.server.listening import ListenError, listen
-from lambent.settings import S3Settings, Settings
+from lambent.service_clients import ServiceClients, Unusable
+from lambent.settings import Settings
 from lambent.store.keyring import KeyFileError, read_key_file
 from lambent.store.metadata import key_file_of
 from lambent.worker.runtimes.catalog import Runtimes
@@ -69,7 +68,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield look_at_disk("data directory", settings.data_dir, "--data-dir")
     yield look_at_disk("runtimes directory", settings.runtimes_dir, "--runtimes-dir")
     yield look_at_key_file(settings.data_dir / "metadata.sqlite", settings.environment_key_file)
-    yield from look_at_s3(settings)
+    yield from look_at_services(settings)
     yield from look_at_runtimes(settings)
     if settings.sandbox == "process":
         detail = "none: functions can do what the server can"
@@ -200,26 +199,30 @@ def _missing_key_file(subject: str, path: Path, database: Path, named: Path | No
     return Finding(subject, Grade.GOOD, "is made at the first start")
 
 
-def look_at_s3(settings: Settings) -> Iterator[Finding]:
-    """The S3s that code is read from: whether each answers, and takes the credentials that the settings have for it."""
-    reader = BucketReader(SystemClock())
-    flags = "Start it, or mend --s3-endpoint and what is beside it (docs/settings.md)."
-    if settings.s3.s3_endpoint:
-        yield _look_at_one_s3(reader, f"S3 {settings.s3.s3_endpoint}", settings.s3, settings.region, flags)
-    for account, s3 in settings.accounts.items():
-        if s3.s3_endpoint:
-            subject = f"S3 {s3.s3_endpoint} of account {account}"
-            mend = f"Start it, or mend [accounts.{account}] in the settings file."
-            yield _look_at_one_s3(reader, subject, s3, settings.region, mend)
+def look_at_services(settings: Settings) -> Iterator[Finding]:
+    """The AWS services that the settings name: whether each answers, and takes the credentials that it is given."""
+    clients = ServiceClients(attempts=2)
+    for service, title in SERVICES.items():
+        flags = f"Start it, or mend --{service}-endpoint and what is beside it (docs/settings.md)."
+        of_all = settings.endpoint_of_all(service)
+        if of_all.url:
+            yield _look_at_service(clients, service, f"{title} {of_all.url}", of_all, settings.region, flags)
+        for account, endpoints in settings.accounts.items():
+            own = endpoints.get(service)
+            if own is not None and own.url:
+                subject = f"{title} {own.url} of account {account}"
+                mend = f"Start it, or mend [accounts.{account}] in the settings file."
+                yield _look_at_service(clients, service, subject, own, settings.region, mend)
 
 
-def _look_at_one_s3(reader: BucketReader, subject: str, s3: S3Settings, region: str, mend: str) -> Finding:
-    where = ObjectStorage(s3.s3_endpoint, s3.s3_region, s3.s3_access_key_id, s3.s3_secret_access_key)
+def _look_at_service(
+    clients: ServiceClients, service: str, subject: str, where: Endpoint, region: str, mend: str
+) -> Finding:
     try:
-        reader.try_out(where, region)
+        clients.try_out(service, where, region)
     except Unusable as error:
         return Finding(subject, Grade.LIMITED, str(error), mend)
-    taken = "takes the credentials" if s3.s3_access_key_id else "requests are not signed"
+    taken = "takes the credentials" if where.access_key_id else "requests are not signed"
     return Finding(subject, Grade.GOOD, f"answers, {taken}")
 
 

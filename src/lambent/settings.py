@@ -8,10 +8,12 @@ A setting comes from, first to last: the command line (`--idle-timeout-s 60`), t
 import argparse
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+
+from lambent.endpoint import SERVICES, Endpoint
 
 
 def _default_data_dir() -> Path:
@@ -33,16 +35,6 @@ def _setting(default: Any, help_text: str, *, secret: bool = False, only_in_file
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata, repr=not secret)
-
-
-@dataclass(frozen=True, slots=True)
-class S3Settings:
-    """An S3 that deployment packages are read from."""
-
-    s3_endpoint: str
-    s3_region: str = ""
-    s3_access_key_id: str = ""
-    s3_secret_access_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +103,39 @@ class Settings:
     node_client: str = _setting("lambent", "runtime client of Node.js functions: lambent, or aws-lambda-ric")
     python_search: str = _setting("", "further directories with Python interpreters, separated by colons")
 
-    s3_endpoint: str = _setting("", "URL of the S3 that code is read from (S3Bucket, S3Key); empty: none")
+    s3_endpoint: str = _setting(
+        "", "URL of the S3 that code is read from (S3Bucket, S3Key) and that destinations are in; empty: none"
+    )
     s3_region: str = _setting("", "region for which requests to that S3 are signed; empty: the function's")
     s3_access_key_id: str = _setting("", "access key for that S3; empty: requests are not signed")
     s3_secret_access_key: str = _setting("", "secret of that access key; better not on a command line", secret=True)
-    accounts: Mapping[str, S3Settings] = _setting(dict, "accounts with an S3 of their own", only_in_file=True)
+    sqs_endpoint: str = _setting("", "URL of the SQS that destinations and dead-letter queues are in; empty: none")
+    sqs_region: str = _setting("", "region for which requests to that SQS are signed; empty: the queue's")
+    sqs_access_key_id: str = _setting("", "access key for that SQS; empty: requests are not signed")
+    sqs_secret_access_key: str = _setting("", "secret of that access key; better not on a command line", secret=True)
+    sns_endpoint: str = _setting("", "URL of the SNS that destinations and dead-letter topics are in; empty: none")
+    sns_region: str = _setting("", "region for which requests to that SNS are signed; empty: the topic's")
+    sns_access_key_id: str = _setting("", "access key for that SNS; empty: requests are not signed")
+    sns_secret_access_key: str = _setting("", "secret of that access key; better not on a command line", secret=True)
+    events_endpoint: str = _setting("", "URL of the EventBridge that destinations are in; empty: none")
+    events_region: str = _setting(
+        "", "region for which requests to that EventBridge are signed; empty: the event bus's"
+    )
+    events_access_key_id: str = _setting("", "access key for that EventBridge; empty: requests are not signed")
+    events_secret_access_key: str = _setting("", "secret of that access key; better not on a command line", secret=True)
+    accounts: Mapping[str, Mapping[str, Endpoint]] = _setting(
+        dict, "accounts with endpoints of their own, by service", only_in_file=True
+    )
 
-    def s3_of(self, account: str) -> S3Settings | None:
-        """The S3 of an account, None where there is none. A table of its own stands alone: the credentials of all are
-        not for its endpoint."""
-        found = self.accounts.get(account, self.s3)
-        return found if found.s3_endpoint else None
+    def endpoint_of(self, service: str, account: str) -> Endpoint | None:
+        """Where the service is for an account, None where it is nowhere. An endpoint of its own stands alone: the
+        credentials of all are not for it."""
+        found = self.accounts.get(account, {}).get(service) or self.endpoint_of_all(service)
+        return found if found.url else None
 
-    @property
-    def s3(self) -> S3Settings:
-        """The S3 of all accounts that have none of their own."""
-        return S3Settings(self.s3_endpoint, self.s3_region, self.s3_access_key_id, self.s3_secret_access_key)
+    def endpoint_of_all(self, service: str) -> Endpoint:
+        """Where the service is for the accounts that have none of their own."""
+        return _endpoint(service, lambda name: str(getattr(self, name)))
 
 
 class SettingsError(Exception):
@@ -193,23 +202,43 @@ def _read_file(path: str | None) -> dict[str, Any]:
     return values
 
 
-def _accounts(tables: Any) -> dict[str, S3Settings]:
+def _accounts(tables: Any) -> dict[str, dict[str, Endpoint]]:
     """The tables `[accounts.111122223333]` of the file."""
     if not isinstance(tables, dict):
         raise SettingsError("accounts in the settings file must be tables, [accounts.ACCOUNT]")
-    known = {member.name for member in fields(S3Settings)}
     accounts = {}
     for account, table in tables.items():
         where = f"[accounts.{account}] in the settings file"
         if not _is_account(account):
             raise SettingsError(f"{where} must be named by the 12 digits of an account")
-        if not isinstance(table, dict) or not table.keys() <= known or "s3_endpoint" not in table:
-            raise SettingsError(f"{where} must be a table with s3_endpoint, and of {', '.join(sorted(known))} only")
-        if not all(isinstance(value, str) for value in table.values()):
-            raise SettingsError(f"{where} must have text for values")
-        accounts[account] = S3Settings(**table)
-        _check_s3(accounts[account], where)
+        if not isinstance(table, dict):
+            raise SettingsError(f"{where} must be a table")
+        accounts[account] = _endpoints_of_account(table, where)
     return accounts
+
+
+def _endpoints_of_account(table: Mapping[str, Any], where: str) -> dict[str, Endpoint]:
+    names = {service: [f"{service}_{member}" for member in _ENDPOINT_MEMBERS] for service in SERVICES}
+    unknown = table.keys() - {name for of_service in names.values() for name in of_service}
+    if unknown:
+        raise SettingsError(f"{where} has unknown settings: {', '.join(sorted(unknown))}")
+    if not all(isinstance(value, str) for value in table.values()):
+        raise SettingsError(f"{where} must have text for values")
+    endpoints = {}
+    for service, (url, *others) in names.items():
+        if url in table:
+            endpoints[service] = _endpoint(service, lambda name: table.get(name, ""))
+            _check_endpoint(service, endpoints[service], where)
+        elif not table.keys().isdisjoint(others):
+            raise SettingsError(f"{where} must have {url} beside what goes with it")
+    return endpoints
+
+
+_ENDPOINT_MEMBERS = ("endpoint", "region", "access_key_id", "secret_access_key")
+
+
+def _endpoint(service: str, value: Callable[[str], str]) -> Endpoint:
+    return Endpoint(*(value(f"{service}_{member}") for member in _ENDPOINT_MEMBERS))
 
 
 def _networks(tables: Any) -> dict[str, NetworkSettings]:
@@ -229,11 +258,11 @@ def _networks(tables: Any) -> dict[str, NetworkSettings]:
     return networks
 
 
-def _check_s3(s3: S3Settings, where: str) -> None:
-    if s3.s3_endpoint and not s3.s3_endpoint.startswith(("http://", "https://")):
-        raise SettingsError(f"s3_endpoint {where} must be a URL (https://...), not {s3.s3_endpoint!r}")
-    if bool(s3.s3_access_key_id) != bool(s3.s3_secret_access_key):
-        raise SettingsError(f"s3_access_key_id and s3_secret_access_key {where} are needed together")
+def _check_endpoint(service: str, endpoint: Endpoint, where: str) -> None:
+    if endpoint.url and not endpoint.url.startswith(("http://", "https://")):
+        raise SettingsError(f"{service}_endpoint {where} must be a URL (https://...), not {endpoint.url!r}")
+    if bool(endpoint.access_key_id) != bool(endpoint.secret_access_key):
+        raise SettingsError(f"{service}_access_key_id and {service}_secret_access_key {where} are needed together")
 
 
 def _is_account(text: str) -> bool:
@@ -277,7 +306,8 @@ def _check(settings: Settings) -> None:
     _one_of("billing_step_ms", settings.billing_step_ms, (1, 100))
     _one_of("node_client", settings.node_client, ("lambent", "aws-lambda-ric"))
     _one_of("log_level", settings.log_level, ("debug", "info", "warning", "error"))
-    _check_s3(settings.s3, "in the settings")
+    for service in SERVICES:
+        _check_endpoint(service, settings.endpoint_of_all(service), "in the settings")
     if not _is_account(settings.account):
         raise SettingsError(f"account must be 12 digits, not {settings.account!r}")
     if not 0 <= settings.port <= 65535:

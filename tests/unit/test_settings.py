@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lambent.endpoint import Endpoint
 from lambent.settings import (
     NetworkSettings,
-    S3Settings,
     Settings,
     SettingsError,
     add_arguments,
@@ -106,27 +106,33 @@ def test_an_unknown_setting_in_the_file_is_refused_by_name(tmp_path: Path) -> No
         settings_of("--config", str(file))
 
 
-OWN_S3 = """
+OWN_ENDPOINTS = """
 s3_endpoint = "http://everybody"
 s3_access_key_id = "key"
 s3_secret_access_key = "secret"
+sqs_endpoint = "http://queues"
 [accounts.111122223333]
 s3_endpoint = "http://own"
 [accounts.444455556666]
 s3_endpoint = ""
+sns_endpoint = "http://topics"
+sns_region = "eu-west-1"
 """
 
 
-def test_an_account_reads_code_from_the_s3_of_all_or_from_its_own_without_the_credentials_of_all(
+def test_an_account_has_the_endpoint_of_all_or_its_own_without_the_credentials_of_all(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "lambent.toml"
-    file.write_text(OWN_S3)
+    file.write_text(OWN_ENDPOINTS)
     settings = settings_of("--config", str(file))
-    assert settings.s3_of("999999999999") == S3Settings("http://everybody", "", "key", "secret")
-    assert settings.s3_of("111122223333") == S3Settings("http://own")
-    assert settings.s3_of("444455556666") is None
-    assert settings_of().s3_of("111122223333") is None
+    assert settings.endpoint_of("s3", "999999999999") == Endpoint("http://everybody", "", "key", "secret")
+    assert settings.endpoint_of("s3", "111122223333") == Endpoint("http://own")
+    assert settings.endpoint_of("sqs", "111122223333") == Endpoint("http://queues")
+    assert settings.endpoint_of("s3", "444455556666") is None
+    assert settings.endpoint_of("sns", "444455556666") == Endpoint("http://topics", "eu-west-1")
+    assert settings.endpoint_of("sns", "111122223333") is None
+    assert settings_of().endpoint_of("s3", "111122223333") is None
     assert "'secret'" not in repr(settings)
 
 
@@ -138,14 +144,16 @@ def test_an_account_reads_code_from_the_s3_of_all_or_from_its_own_without_the_cr
             '[accounts.12]\ns3_endpoint = "http://own"',
             "[accounts.12] in the settings file must be named by the 12 digits",
         ),
-        ('[accounts.111122223333]\ns3_region = "r"', "must be a table with s3_endpoint"),
-        ('[accounts.111122223333]\ns3_endpoint = "http://own"\nport = 1', "must be a table with s3_endpoint"),
+        ("[accounts]\n111122223333 = 1", "[accounts.111122223333] in the settings file must be a table"),
+        ('[accounts.111122223333]\nsns_region = "r"', "must have sns_endpoint beside what goes with it"),
+        ('[accounts.111122223333]\ns3_endpoint = "http://own"\nport = 1', "has unknown settings: port"),
         ("[accounts.111122223333]\ns3_endpoint = 1", "must have text for values"),
         ('s3_endpoint = "own"', "s3_endpoint in the settings must be a URL (https://...), not 'own'"),
+        ('[accounts.111122223333]\nevents_endpoint = "bus"', "events_endpoint [accounts.111122223333] in the settings"),
         ('s3_access_key_id = "key"', "s3_access_key_id and s3_secret_access_key in the settings are needed together"),
     ],
 )
-def test_an_s3_that_makes_no_sense_is_refused(tmp_path: Path, content: str, told: str) -> None:
+def test_an_endpoint_that_makes_no_sense_is_refused(tmp_path: Path, content: str, told: str) -> None:
     file = tmp_path / "lambent.toml"
     file.write_text(content + "\n")
     with pytest.raises(SettingsError, match=re.escape(told)):

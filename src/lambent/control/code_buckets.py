@@ -2,31 +2,21 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from lambent.clock import Clock
 from lambent.core.errors import InvalidParameterValueException
 from lambent.core.function import S3Object
+from lambent.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from lambent.control.bucket_reader import BucketReader
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectStorage:
-    """Where an account's S3 is. An empty `region` is the function's; without `access_key_id` requests are unsigned."""
-
-    endpoint: str
-    region: str = ""
-    access_key_id: str = ""
-    secret_access_key: str = field(default="", repr=False)
-
-
 class CodeBuckets:
     """`of` tells where the S3 of an account is, None for nowhere. For threads."""
 
-    def __init__(self, of: Callable[[str], ObjectStorage | None], clock: Clock) -> None:
+    def __init__(self, of: Callable[[str], Endpoint | None], clock: Clock) -> None:
         self._of = of
         self._clock = clock
         self._lock = threading.Lock()
@@ -42,7 +32,7 @@ class CodeBuckets:
         self._reader().download(where, region, source, file)
 
     def _reader(self) -> "BucketReader":
-        # botocore's client takes a fifth of the time of a server's start, and few servers have use for it.
+        # Late: see `service_clients`.
         from lambent.control.bucket_reader import BucketReader
 
         with self._lock:
@@ -50,7 +40,7 @@ class CodeBuckets:
                 self._made = BucketReader(self._clock)
             return self._made
 
-    def _where(self, account: str) -> ObjectStorage:
+    def _where(self, account: str) -> Endpoint:
         where = self._of(account)
         if where is None:
             raise InvalidParameterValueException(

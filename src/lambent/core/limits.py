@@ -21,6 +21,13 @@ LOG_TAIL_BYTES = 4_096
 LOG_EVENT_BYTES = 262_144
 """Of one event in CloudWatch Logs. Source: CloudWatch Logs user guide, "CloudWatch Logs quotas"."""
 
+# Records of asynchronous invocations --------------------------------------------------------------------------------
+DEAD_LETTER_ERROR_MESSAGE_BYTES = 1_024
+"""Of an error message in a dead letter's attribute. Developer guide, "Capturing records of Lambda asynchronous
+invocations"."""
+TOPIC_MESSAGE_BYTES = 262_144
+"""Of a message to SNS. API reference of Lambda, OnFailure; API reference of SNS, Publish."""
+
 # Requests -----------------------------------------------------------------------------------------------------------
 # The body's limit is the one that CreateFunction's error text names; the head's is of the Invoke operation.
 REQUEST_BODY_BYTES = 70_167_211

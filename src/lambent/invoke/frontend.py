@@ -28,6 +28,7 @@ from lambent.core.errors import (
 )
 from lambent.core.function import LATEST, State, has_snap_start
 from lambent.core.invocation import Invocation
+from lambent.core.json_text import is_json
 from lambent.core.limits import SYNC_REQUEST_BYTES
 from lambent.ids import RandomIds
 from lambent.invoke.client_context import decode_client_context
@@ -165,25 +166,10 @@ def _check_payload(payload: bytes, kind: str) -> None:
     try:
         _json_skim.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        if not _is_json(payload):
+        if not is_json(payload):
             raise InvalidRequestContentException(_parse_failure(payload)) from None
     except RecursionError:
         raise InvalidRequestContentException(f"{_UNPARSED}Document nesting is deeper than is read") from None
-
-
-def _is_json(payload: bytes) -> bool:
-    """Whether it is JSON after all: half of a surrogate pair, escaped, is in its grammar (RFC 8259, 8.2), and
-    serialisers write it."""
-    try:
-        json.loads(payload.decode(), parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _refuse(constant: str) -> None:
-    """Python reads NaN and Infinity, which JSON does not have."""
-    raise ValueError(constant)
 
 
 def _parse_failure(payload: bytes) -> str:

@@ -26,3 +26,5 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # What it sends and signs, which it tells when debugged, are payloads and nearly secrets.
+    logging.getLogger("botocore").setLevel(logging.WARNING)

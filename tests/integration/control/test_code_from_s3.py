@@ -16,6 +16,7 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
+from aws_services import AwsServices, aws_services, free_port
 from lambda_api import (
     ACCOUNT,
     ARNS,
@@ -32,9 +33,8 @@ from lambda_api import (
     zipped,
 )
 from layer_archives import archive
-from s3_server import S3Server, free_port, s3_server
 
-from lambent.control.bucket_reader import SILENCE_S
+from lambent.service_clients import SILENCE_S
 
 UNSIGNED = "777788889999"
 SILENT = "222233334444"
@@ -128,13 +128,13 @@ def troublesome() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as running:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServices]:
+    with aws_services(tmp_path_factory.mktemp("s3")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def lambent(server: Any, s3: S3Server, troublesome: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def lambent(server: Any, s3: AwsServices, troublesome: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A server whose accounts have S3s of different kinds, and other accounts none."""
     directory = tmp_path_factory.mktemp("s3-settings")
     config = directory / "lambent.toml"
@@ -160,23 +160,25 @@ def api(lambent: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def bucket(s3: S3Server) -> str:
+def bucket(s3: AwsServices) -> str:
     name = f"code-{uuid.uuid4().hex}"
-    s3.client().create_bucket(Bucket=name)
-    s3.client().put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    s3.client("s3").create_bucket(Bucket=name)
+    s3.client("s3").put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     return name
 
 
-def put(s3: S3Server, bucket: str, body: bytes, key: str = "app.zip") -> str:
+def put(s3: AwsServices, bucket: str, body: bytes, key: str = "app.zip") -> str:
     """The version that the object then has."""
-    return str(s3.client().put_object(Bucket=bucket, Key=key, Body=body)["VersionId"])
+    return str(s3.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"])
 
 
 def result(api: Any, name: str) -> Any:
     return json.loads(api.invoke(FunctionName=name)["Payload"].read())
 
 
-def test_a_function_is_created_and_updated_from_objects_and_their_versions(api: Any, s3: S3Server, bucket: str) -> None:
+def test_a_function_is_created_and_updated_from_objects_and_their_versions(
+    api: Any, s3: AwsServices, bucket: str
+) -> None:
     name, package = unique("from-s3"), zipped(ONE)
     first = put(s3, bucket, package)
     created = api.create_function(FunctionName=name, Code={"S3Bucket": bucket, "S3Key": "app.zip"}, **FIXED)
@@ -205,7 +207,7 @@ def test_a_function_is_created_and_updated_from_objects_and_their_versions(api: 
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/k"
 
 
-def test_how_code_was_to_be_kept_is_told(api: Any, s3: S3Server, bucket: str) -> None:
+def test_how_code_was_to_be_kept_is_told(api: Any, s3: AwsServices, bucket: str) -> None:
     version = put(s3, bucket, zipped(ONE))
     code = {"S3Bucket": bucket, "S3Key": "app.zip", "S3ObjectVersion": version, "S3ObjectStorageMode": "REFERENCE"}
     resolved = {"S3Bucket": bucket, "S3Key": "app.zip", "S3ObjectVersion": version}
@@ -233,7 +235,7 @@ def test_how_code_was_to_be_kept_is_told(api: Any, s3: S3Server, bucket: str) ->
     assert result(api, name) == 1
 
 
-def test_where_a_layer_was_to_be_kept_is_told(api: Any, s3: S3Server, bucket: str) -> None:
+def test_where_a_layer_was_to_be_kept_is_told(api: Any, s3: AwsServices, bucket: str) -> None:
     version = put(s3, bucket, archive({"said": "word"}), "layer.zip")
     resolved = {"S3Bucket": bucket, "S3Key": "layer.zip", "S3ObjectVersion": version}
     layer = api.publish_layer_version(LayerName=unique("l"), Content={**resolved, "S3ObjectStorageMode": "REFERENCE"})
@@ -242,7 +244,7 @@ def test_where_a_layer_was_to_be_kept_is_told(api: Any, s3: S3Server, bucket: st
     assert read["ResolvedS3Object"] == resolved
 
 
-def test_a_layer_is_published_from_an_object(api: Any, s3: S3Server, bucket: str) -> None:
+def test_a_layer_is_published_from_an_object(api: Any, s3: AwsServices, bucket: str) -> None:
     content = archive({"python/said.py": "WORD = 'from a layer'\n"})
     put(s3, bucket, content, "layer.zip")
     layer = api.publish_layer_version(LayerName=unique("l"), Content={"S3Bucket": bucket, "S3Key": "layer.zip"})
@@ -256,7 +258,7 @@ def get_object(text: str) -> Refusal:
     return invalid(f"Error occurred while GetObject. S3 Error Code: {text}")
 
 
-def test_what_s3_says_of_an_object_that_is_not_there_is_passed_on(api: Any, s3: S3Server, bucket: str) -> None:
+def test_what_s3_says_of_an_object_that_is_not_there_is_passed_on(api: Any, s3: AwsServices, bucket: str) -> None:
     put(s3, bucket, zipped())
     make_function(api, name := unique("kept"))
     before = api.get_function_configuration(FunctionName=name)
@@ -275,7 +277,7 @@ def test_what_s3_says_of_an_object_that_is_not_there_is_passed_on(api: Any, s3: 
 
 
 def test_an_object_that_the_accounts_credentials_may_not_read_is_denied(
-    lambent: Any, s3: S3Server, bucket: str
+    lambent: Any, s3: AwsServices, bucket: str
 ) -> None:
     put(s3, bucket, zipped(), "private.zip")
     code = {"S3Bucket": bucket, "S3Key": "private.zip"}
@@ -286,7 +288,7 @@ def test_an_object_that_the_accounts_credentials_may_not_read_is_denied(
         "Your access has been denied by S3, please make sure your request credentials have permission to GetObject for "
         f"{bucket}/private.zip. S3 Error Code: "
     )
-    s3.client().put_object_acl(Bucket=bucket, Key="private.zip", ACL="public-read")
+    s3.client("s3").put_object_acl(Bucket=bucket, Key="private.zip", ACL="public-read")
     assert status(unsigned.create_function(FunctionName="x", Code=code, **fixed(UNSIGNED))) == 201
 
 
@@ -366,7 +368,7 @@ def test_a_server_that_leaves_does_not_wait_for_an_object(
     assert list((data_dir / "packages").iterdir()) == []
 
 
-def test_an_object_is_checked_as_an_archive_that_was_sent_is(api: Any, s3: S3Server, bucket: str) -> None:
+def test_an_object_is_checked_as_an_archive_that_was_sent_is(api: Any, s3: AwsServices, bucket: str) -> None:
     could_not = "Could not unzip uploaded file. Please check your file, then try to upload again."
     for body, told in ((b"no archive", could_not), (b"", "Uploaded file must be a non-empty zip")):
         put(s3, bucket, body, "bad.zip")
@@ -376,7 +378,9 @@ def test_an_object_is_checked_as_an_archive_that_was_sent_is(api: Any, s3: S3Ser
         assert refusal(api.update_function_code, FunctionName=name, DryRun=True, **code) == invalid(told)
 
 
-def test_an_object_is_held_to_code_signing_as_an_archive_that_was_sent_is(api: Any, s3: S3Server, bucket: str) -> None:
+def test_an_object_is_held_to_code_signing_as_an_archive_that_was_sent_is(
+    api: Any, s3: AwsServices, bucket: str
+) -> None:
     put(s3, bucket, zipped())
     profile = f"arn:aws:signer:us-east-1:{ACCOUNT}:/signing-profiles/p/0123456789"
     config = api.create_code_signing_config(
@@ -392,7 +396,7 @@ def test_an_object_is_held_to_code_signing_as_an_archive_that_was_sent_is(api: A
     assert refusal(api.update_function_code, FunctionName=name, **code).code == "CodeVerificationFailedException"
 
 
-def test_an_object_counts_with_the_layers_of_its_function(api: Any, s3: S3Server, bucket: str) -> None:
+def test_an_object_counts_with_the_layers_of_its_function(api: Any, s3: AwsServices, bucket: str) -> None:
     half = archive({"half": b"\0" * 140_000_000})
     put(s3, bucket, half, "half.zip")
     code = {"S3Bucket": bucket, "S3Key": "half.zip"}

@@ -11,9 +11,9 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
+from aws_services import AwsServices, aws_services
 from lambda_api import ROLE, clients, invalid, make_function, refusal, settle, zipped
 from live_functions import eventually
-from s3_server import S3Server, s3_server
 from stored_state import changes, stored_state
 
 COULD_NOT = "Could not unzip uploaded file. Please check your file, then try to upload again."
@@ -73,14 +73,14 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as running:
-        running.client().create_bucket(Bucket="code")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServices]:
+    with aws_services(tmp_path_factory.mktemp("s3")) as running:
+        running.client("s3").create_bucket(Bucket="code")
         yield running
 
 
 @pytest.fixture(scope="module")
-def from_s3(server: Any, s3: S3Server) -> Iterator[Any]:
+def from_s3(server: Any, s3: AwsServices) -> Iterator[Any]:
     """A server that reads code from that S3, and that nobody else changes."""
     keys = ("--s3-access-key-id", "owner", "--s3-secret-access-key", "secret")
     with tempfile.TemporaryDirectory(prefix="lambent-test-", dir="/var/tmp") as disk:
@@ -120,9 +120,9 @@ def test_a_hostile_archive_that_is_sent_is_refused_and_nothing_changes(
 
 @pytest.mark.parametrize(("content", "told"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_archive_in_s3_is_refused_and_nothing_changes(
-    from_s3: Any, s3: S3Server, content: bytes, told: str
+    from_s3: Any, s3: AwsServices, content: bytes, told: str
 ) -> None:
-    s3.client().put_object(Bucket="code", Key="hostile.zip", Body=content)
+    s3.client("s3").put_object(Bucket="code", Key="hostile.zip", Body=content)
     assert_refused(from_s3, {"S3Bucket": "code", "S3Key": "hostile.zip"}, told)
 
 
