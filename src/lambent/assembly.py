@@ -23,6 +23,7 @@ from lambent.control.dependencies import Control
 from lambent.control.mapping_settlement import MappingSettlement
 from lambent.control.operations import operations as control_operations
 from lambent.control.preparation import Preparation
+from lambent.core.admission import Limits
 from lambent.core.allowance import Allowance
 from lambent.core.arn import function_arn
 from lambent.core.errors import ModelledError
@@ -163,7 +164,7 @@ async def _open_server(
         credentials=issued,
         networks=networks,
         new_id=partial(ids.hex, 32),
-        concurrency_limit=settings.concurrency_limit,
+        limits=Limits(settings.concurrency_limit, settings.requests_per_s_per_concurrency, settings.scale_out_per_10_s),
         idle_timeout_s=settings.idle_timeout_s,
         maximal_life_s=settings.maximal_life_s,
     )

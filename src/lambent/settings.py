@@ -99,6 +99,12 @@ class Settings:
     parallel_starts: int = _setting(8, "how many environments may be starting at one time")
 
     concurrency_limit: int = _setting(1000, "concurrent executions per account and region")
+    requests_per_s_per_concurrency: int = _setting(
+        10,
+        "synchronous invocations in a second for each concurrent execution that an account has, a function has "
+        "reserved or a version has provisioned",
+    )
+    scale_out_per_10_s: int = _setting(1000, "environments that may be started of one function in any 10 seconds")
     idle_timeout_s: int = _setting(300, "idle time after which an environment is ended")
     maximal_life_s: int = _setting(
         14_400, "age from which an environment takes no more events; one of provisioned concurrency is replaced first"
@@ -284,6 +290,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"port must be from 0 to 65535, not {settings.port}")
     for name in (
         "concurrency_limit",
+        "requests_per_s_per_concurrency",
+        "scale_out_per_10_s",
         "idle_timeout_s",
         "maximal_life_s",
         "parallel_starts",

@@ -159,6 +159,17 @@ class Assignment:
         self._started[environment_id] = now
         return StartOne(environment_id)
 
+    def withdraw(self, environment_id: str) -> None:
+        """The environment is not to be had, and the invocation that has just arrived, and got StartOne, does not wait
+        for another."""
+        pool_id = self._pool_of.pop(environment_id)
+        del self._started[environment_id]
+        pool = self._pools[pool_id]
+        pool.starting.remove(environment_id)
+        pool.waiting.pop()
+        if pool.is_empty():
+            self._close(pool_id)
+
     def start_ahead(self, pool_id: str, environment_id: str, now: int) -> None:
         """An environment of provisioned concurrency, with this id, is being started."""
         pool = self._pools.get(pool_id)

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lambent.clock import Clock
-from lambent.core.admission import Admission, Provision, Share
+from lambent.core.admission import Admission, Limits, Provision, Refusal, Share
 from lambent.core.arn import runtime_version_arn
 from lambent.core.assignment import Assignment, StartOne, Use, Wait
 from lambent.core.credentials import Credentials
@@ -114,7 +114,7 @@ class Dispatcher:
         credentials: CredentialSource,
         networks: Networks,
         new_id: Callable[[], str],
-        concurrency_limit: int,
+        limits: Limits,
         idle_timeout_s: int,
         maximal_life_s: int,
     ) -> None:
@@ -126,7 +126,7 @@ class Dispatcher:
         self._new_id = new_id
         self._idle_timeout_us = idle_timeout_s * 1_000_000
         self._maximal_life_us = maximal_life_s * 1_000_000
-        self._admission = Admission(concurrency_limit)
+        self._admission = Admission(limits)
         self._assignment = Assignment()
         self._goals = Goals()
         self._provisioned: dict[str, Serving] = {}
@@ -168,20 +168,32 @@ class Dispatcher:
     # From the front end -----------------------------------------------------------------------------------------
 
     def invoke(
-        self, serving: Serving, invocation: Invocation, tell: Callable[[Completed | ModelledError], None]
+        self,
+        serving: Serving,
+        invocation: Invocation,
+        tell: Callable[[Completed | ModelledError], None],
+        *,
+        queued: bool = False,
     ) -> None:
-        """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told."""
-        unit = self._admission.admit(serving.version.function, serving.version.version)
-        if isinstance(unit, str):
-            raise TooManyRequestsException("Rate Exceeded.", Reason=unit)
+        """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told. An event
+        that comes from a queue is not held to a rate."""
+        now = self._clock.monotonic_us()
+        unit = self._admission.admit(serving.version.function, serving.version.version, now, queued=queued)
+        if isinstance(unit, Refusal):
+            raise _too_many(unit)
         entry = _InFlight(invocation, serving, tell, unit)
         self._in_flight[invocation.request_id] = entry
-        now = self._clock.monotonic_us()
         decision = self._assignment.arrive(serving.pool_id, invocation.request_id, self._new_id, now)
         if isinstance(decision, Use):
             self._run(entry, decision.environment_id)
-        else:
-            self._supply(serving, decision)
+            return
+        if isinstance(decision, StartOne):
+            refusal = self._admission.scale_out(serving.version.function, now)
+            if refusal is not None:
+                self._assignment.withdraw(decision.environment_id)
+                self._leave(invocation.request_id)
+                raise _too_many(refusal)
+        self._supply(serving, decision)
 
     def supersede(self, pool_id: str) -> None:
         for environment_id in self._assignment.supersede(pool_id):
@@ -257,10 +269,16 @@ class Dispatcher:
 
     def _recheck(self, serving: Serving) -> None:
         while True:
-            decision = self._assignment.recheck(serving.pool_id, self._new_id, self._clock.monotonic_us())
-            self._supply(serving, decision)
+            now = self._clock.monotonic_us()
+            decision = self._assignment.recheck(serving.pool_id, self._new_id, now)
             if not isinstance(decision, StartOne):
+                self._supply(serving, decision)
                 return
+            refusal = self._admission.scale_out(serving.version.function, now)
+            if refusal is not None:
+                self._strand(decision.environment_id, _too_many(refusal))
+            else:
+                self._supply(serving, decision)
 
     def _start_ahead(self, pool_id: str) -> None:
         if self._sweep is None:
@@ -527,6 +545,13 @@ class Dispatcher:
         if self._templates.pool_of(environment_id) is not None:
             for held in self._templates.gone(environment_id):
                 self._strand(held, _fault(event))
+
+
+def _too_many(refusal: Refusal) -> TooManyRequestsException:
+    """Source: API reference, Invoke, TooManyRequestsException."""
+    return TooManyRequestsException(
+        "Rate Exceeded.", Reason=refusal.reason, retryAfterSeconds=str(refusal.retry_after_s)
+    )
 
 
 def _fault(event: Gone) -> ModelledError:

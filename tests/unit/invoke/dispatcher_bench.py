@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
+from lambent.core.admission import Limits
 from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
 from lambent.core.network import Networks
 from lambent.core.provisioned_concurrency import Progress
@@ -61,7 +62,7 @@ class Bench:
             credentials=Sessions(),
             networks=Networks(),
             new_id=lambda: f"e{next(numbers)}",
-            concurrency_limit=10,
+            limits=Limits(concurrency=10),
             idle_timeout_s=1,
             maximal_life_s=3600,
         )

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from lambent.core.admission import Limits
 from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.network import Networks
@@ -50,7 +51,7 @@ def test_an_answered_invocation_is_waited_for_until_it_is_written_down(data_dir:
             credentials=Sessions(),
             networks=Networks(),
             new_id=lambda: "e1",
-            concurrency_limit=1,
+            limits=Limits(concurrency=1),
             idle_timeout_s=1,
             maximal_life_s=3600,
         )
