@@ -9,13 +9,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from lambent.clock import Clock
-from lambent.core.admission import Admission, Limits, Provision, Refusal, Share
+from lambent.core.admission import ACCOUNT_LIMIT, Admission, Limits, Provision, Refusal, Share
 from lambent.core.arn import runtime_version_arn
 from lambent.core.assignment import Assignment, StartOne, Use, Wait
 from lambent.core.credentials import Credentials
@@ -30,10 +31,12 @@ from lambent.core.errors import (
 from lambent.core.function import FunctionName, FunctionVersion
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.network import Networks
+from lambent.core.placement import Policy
 from lambent.core.provisioned_concurrency import Goals, Progress
 from lambent.core.record import Record
 from lambent.core.snap_start import Hold, Initialise, RestoreFrom, Snapshot, Templates
 from lambent.invoke.configuration import Serving
+from lambent.invoke.placing import Placing
 from lambent.observe.ledger import Began, Ended, Entry, Ledger
 from lambent.worker.messages import (
     ON_DEMAND,
@@ -49,6 +52,7 @@ from lambent.worker.messages import (
     Initialised,
     LogLines,
     MakeTemplate,
+    MemoryMeasured,
     Retire,
     Run,
     Start,
@@ -115,6 +119,7 @@ class Dispatcher:
         networks: Networks,
         new_id: Callable[[], str],
         limits: Limits,
+        policy: Policy,
         idle_timeout_s: int,
         maximal_life_s: int,
     ) -> None:
@@ -128,6 +133,13 @@ class Dispatcher:
         self._maximal_life_us = maximal_life_s * 1_000_000
         self._admission = Admission(limits)
         self._assignment = Assignment()
+        self._placing = Placing(
+            clock,
+            policy,
+            take_idle=self._assignment.take_least_recent,
+            retire=self._retire,
+            give_up=self._not_placed,
+        )
         self._goals = Goals()
         self._provisioned: dict[str, Serving] = {}
         """What is to be initialised ahead, by pool."""
@@ -164,6 +176,7 @@ class Dispatcher:
         if self._in_flight:
             self._drained = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._drained,), timeout=grace_s)
+        self._placing.close()
 
     # From the front end -----------------------------------------------------------------------------------------
 
@@ -176,7 +189,7 @@ class Dispatcher:
         queued: bool = False,
     ) -> None:
         """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told. An event
-        that comes from a queue is not held to a rate."""
+        that comes from a queue is not held to a rate, and does not wait until memory is free."""
         now = self._clock.monotonic_us()
         unit = self._admission.admit(serving.version.function, serving.version.version, now, queued=queued)
         if isinstance(unit, Refusal):
@@ -187,20 +200,21 @@ class Dispatcher:
         if isinstance(decision, Use):
             self._run(entry, decision.environment_id)
             return
-        if isinstance(decision, StartOne):
-            refusal = self._admission.scale_out(serving.version.function, now)
-            if refusal is not None:
-                self._assignment.withdraw(decision.environment_id)
-                self._leave(invocation.request_id)
-                raise _too_many(refusal)
-        self._supply(serving, decision)
+        if isinstance(decision, Wait):
+            self._wait(serving, decision)
+            return
+        refusal = self._supply(serving, decision.environment_id, now, queued=queued)
+        if refusal is not None:
+            self._assignment.withdraw(decision.environment_id)
+            self._leave(invocation.request_id)
+            raise _too_many(refusal)
 
     def supersede(self, pool_id: str) -> None:
         for environment_id in self._assignment.supersede(pool_id):
-            self.send(Retire(environment_id))
+            self._retire(environment_id)
         released = self._templates.release(pool_id)
         if released.template_id is not None:
-            self.send(Retire(released.template_id))
+            self._retire(released.template_id)
         for environment_id in released.held:
             self._launch(self._snapshotted[pool_id], environment_id, ON_DEMAND)
         self._snapshotted.pop(pool_id, None)
@@ -260,10 +274,25 @@ class Dispatcher:
 
     # Decisions carried out --------------------------------------------------------------------------------------
 
-    def _supply(self, serving: Serving, decision: StartOne | Wait | Use) -> None:
-        if isinstance(decision, StartOne):
-            self._start(serving, decision.environment_id)
-        elif isinstance(decision, Wait) and decision.recheck_us is not None:
+    def _supply(self, serving: Serving, environment_id: str, now: int, *, queued: bool = False) -> Refusal | None:
+        """Start an environment for an invocation when there is memory for it."""
+        if not self._place(serving, environment_id, serving.pool_id, partial(self._start, serving, environment_id)):
+            return ACCOUNT_LIMIT
+        refusal = self._admission.scale_out(serving.version.function, now)
+        if refusal is None:
+            self._placing.settle()
+            if not (queued and self._placing.is_held_up(environment_id)):
+                return None
+            refusal = ACCOUNT_LIMIT
+        self._placing.gone(environment_id)
+        return refusal
+
+    def _place(self, serving: Serving, environment_id: str, pool_id: str, begin: Callable[[], None]) -> bool:
+        size_mib = serving.version.configuration.memory_mib
+        return self._placing.ask(environment_id, serving.arn, size_mib, begin, pool_id)
+
+    def _wait(self, serving: Serving, decision: Wait | Use) -> None:
+        if isinstance(decision, Wait) and decision.recheck_us is not None:
             delay_s = max(0, decision.recheck_us - self._clock.monotonic_us()) / 1_000_000
             asyncio.get_running_loop().call_later(delay_s, self._recheck, serving)
 
@@ -272,13 +301,11 @@ class Dispatcher:
             now = self._clock.monotonic_us()
             decision = self._assignment.recheck(serving.pool_id, self._new_id, now)
             if not isinstance(decision, StartOne):
-                self._supply(serving, decision)
+                self._wait(serving, decision)
                 return
-            refusal = self._admission.scale_out(serving.version.function, now)
+            refusal = self._supply(serving, decision.environment_id, now)
             if refusal is not None:
                 self._strand(decision.environment_id, _too_many(refusal))
-            else:
-                self._supply(serving, decision)
 
     def _start_ahead(self, pool_id: str) -> None:
         if self._sweep is None:
@@ -289,7 +316,9 @@ class Dispatcher:
                 self._goals.failed(environment_id)  # it is not to run without its environment variables
                 continue
             self._assignment.start_ahead(pool_id, environment_id, self._clock.monotonic_us())
-            self._start(serving, environment_id, PROVISIONED)
+            if not self._place(serving, environment_id, "", partial(self._start, serving, environment_id, PROVISIONED)):
+                self._not_placed(environment_id)
+        self._placing.settle()
 
     def _start(self, serving: Serving, environment_id: str, initialization_type: str = ON_DEMAND) -> None:
         if serving.pool_id not in self._templates:
@@ -318,7 +347,24 @@ class Dispatcher:
             self._make_template(pool_id, template_id)
 
     def _make_template(self, pool_id: str, template_id: str) -> None:
-        self.send(MakeTemplate(template_id, self._spec(self._snapshotted[pool_id], template_id, SNAP_START, None)))
+        serving = self._snapshotted[pool_id]
+        if not self._place(serving, template_id, "", partial(self._send_template, serving, template_id)):
+            self._not_placed(template_id)
+        self._placing.settle()
+
+    def _send_template(self, serving: Serving, template_id: str) -> None:
+        self.send(MakeTemplate(template_id, self._spec(serving, template_id, SNAP_START, None)))
+
+    def _retire(self, environment_id: str) -> None:
+        if environment_id in self._placing:
+            self._gone(Gone(environment_id))  # the worker has never heard of it
+            return
+        self._placing.leaves(environment_id)
+        self.send(Retire(environment_id))
+
+    def _not_placed(self, environment_id: str) -> None:
+        """There is no memory for the environment."""
+        self._lose(environment_id, "The machine has no memory for it.", _too_many(ACCOUNT_LIMIT))
 
     def _issue(self, version: FunctionVersion, environment_id: str, *, by_authorization: bool) -> Credentials:
         credentials = self._credentials.issue(
@@ -392,10 +438,10 @@ class Dispatcher:
         """Retire what is idle, or has lived, for too long, and start anew what is to be there and is not."""
         now = self._clock.monotonic_us()
         for environment_id in self._assignment.expired(now - self._idle_timeout_us):
-            self.send(Retire(environment_id))
+            self._retire(environment_id)
         outlived = self._assignment.outlived(now - self._maximal_life_us)
         for environment_id in outlived.retired:
-            self.send(Retire(environment_id))
+            self._retire(environment_id)
         for environment_id in outlived.staying:
             self._goals.outlived(environment_id)
         self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._look_after)
@@ -412,6 +458,9 @@ class Dispatcher:
         elif isinstance(event, Finished):
             self._finished(event.environment_id, event.request_id, event.report)
         elif isinstance(event, Available):
+            if self._placing.is_waited_for:
+                self._available_while_others_wait(event.environment_id)
+                return
             request_id = self._assignment.available(event.environment_id, self._clock.monotonic_us())
             if request_id is not None:
                 self._run(self._in_flight[request_id], event.environment_id)
@@ -421,8 +470,25 @@ class Dispatcher:
             self._logs.append(event.account, event.region, event.log_group, event.log_stream, event.lines)
         elif isinstance(event, Gone):
             self._gone(event)
+        elif isinstance(event, MemoryMeasured):
+            self._placing.measured(event.memory_mib, event.available_mib)
         else:
             self._template_came(event)
+
+    def _available_while_others_wait(self, environment_id: str) -> None:
+        """As ever, but that it may have to give way, and that nobody may need what waits for its memory any more."""
+        now = self._clock.monotonic_us()
+        if self._placing.gives_way(environment_id, now) and self._assignment.give_up(environment_id):
+            self._retire(environment_id)
+            return
+        request_id = self._assignment.available(environment_id, now)
+        if request_id is not None:
+            self._run(self._in_flight[request_id], environment_id)
+            pool_id = self._assignment.starts_too_many(environment_id)
+            not_needed = None if pool_id is None else self._placing.not_needed(pool_id)
+            if not_needed is not None:
+                self._gone(Gone(not_needed))
+        self._placing.settle()
 
     def _template_came(self, event: TemplateMade | TemplateFailed | TemplateRefused) -> None:
         """What has come of a template. Its credentials end with its initialisation: nothing that is restored from it is
@@ -440,6 +506,7 @@ class Dispatcher:
                     self._launch(serving, environment_id, SNAP_START, template_id)
                 self._fulfil(pool_id, Snapshot.MADE)
             case TemplateRefused():
+                self._placing.gone(template_id)
                 for environment_id in self._templates.impossible(template_id):
                     self._launch(serving, environment_id, ON_DEMAND)
                 self._fulfil(pool_id, Snapshot.NORMALLY)
@@ -457,6 +524,7 @@ class Dispatcher:
 
     def _strand(self, environment_id: str, error: ModelledError) -> None:
         """The environment is not to be had: whoever waits for it in vain is told so."""
+        self._placing.gone(environment_id)
         request_id = self._assignment.gone(environment_id)
         if request_id is not None:
             _tell(self._leave(request_id), error)
@@ -528,23 +596,27 @@ class Dispatcher:
     def _release(self, environment_id: str) -> None:
         """The environment need not stay: it goes now, or when its invocation is over."""
         if self._assignment.unprovision(environment_id):
-            self.send(Retire(environment_id))
+            self._retire(environment_id)
 
     def _gone(self, event: Gone) -> None:
-        environment_id = event.environment_id
+        if event.reason:
+            _log.error("environment lost", extra={"environment": event.environment_id, "reason": event.reason})
+        self._lose(event.environment_id, event.reason, _fault(event))
+
+    def _lose(self, environment_id: str, reason: str, error: ModelledError) -> None:
+        """The environment is no more, or never was: `error` is for whoever waits for it in vain."""
         if environment_id in self._goals:
-            self._goals.gone(environment_id, event.reason)
+            self._goals.gone(environment_id, reason)
         self._revoke(environment_id)
         self._restored.discard(environment_id)
-        if event.reason:
-            _log.error("environment lost", extra={"environment": environment_id, "reason": event.reason})
         request_id = self._running.get(environment_id)
         if request_id is not None:
             self._finished(environment_id, request_id, Report(Outcome.LOST, 0, 0))
-        self._strand(environment_id, _fault(event))
+        self._strand(environment_id, error)
         if self._templates.pool_of(environment_id) is not None:
             for held in self._templates.gone(environment_id):
-                self._strand(held, _fault(event))
+                self._strand(held, error)
+        self._placing.settle()
 
 
 def _too_many(refusal: Refusal) -> TooManyRequestsException:
