@@ -7,7 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from lambent.core.placement import STARTING_MIB, Placement, Policy
 
 MEMORY_MIB, RESERVE_MIB, OVERCOMMIT, PLACES, WAIT_US = 700, 100, 2.0, 6, 1_000_000
-SIZES = st.sampled_from([128, 256, 512, 1024])
+CAPACITY_MIB = OVERCOMMIT * (MEMORY_MIB - RESERVE_MIB)
+SIZES = st.sampled_from([128, 400, 1200])
 
 
 class Traffic(RuleBasedStateMachine):
@@ -24,7 +25,7 @@ class Traffic(RuleBasedStateMachine):
         self.function: dict[str, str] = {}
         self.since: dict[str, int] = {}
         self.waiting: dict[str, int] = {}
-        """With the number of starts there had been when the environment's function came to have it next."""
+        """With the number of starts that there had been."""
         self.busy: set[str] = set()
         self.idle: list[str] = []
         """The one used longest ago first."""
@@ -33,6 +34,10 @@ class Traffic(RuleBasedStateMachine):
         """Since memory was measured."""
         self.starts: list[str] = []
         """The functions, in the order in which they had memory."""
+        self.had_a_turn: dict[str, int] = {}
+        """After how many starts a function had it last, or let it go by."""
+        self.seen_starts = 0
+        """How many there had been when memory was measured."""
 
     def take_idle(self) -> str | None:
         return self.idle.pop(0) if self.idle else None
@@ -40,16 +45,23 @@ class Traffic(RuleBasedStateMachine):
     def settle(self) -> None:
         plan = self.placement.plan(self.take_idle)
         for environment in plan.start:
-            function, asked = self.function[environment], self.waiting.pop(environment)
+            function = self.function[environment]
+            del self.waiting[environment]
             own = [other for other in self.waiting if self.function[other] == function]
             assert all(self.since[other] >= self.since[environment] for other in own), "passed by one of its own"
             for other in {self.function[one] for one in self.waiting} - {function}:
                 first = min(at for one, at in self.waiting.items() if self.function[one] == other)
-                assert self.starts[max(first, asked) :].count(function) <= 1, "twice before another's turn"
+                waits_since = max(first, self.had_a_turn.get(other, 0))
+                assert function not in self.starts[waits_since:], "twice before another's turn"
             self.starts.append(function)
+            self.had_a_turn[function] = len(self.starts)
             self.busy.add(environment)
         if plan.start:
             assert self.available_mib - RESERVE_MIB >= STARTING_MIB, "started under pressure"
+        if plan.retire and self.available_mib == MEMORY_MIB and len(self.starts) < self.seen_starts + 5:
+            needed = max(self.size[one] for one in self.waiting)
+            stays = sum(self.size[one] for one in self.busy | set(self.idle)) + self.size[plan.retire[-1]]
+            assert stays + needed > CAPACITY_MIB, "one more than had to"
         self.leaving.update(plan.retire)
 
     @rule(function=st.sampled_from("fgh"), size=SIZES)
@@ -88,7 +100,8 @@ class Traffic(RuleBasedStateMachine):
         self.has_one_left |= environment not in self.waiting
         self.busy.discard(environment)
         self.leaving.discard(environment)
-        self.waiting.pop(environment, None)
+        if self.waiting.pop(environment, None) is not None:
+            self.had_a_turn[self.function[environment]] = len(self.starts)
         self.placement.gone(environment)
         self.settle()
 
@@ -97,7 +110,7 @@ class Traffic(RuleBasedStateMachine):
         self.available_mib = available_mib
         idle = len(self.idle)
         self.placement.measured(MEMORY_MIB, available_mib)
-        self.has_one_left = False
+        self.has_one_left, self.seen_starts = False, len(self.starts)
         self.settle()
         if available_mib < RESERVE_MIB:
             assert len(self.idle) < max(idle, 1), "idle ones go first under pressure"
@@ -111,6 +124,7 @@ class Traffic(RuleBasedStateMachine):
         assert set(overdue) == {one for one in self.waiting if self.since[one] + WAIT_US <= self.now}
         for environment in overdue:
             del self.waiting[environment]
+            self.had_a_turn[self.function[environment]] = len(self.starts)
             self.placement.gone(environment)
         self.settle()
         next_us = min((self.since[one] + WAIT_US for one in self.waiting), default=None)
@@ -119,7 +133,7 @@ class Traffic(RuleBasedStateMachine):
     @invariant()
     def no_more_is_given_than_there_is(self) -> None:
         given = sum(self.size[one] for one in self.busy | self.leaving | set(self.idle))
-        assert given <= OVERCOMMIT * (MEMORY_MIB - RESERVE_MIB)
+        assert given <= CAPACITY_MIB
 
     @invariant()
     def whoever_waits_waits_for_something(self) -> None:

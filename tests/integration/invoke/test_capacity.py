@@ -85,16 +85,17 @@ def test_sixty_four_functions_all_make_progress_in_the_memory_of_sixteen_environ
 
 
 def test_a_function_that_is_called_without_end_gives_way_to_another(
-    functions: Functions, callers: ThreadPoolExecutor
+    functions: Functions, callers: ThreadPoolExecutor, small: Any
 ) -> None:
     greedy, other = functions.create(WAITS, Timeout=30), functions.create(WAITS, Timeout=30)
     is_over = False
 
     def go_on(_: int) -> None:
         while not is_over:
-            call(greedy, 0.05)
+            call(greedy, 0.3)
 
-    calling = [callers.submit(go_on, number) for number in range(PLACES + 8)]
+    calling = [callers.submit(go_on, number) for number in range(2 * PLACES)]
+    eventually(lambda: greedy.name in begun(small))
     try:
         assert refusal(other, 0) is None
     finally:
