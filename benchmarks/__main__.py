@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import subjects, table, wire
-from benchmarks.parts import cold, many_functions, memory, snap_start, soak, startup, warm
+from benchmarks.parts import burst, cold, many_functions, memory, snap_start, soak, startup, warm
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[float], Iterable[table.Row]]] = {
     "wire": lambda _: map(table.row_of, wire.run()),
     "startup": lambda _: startup.run(),
     "cold": cold.run,
+    "burst": burst.run,
     "snap_start": snap_start.run,
     "warm": lambda _: warm.run(),
     "memory": memory.run,
@@ -36,7 +37,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of what cold, snap_start, memory and soak repeat, to see that they work",
+        help="of what cold, burst, snap_start, memory and soak repeat, to see that they work",
     )
     given = parser.parse_args()
     parts = given.parts or list(PARTS)

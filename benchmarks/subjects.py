@@ -115,7 +115,7 @@ def package() -> bytes:
     return archive.getvalue()
 
 
-def create(client: Any, name: str, code: bytes, module: str = "echo", **variables: str) -> None:
+def create(client: Any, name: str, code: bytes, module: str = "echo", memory_mib: int = 512, **variables: str) -> None:
     """Create one of the functions under a name, and wait until it can be invoked. Raises NotReady."""
     client.create_function(
         FunctionName=name,
@@ -124,7 +124,7 @@ def create(client: Any, name: str, code: bytes, module: str = "echo", **variable
         Handler=f"{module}.handler",
         Environment={"Variables": variables},
         Code={"ZipFile": code},
-        MemorySize=512,
+        MemorySize=memory_mib,
         Timeout=30,
     )
     await_settled(client, name)

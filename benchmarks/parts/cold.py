@@ -124,7 +124,7 @@ class AtOnce:
 
 def _at_once(server: subjects.Server, client: Any, code: bytes, calls: int) -> AtOnce:
     """So many calls of a function that has no environment. Raises NotReady where two shared one."""
-    subjects.create(client, "waiting", code, "waiting")
+    subjects.create(client, "waiting", code, "waiting", memory_mib=128)
     environments, lost, took_s = subjects.invoke_at_once(server, "waiting", calls, WAIT_S)
     if len(environments) != calls - lost:
         raise subjects.NotReady(f"{calls} calls at once ran in {len(environments)} environments: {WAIT_S} s are few")

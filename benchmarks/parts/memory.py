@@ -48,7 +48,7 @@ def run(share: float) -> list[Row]:
 
 def _idle(server: subjects.Server, count: int, **variables: str) -> list[int]:
     """The processes of so many environments, which have had an event each, beside one that came first."""
-    subjects.create(server.client(), "waiting", subjects.package(), "waiting", **variables)
+    subjects.create(server.client(), "waiting", subjects.package(), "waiting", memory_mib=128, **variables)
     subjects.invoke(server, "waiting", b"0")
     first = set(processes.descendants(server.process))
     environments, lost, _ = subjects.invoke_at_once(server, "waiting", count + 1, WAIT_S)

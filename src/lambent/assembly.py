@@ -23,12 +23,14 @@ from lambent.control.dependencies import Control
 from lambent.control.mapping_settlement import MappingSettlement
 from lambent.control.operations import operations as control_operations
 from lambent.control.preparation import Preparation
+from lambent.core.admission import Limits
 from lambent.core.allowance import Allowance
 from lambent.core.arn import function_arn
 from lambent.core.errors import ModelledError
 from lambent.core.function import Package
 from lambent.core.limits import SNAP_START_OLDER_RUNTIMES, SNAP_START_RUNTIMES
 from lambent.core.network import Networks, networks
+from lambent.core.placement import Policy
 from lambent.identity.authentication import Identity
 from lambent.identity.credentials import IssuedCredentials
 from lambent.identity.operations import iam_operations, sts_operations
@@ -59,11 +61,12 @@ from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.store.secret import read_or_make
 from lambent.wire.routes import Router
+from lambent.worker import memory
 from lambent.worker.agent import Agent
 from lambent.worker.execution_environment import EndpointFactory
-from lambent.worker.messages import Event, Hello
+from lambent.worker.messages import Event, Hello, MemoryMeasured
 from lambent.worker.runtimes.catalog import Runtimes
-from lambent.worker.sandbox.driver import SandboxError
+from lambent.worker.sandbox.driver import SandboxError, Share
 from lambent.worker.sandbox.drivers import make_driver
 from lambent.worker.sandbox.probe import look_at_network
 from lambent.worker.transport import WorkerServer
@@ -164,7 +167,13 @@ async def _open_server(
         credentials=issued,
         networks=networks,
         new_id=partial(ids.hex, 32),
-        concurrency_limit=settings.concurrency_limit,
+        limits=Limits(settings.concurrency_limit, settings.requests_per_s_per_concurrency, settings.scale_out_per_10_s),
+        policy=Policy(
+            settings.memory_overcommit,
+            settings.memory_reserve_mib,
+            settings.waiting_for_memory,
+            settings.wait_for_memory_s * 1_000_000,
+        ),
         idle_timeout_s=settings.idle_timeout_s,
         maximal_life_s=settings.maximal_life_s,
     )
@@ -312,14 +321,24 @@ def _agent(
         except (OSError, ModelledError) as error:
             raise SandboxError(f"the layers can not be unpacked: {error}") from error
 
+    bounds = memory.bounds()
+    memory_mib = settings.memory_mib or memory.detect_mib(bounds)
+    driver = make_driver(
+        settings.sandbox,
+        data_dir=settings.data_dir,
+        uid_base=settings.sandbox_uid_base,
+        uid_count=settings.sandbox_uid_count,
+        oci_runtime=settings.sandbox_oci_runtime,
+        share=Share(max(0, memory_mib - settings.memory_reserve_mib), settings.cpu_capped),
+    )
+
+    def measure() -> MemoryMeasured:
+        ours = [memory.bound_of(driver.memory_group, memory_mib)] if settings.memory_mib and driver.memory_group else []
+        return memory.measure(memory_mib, [*bounds, *ours])
+
     return Agent(
-        driver=make_driver(
-            settings.sandbox,
-            data_dir=settings.data_dir,
-            uid_base=settings.sandbox_uid_base,
-            uid_count=settings.sandbox_uid_count,
-            oci_runtime=settings.sandbox_oci_runtime,
-        ),
+        driver=driver,
+        measure=measure,
         runtimes=runtimes,
         unpack=unpack,
         merge=merge,

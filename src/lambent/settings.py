@@ -90,7 +90,31 @@ class Settings:
     )
     parallel_starts: int = _setting(8, "how many environments may be starting at one time")
 
+    memory_mib: int = _setting(
+        0, "memory for Lambent and its environments; 0: all that the machine has, or the control group of the worker"
+    )
+    memory_overcommit: float = _setting(
+        4.0, "MemorySize of all environments together, as a multiple of the memory that they may have"
+    )
+    memory_reserve_mib: int = _setting(
+        256, "part of that memory which is kept from environments: no more are started, and idle ones end, in time"
+    )
+    cpu_capped: bool = _setting(
+        False,
+        "hold each environment to its share of processor time (1,769 MB are one processor) on an idle machine too",
+    )
+    waiting_for_memory: int = _setting(1000, "environments that may wait until there is memory for them")
+    wait_for_memory_s: int = _setting(
+        10, "how long a synchronous invocation waits until there is memory for its environment"
+    )
+
     concurrency_limit: int = _setting(1000, "concurrent executions per account and region")
+    requests_per_s_per_concurrency: int = _setting(
+        10,
+        "synchronous invocations in a second for each concurrent execution that an account has, a function has "
+        "reserved or a version has provisioned",
+    )
+    scale_out_per_10_s: int = _setting(1000, "environments that may be started of one function in any 10 seconds")
     idle_timeout_s: int = _setting(300, "idle time after which an environment is ended")
     maximal_life_s: int = _setting(
         14_400, "age from which an environment takes no more events; one of provisioned concurrency is replaced first"
@@ -314,11 +338,17 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"port must be from 0 to 65535, not {settings.port}")
     for name in (
         "concurrency_limit",
+        "requests_per_s_per_concurrency",
+        "scale_out_per_10_s",
         "idle_timeout_s",
         "maximal_life_s",
         "parallel_starts",
         "sandbox_uid_base",
         "sandbox_uid_count",
+        "memory_overcommit",
     ):
         if getattr(settings, name) < 1:
             raise SettingsError(f"{name} must be at least 1, not {getattr(settings, name)}")
+    for name in ("memory_mib", "memory_reserve_mib", "waiting_for_memory", "wait_for_memory_s"):
+        if getattr(settings, name) < 0:
+            raise SettingsError(f"{name} must be at least 0, not {getattr(settings, name)}")

@@ -55,8 +55,8 @@ class Traffic(RuleBasedStateMachine):
             assert self.waiting.pop(request) == self.pool_of[environment], "served by another pool"
             self.serving[environment] = request
 
-    @rule(pool=POOLS)
-    def a_request_arrives(self, pool: str) -> None:
+    @rule(pool=POOLS, may_start=st.booleans())
+    def a_request_arrives(self, pool: str, may_start: bool) -> None:
         self.requests += 1
         request = f"r{self.requests}"
         decision = self.assignment.arrive(pool, request, self.new_id, self.now)
@@ -67,6 +67,8 @@ class Traffic(RuleBasedStateMachine):
             assert self.pool_of[decision.environment_id] == pool
             self.idle.remove(decision.environment_id)
             self.serving[decision.environment_id] = request
+        elif isinstance(decision, StartOne) and not may_start:
+            self.assignment.withdraw(decision.environment_id)
         else:
             self.waiting[request] = pool
             self.follow(pool, decision)

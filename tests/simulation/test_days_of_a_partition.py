@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import lambent.testing.simulation.scenario as scenario
 from lambent.core.admission import Admission, Share
 from lambent.core.assignment import Assignment, Outlived, Use
+from lambent.core.placement import Placement
 from lambent.invoke import dispatcher
 from lambent.invoke.dispatcher import Dispatcher
 from lambent.observe.ledger import Ended
@@ -78,7 +80,8 @@ def _reservation_is_not_heard_of(patch: pytest.MonkeyPatch) -> None:
 
 def _limit_is_twice_as_high(patch: pytest.MonkeyPatch) -> None:
     original = Admission.__init__
-    patch.setattr(Admission, "__init__", lambda self, limit: original(self, 2 * limit))
+    twice = {"concurrency": 2 * scenario.LIMITS.concurrency}
+    patch.setattr(Admission, "__init__", lambda self, limits: original(self, replace(limits, **twice)))
 
 
 def _busy_environment_is_given_again(patch: pytest.MonkeyPatch) -> None:
@@ -160,6 +163,14 @@ def _session_outlives_its_environment(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Dispatcher, "_revoke", lambda self, environment_id: None)
 
 
+def _memory_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Placement, "_fits", lambda self, environment: True)
+
+
+def _one_that_has_its_memory_is_given_up(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Placement, "__contains__", lambda self, environment_id: True)
+
+
 @pytest.mark.parametrize(
     ("plant", "caught"),
     [
@@ -175,6 +186,8 @@ def _session_outlives_its_environment(patch: pytest.MonkeyPatch) -> None:
         (_end_is_not_written_down, "are open in the ledger"),
         (_unwritten_end_is_lost_with_its_worker, "never over"),
         (_idle_environments_stay, "still there"),
+        (_memory_is_not_looked_at, "placed where there is no room"),
+        (_one_that_has_its_memory_is_given_up, "placed where there is no room"),
         (_session_outlives_its_environment, "sessions of nobody"),
     ],
 )

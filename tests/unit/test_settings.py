@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lambent.core.admission import Limits
 from lambent.endpoint import Endpoint
 from lambent.settings import (
     NetworkSettings,
@@ -185,3 +186,9 @@ def test_networks_of_another_form_are_refused(tmp_path: Path, text: str, complai
     file.write_text(text)
     with pytest.raises(SettingsError, match=complaint):
         settings_of("--config", str(file))
+
+
+def test_the_limits_of_scaling_are_those_of_aws_unless_they_are_set():
+    given = Settings()
+    found = Limits(given.concurrency_limit, given.requests_per_s_per_concurrency, given.scale_out_per_10_s)
+    assert found == Limits()

@@ -12,23 +12,49 @@ pool that became smaller ends nothing that runs: it grants no more until it has 
 A version with provisioned concurrency has units of its own, carved out of its function's pool, or of its account's
 where the function has none. Its invocations take those first, and then what all may take.
 
+Each pool also takes so many requests in a second for each of its units, whoever is short: ten. It matters to functions
+that take less than a tenth of a second. Events that were queued are not held to it. And a function starts only so many
+environments in ten seconds, in whichever pool.
+
 Source: developer guide, "Understanding Lambda function scaling", "Configuring reserved concurrency" and "Configuring
-provisioned concurrency".
+provisioned concurrency"; "Lambda quotas".
 """
 
 from lambent.core.function import FunctionName
+from lambent.core.limits import CONCURRENCY, REQUESTS_PER_S_PER_CONCURRENCY, SCALE_OUT_PER_10_S
+from lambent.core.rates import RequestRate, ScaleOut
+from lambent.core.record import Record
 
-ACCOUNT_LIMIT = "ConcurrentInvocationLimitExceeded"
-RESERVED_LIMIT = "ReservedFunctionConcurrentInvocationLimitExceeded"
+
+class Refusal(Record, frozen=True):
+    """The `Reason` of a TooManyRequestsException, and after how many seconds it may be worth to ask again."""
+
+    reason: str
+    retry_after_s: int = 1
+
+
+ACCOUNT_LIMIT = Refusal("ConcurrentInvocationLimitExceeded")
+RESERVED_LIMIT = Refusal("ReservedFunctionConcurrentInvocationLimitExceeded")
+ACCOUNT_RATE = Refusal("FunctionInvocationRateLimitExceeded")
+RESERVED_RATE = Refusal("ReservedFunctionInvocationRateLimitExceeded")
+
+
+class Limits(Record, frozen=True):
+    """`concurrency` is each account's, per region; the other two are for each unit of it, and for each function."""
+
+    concurrency: int = CONCURRENCY
+    requests_per_s_per_concurrency: int = REQUESTS_PER_S_PER_CONCURRENCY
+    scale_out_per_10_s: int = SCALE_OUT_PER_10_S
 
 
 class _Account:
     """The pool of an account in a region that nobody has claimed."""
 
-    __slots__ = ("in_use", "limit", "lingering")
+    __slots__ = ("in_use", "limit", "lingering", "rate")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.rate = RequestRate()
         self.in_use = 0
         self.lingering = 0
 
@@ -36,11 +62,16 @@ class _Account:
 class Share:
     """A function's part in it, from which an invocation has its unit. `admit` has granted what is given back here."""
 
-    __slots__ = ("account", "claimed", "in_use", "lingering", "provisioned_in_use", "provisions", "reserved")
+    __slots__ = (
+        "account", "claimed", "in_use", "lingering", "provisioned_in_use", "provisions", "reserved", "reserved_rate",
+        "scale_out",
+    )  # fmt: skip
 
     def __init__(self, account: _Account) -> None:
         self.account = account
         self.reserved: int | None = None
+        self.reserved_rate = RequestRate()
+        self.scale_out = ScaleOut()
         self.claimed = 0
         """Units that its versions have of their own."""
         self.in_use = 0
@@ -82,10 +113,11 @@ class Provision:
     """The units of a version that has provisioned concurrency: a unit's source, as `Share` is. It claims what it was
     given, or what is still in use from a time when that was more."""
 
-    __slots__ = ("in_use", "limit", "lingering", "share")
+    __slots__ = ("in_use", "limit", "lingering", "rate", "share")
 
     def __init__(self, share: Share) -> None:
         self.share = share
+        self.rate = RequestRate()
         self.limit = 0
         self.in_use = 0
         self.lingering = 0
@@ -94,12 +126,14 @@ class Provision:
         before, self.limit = max(self.limit, self.in_use), limit
         self.share.claim(max(limit, self.in_use) - before)
 
-    def admits(self) -> bool:
+    def admits(self, rate_factor: int, now: int, *, queued: bool) -> bool:
         """Take a unit if there is one. Right after a change, what was granted before may have the function's pool."""
         share = self.share
         if not _has_room(self.limit, self.in_use, self.lingering) or (
             share.reserved is not None and share.in_use + share.provisioned_in_use >= share.reserved
         ):
+            return False
+        if not queued and not self.rate.admits(rate_factor * self.limit, now):
             return False
         self.in_use += 1
         share.provisioned_in_use += 1
@@ -122,21 +156,25 @@ class Provision:
 
 
 class Admission:
-    """The units in use. `limit` is each account's, per region."""
+    """The units in use. Times are microseconds of the caller's monotonic clock."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._rate_factor = limits.requests_per_s_per_concurrency
         self._accounts: dict[tuple[str, str], _Account] = {}
         self._shares: dict[FunctionName, Share] = {}
 
-    def admit(self, function: FunctionName, version: str) -> Share | Provision | str:
-        """Take a unit. Returns where to give it back, or the `Reason` of the refusal, which took nothing."""
+    def admit(
+        self, function: FunctionName, version: str, now: int, *, queued: bool = False
+    ) -> Share | Provision | Refusal:
+        """Take a unit. Returns where to give it back, or the refusal, which took nothing. `queued` says that the
+        event was accepted before, and waited."""
         share = self._shares.get(function)
         if share is None:
             share = self._add(function)
         if share.provisions:
             provision = share.provisions.get(version)
-            if provision is not None and provision.admits():
+            if provision is not None and provision.admits(self._rate_factor, now, queued=queued):
                 return provision
         reserved = share.reserved
         if reserved is None:
@@ -145,11 +183,27 @@ class Admission:
             # As `_has_room` says, without the call: nearly every invocation comes by here.
             if in_use >= limit or in_use + account.lingering >= 2 * limit:
                 return ACCOUNT_LIMIT
+            if not queued and not account.rate.admits(self._rate_factor * limit, now):
+                return ACCOUNT_RATE
             account.in_use = in_use + 1
-        elif not _has_room(reserved - share.claimed, share.in_use, share.lingering):
-            return RESERVED_LIMIT
+        else:
+            own = reserved - share.claimed
+            if not _has_room(own, share.in_use, share.lingering):
+                return RESERVED_LIMIT
+            if not queued and not share.reserved_rate.admits(self._rate_factor * own, now):
+                return RESERVED_RATE
         share.in_use += 1
         return share
+
+    def scale_out(self, function: FunctionName, now: int) -> Refusal | None:
+        """An environment of the function is to be started for an invocation: count it, or refuse it. AWS names the
+        same reasons for this as for too many requests."""
+        share = self._share(function)
+        wait_us = share.scale_out.take(self._limits.scale_out_per_10_s, now)
+        if wait_us is None:
+            return None
+        limit = ACCOUNT_RATE if share.reserved is None else RESERVED_RATE
+        return Refusal(limit.reason, -(-wait_us // 1_000_000))
 
     def reserve(self, function: FunctionName, reserved: int | None) -> None:
         """From now on the function has so many units of its own, or, with None, part in what is unreserved."""
@@ -201,7 +255,7 @@ class Admission:
         key = (function.account, function.region)
         account = self._accounts.get(key)
         if account is None:
-            account = self._accounts[key] = _Account(self._limit)
+            account = self._accounts[key] = _Account(self._limits.concurrency)
         share = self._shares[function] = Share(account)
         return share
 

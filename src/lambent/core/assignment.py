@@ -193,6 +193,17 @@ class Assignment:
         self._started[environment_id] = now
         return StartOne(environment_id)
 
+    def withdraw(self, environment_id: str) -> None:
+        """The environment is not to be had, and the invocation that has just arrived, and got StartOne, does not wait
+        for another."""
+        pool_id = self._pool_of.pop(environment_id)
+        del self._started[environment_id]
+        pool = self._pools[pool_id]
+        pool.starting.remove(environment_id)
+        pool.waiting.pop()
+        if pool.is_empty():
+            self._close(pool_id)
+
     def start_ahead(self, pool_id: str, environment_id: str, now: int) -> None:
         """An environment of provisioned concurrency, with this id, is being started."""
         pool = self._pools.get(pool_id)
@@ -331,6 +342,31 @@ class Assignment:
         for environment_id in retired:
             self._retire(environment_id)
         return Outlived(tuple(retired), tuple(staying))
+
+    def take_least_recent(self) -> str | None:
+        """Take out, to be retired, the idle environment that was used longest ago, of those that need not stay."""
+        idle = [
+            (pool.idle_since[pool.idle[0]], pool_id) for pool_id, pool in self._pools.items() if pool.idle
+        ]  # the first on a stack is the one that was used longest ago
+        if not idle:
+            return None
+        pool = self._pools[min(idle)[1]]
+        return self._take_idle(pool, [pool.idle[0]])[0]
+
+    def give_up(self, environment_id: str) -> bool:
+        """The environment could take an event. Take it out, to be retired, whoever waits for it, if it has served one
+        and need not stay."""
+        pool = self._pools[self._pool_of[environment_id]]
+        if environment_id in pool.starting or environment_id in pool.ahead or environment_id in pool.provisioned:
+            return False
+        self.ends(environment_id)
+        return True
+
+    def starts_too_many(self, environment_id: str) -> str | None:
+        """The environment's pool, if more start in it than there are invocations that wait."""
+        pool_id = self._pool_of[environment_id]
+        pool = self._pools[pool_id]
+        return pool_id if len(pool.starting) > len(pool.waiting) else None
 
     def _retire(self, environment_id: str) -> None:
         pool = self._pools[self._pool_of[environment_id]]

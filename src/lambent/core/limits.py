@@ -51,6 +51,12 @@ RESOURCE_POLICY_BYTES = 20_480
 """Of a function, version, alias or layer version, and the figure in the error text."""
 TAGS_PER_RESOURCE = 50
 """Developer guide, "Using tags on Lambda functions"."""
+CONCURRENCY = 1_000
+"""Of an account in a region. Developer guide, "Lambda quotas"."""
+REQUESTS_PER_S_PER_CONCURRENCY = 10
+"""Synchronous ones, of the account, a reservation or provisioned concurrency alike. The same page."""
+SCALE_OUT_PER_10_S = 1_000
+"""Environments of a function. Developer guide, "Understanding Lambda function scaling", "Concurrency scaling rate"."""
 UNRESERVED_CONCURRENCY_MIN = 100
 """What reservations must leave to the functions that have none. Developer guide, "Configuring reserved concurrency for
 a function", and the figure in the error text."""

@@ -9,13 +9,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from lambent.clock import Clock, Timer, Timers
-from lambent.core.admission import Admission, Provision, Share
+from lambent.core.admission import ACCOUNT_LIMIT, Admission, Limits, Provision, Refusal, Share
 from lambent.core.arn import runtime_version_arn
 from lambent.core.assignment import Assignment, PoolCensus, StartOne, Use, Wait
 from lambent.core.credentials import Credentials
@@ -30,10 +31,12 @@ from lambent.core.errors import (
 from lambent.core.function import FunctionName, FunctionVersion
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.network import Networks
+from lambent.core.placement import Policy
 from lambent.core.provisioned_concurrency import Goals, Progress
 from lambent.core.record import Record
 from lambent.core.snap_start import Hold, Initialise, RestoreFrom, Snapshot, Templates
 from lambent.invoke.configuration import Serving
+from lambent.invoke.placing import Placing
 from lambent.observe.ledger import Began, Ended, Entry
 from lambent.worker.messages import (
     ON_DEMAND,
@@ -50,6 +53,7 @@ from lambent.worker.messages import (
     Initialised,
     LogLines,
     MakeTemplate,
+    MemoryMeasured,
     Retire,
     Run,
     Start,
@@ -134,7 +138,8 @@ class Dispatcher:
         credentials: CredentialSource,
         networks: Networks,
         new_id: Callable[[], str],
-        concurrency_limit: int,
+        limits: Limits,
+        policy: Policy,
         idle_timeout_s: int,
         maximal_life_s: int,
     ) -> None:
@@ -147,8 +152,16 @@ class Dispatcher:
         self._new_id = new_id
         self._idle_timeout_us = idle_timeout_s * 1_000_000
         self._maximal_life_us = maximal_life_s * 1_000_000
-        self._admission = Admission(concurrency_limit)
+        self._admission = Admission(limits)
         self._assignment = Assignment()
+        self._placing = Placing(
+            clock,
+            timers,
+            policy,
+            take_idle=self._assignment.take_least_recent,
+            retire=self._retire,
+            give_up=self._not_placed,
+        )
         self._goals = Goals()
         self._provisioned: dict[str, Serving] = {}
         """What is to be initialised ahead, by pool."""
@@ -189,31 +202,48 @@ class Dispatcher:
         if self._in_flight:
             self._drained = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._drained,), timeout=grace_s)
+        self._placing.close()
 
     # From the front end -----------------------------------------------------------------------------------------
 
     def invoke(
-        self, serving: Serving, invocation: Invocation, tell: Callable[[Completed | ModelledError], None]
+        self,
+        serving: Serving,
+        invocation: Invocation,
+        tell: Callable[[Completed | ModelledError], None],
+        *,
+        queued: bool = False,
     ) -> None:
-        """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told."""
-        unit = self._admission.admit(serving.version.function, serving.version.version)
-        if isinstance(unit, str):
-            raise TooManyRequestsException("Rate Exceeded.", Reason=unit)
+        """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told. An event
+        that comes from a queue is not held to a rate, and does not wait until memory is free."""
+        now = self._clock.monotonic_us()
+        unit = self._admission.admit(serving.version.function, serving.version.version, now, queued=queued)
+        if isinstance(unit, Refusal):
+            raise _too_many(unit)
         entry = _InFlight(invocation, serving, tell, unit)
         self._in_flight[invocation.request_id] = entry
-        self._find_environment(entry)
+        refusal = self._find_environment(entry, now, queued=queued)
+        if refusal is not None:
+            self._leave(invocation.request_id)
+            raise _too_many(refusal)
 
-    def _find_environment(self, entry: _InFlight) -> None:
-        serving, now = entry.serving, self._clock.monotonic_us()
+    def _find_environment(self, entry: _InFlight, now: int, *, queued: bool = False) -> Refusal | None:
+        serving = entry.serving
         decision = self._assignment.arrive(serving.pool_id, entry.invocation.request_id, self._new_id, now)
         if isinstance(decision, Use):
             self._run(entry, decision.environment_id)
-        else:
-            self._supply(serving, decision)
+            return None
+        if isinstance(decision, Wait):
+            self._wait(serving, decision)
+            return None
+        refusal = self._supply(serving, decision.environment_id, now, queued=queued)
+        if refusal is not None:
+            self._assignment.withdraw(decision.environment_id)
+        return refusal
 
     def supersede(self, pool_id: str) -> None:
         for environment_id in self._assignment.supersede(pool_id):
-            self.send(Retire(environment_id))
+            self._retire(environment_id)
         if self._assignment.is_waited_for(pool_id) and self._templates.snapshot_of(pool_id) is Snapshot.MADE:
             self._outgoing[pool_id] = None  # who waits is served by what is restored from it
         else:
@@ -223,7 +253,7 @@ class Dispatcher:
         self._outgoing.pop(pool_id, None)
         released = self._templates.release(pool_id)
         if released.template_id is not None:
-            self.send(Retire(released.template_id))
+            self._retire(released.template_id)
         for environment_id in released.held:
             self._launch(self._snapshotted[pool_id], environment_id, ON_DEMAND)
         self._snapshotted.pop(pool_id, None)
@@ -285,25 +315,44 @@ class Dispatcher:
         return Census(
             self._admission.in_use(),
             len(self._in_flight),
-            self._assignment.environments() - self._templates.held(),
+            self._assignment.environments() - self._templates.held() - self._placing.waiting(),
             self._assignment.census(),
         )
 
     # Decisions carried out --------------------------------------------------------------------------------------
 
-    def _supply(self, serving: Serving, decision: StartOne | Wait | Use) -> None:
-        if isinstance(decision, StartOne):
-            self._start(serving, decision.environment_id)
-        elif isinstance(decision, Wait) and decision.recheck_us is not None:
+    def _supply(self, serving: Serving, environment_id: str, now: int, *, queued: bool = False) -> Refusal | None:
+        """Start an environment for an invocation when there is memory for it."""
+        if not self._place(serving, environment_id, serving.pool_id, partial(self._start, serving, environment_id)):
+            return ACCOUNT_LIMIT
+        refusal = self._admission.scale_out(serving.version.function, now)
+        if refusal is None:
+            self._placing.settle()
+            if not (queued and self._placing.is_held_up(environment_id)):
+                return None
+            refusal = ACCOUNT_LIMIT
+        self._placing.gone(environment_id)
+        return refusal
+
+    def _place(self, serving: Serving, environment_id: str, pool_id: str, begin: Callable[[], None]) -> bool:
+        size_mib = serving.version.configuration.memory_mib
+        return self._placing.ask(environment_id, serving.arn, size_mib, begin, pool_id)
+
+    def _wait(self, serving: Serving, decision: Wait | Use) -> None:
+        if isinstance(decision, Wait) and decision.recheck_us is not None:
             delay_s = max(0, decision.recheck_us - self._clock.monotonic_us()) / 1_000_000
             self._timers.call_later(delay_s, self._recheck, serving)
 
     def _recheck(self, serving: Serving) -> None:
         while True:
-            decision = self._assignment.recheck(serving.pool_id, self._new_id, self._clock.monotonic_us())
-            self._supply(serving, decision)
+            now = self._clock.monotonic_us()
+            decision = self._assignment.recheck(serving.pool_id, self._new_id, now)
             if not isinstance(decision, StartOne):
+                self._wait(serving, decision)
                 return
+            refusal = self._supply(serving, decision.environment_id, now)
+            if refusal is not None:
+                self._strand(decision.environment_id, _too_many(refusal))
 
     def _start_ahead(self, pool_id: str) -> None:
         if self._sweep is None:
@@ -314,7 +363,9 @@ class Dispatcher:
                 self._goals.failed(environment_id)  # it is not to run without its environment variables
                 continue
             self._assignment.start_ahead(pool_id, environment_id, self._clock.monotonic_us())
-            self._start(serving, environment_id, PROVISIONED)
+            if not self._place(serving, environment_id, "", partial(self._start, serving, environment_id, PROVISIONED)):
+                self._not_placed(environment_id)
+        self._placing.settle()
 
     def _start(self, serving: Serving, environment_id: str, initialization_type: str = ON_DEMAND) -> None:
         if serving.pool_id not in self._templates:
@@ -343,7 +394,24 @@ class Dispatcher:
             self._make_template(pool_id, template_id)
 
     def _make_template(self, pool_id: str, template_id: str) -> None:
-        self.send(MakeTemplate(template_id, self._spec(self._snapshotted[pool_id], template_id, SNAP_START, None)))
+        serving = self._snapshotted[pool_id]
+        if not self._place(serving, template_id, "", partial(self._send_template, serving, template_id)):
+            self._not_placed(template_id)
+        self._placing.settle()
+
+    def _send_template(self, serving: Serving, template_id: str) -> None:
+        self.send(MakeTemplate(template_id, self._spec(serving, template_id, SNAP_START, None)))
+
+    def _retire(self, environment_id: str) -> None:
+        if environment_id in self._placing:
+            self._gone(Gone(environment_id))  # the worker has never heard of it
+            return
+        self._placing.leaves(environment_id)
+        self.send(Retire(environment_id))
+
+    def _not_placed(self, environment_id: str) -> None:
+        """There is no memory for the environment."""
+        self._lose(environment_id, "The machine has no memory for it.", _too_many(ACCOUNT_LIMIT))
 
     def _issue(self, version: FunctionVersion, environment_id: str, *, by_authorization: bool) -> Credentials:
         credentials = self._credentials.issue(
@@ -419,10 +487,10 @@ class Dispatcher:
         """Retire what is idle, or has lived, for too long, and start anew what is to be there and is not."""
         now = self._clock.monotonic_us()
         for environment_id in self._assignment.expired(now - self._idle_timeout_us):
-            self.send(Retire(environment_id))
+            self._retire(environment_id)
         outlived = self._assignment.outlived(now - self._maximal_life_us)
         for environment_id in outlived.retired:
-            self.send(Retire(environment_id))
+            self._retire(environment_id)
         for environment_id in outlived.staying:
             self._goals.outlived(environment_id)
         self._sweep = self._timers.call_later(SWEEP_S, self._look_after)
@@ -441,6 +509,9 @@ class Dispatcher:
         elif isinstance(event, Finished):
             self._finished(event.environment_id, event.request_id, event.report)
         elif isinstance(event, Available):
+            if self._placing.is_waited_for:
+                self._available_while_others_wait(event.environment_id)
+                return
             request_id = self._assignment.available(event.environment_id, self._clock.monotonic_us())
             if request_id is not None:
                 self._run(self._in_flight[request_id], event.environment_id)
@@ -450,8 +521,25 @@ class Dispatcher:
             self._logs.append(event.account, event.region, event.log_group, event.log_stream, event.lines)
         elif isinstance(event, Gone):
             self._gone(event)
+        elif isinstance(event, MemoryMeasured):
+            self._placing.measured(event.memory_mib, event.available_mib)
         else:
             self._template_came(event)
+
+    def _available_while_others_wait(self, environment_id: str) -> None:
+        """As ever, but that it may have to give way, and that nobody may need what waits for its memory any more."""
+        now = self._clock.monotonic_us()
+        if self._placing.gives_way(environment_id, now) and self._assignment.give_up(environment_id):
+            self._retire(environment_id)
+            return
+        request_id = self._assignment.available(environment_id, now)
+        if request_id is not None:
+            self._run(self._in_flight[request_id], environment_id)
+            pool_id = self._assignment.starts_too_many(environment_id)
+            not_needed = None if pool_id is None else self._placing.not_needed(pool_id)
+            if not_needed is not None:
+                self._gone(Gone(not_needed))
+        self._placing.settle()
 
     def _template_came(self, event: TemplateMade | TemplateFailed | TemplateRefused) -> None:
         """What has come of a template. Its credentials end with its initialisation: nothing that is restored from it is
@@ -469,6 +557,7 @@ class Dispatcher:
                     self._launch(serving, environment_id, SNAP_START, template_id)
                 self._fulfil(pool_id, Snapshot.MADE)
             case TemplateRefused():
+                self._placing.gone(template_id)
                 for environment_id in self._templates.impossible(template_id):
                     self._launch(serving, environment_id, ON_DEMAND)
                 self._fulfil(pool_id, Snapshot.NORMALLY)
@@ -486,6 +575,7 @@ class Dispatcher:
 
     def _strand(self, environment_id: str, error: ModelledError) -> None:
         """The environment is not to be had: whoever waits for it in vain is told so."""
+        self._placing.gone(environment_id)
         request_id = self._assignment.gone(environment_id)
         if request_id is not None:
             _tell(self._leave(request_id), error)
@@ -533,7 +623,9 @@ class Dispatcher:
         """The invocation was handed to an environment that was about to go, and has not begun."""
         del self._running[environment_id]
         self._note(self._end_of(request_id, _LOST))
-        self._find_environment(self._in_flight[request_id])
+        refusal = self._find_environment(self._in_flight[request_id], self._clock.monotonic_us())
+        if refusal is not None:
+            _tell(self._leave(request_id), _too_many(refusal))
 
     def _end_of(self, request_id: str, report: Report) -> Ended:
         return Ended(
@@ -566,28 +658,40 @@ class Dispatcher:
     def _release(self, environment_id: str) -> None:
         """The environment need not stay: it goes now, or when its invocation is over."""
         if self._assignment.unprovision(environment_id):
-            self.send(Retire(environment_id))
+            self._retire(environment_id)
 
     def _gone(self, event: Gone) -> None:
-        environment_id = event.environment_id
-        if environment_id in self._goals:
-            self._goals.gone(environment_id, event.reason)
-        self._revoke(environment_id)
-        self._restored.discard(environment_id)
         if event.reason:
-            _log.error("environment lost", extra={"environment": environment_id, "reason": event.reason})
+            _log.error("environment lost", extra={"environment": event.environment_id, "reason": event.reason})
+        environment_id = event.environment_id
         unwritten, running = self._unwritten.get(environment_id), self._running.get(environment_id)
         if unwritten is not None:
             self._finished(environment_id, unwritten, _LOST)
         if running is not None and event.took in (TOOK_UNKNOWN, running):
             self._finished(environment_id, running, _LOST)
             running = None
-        self._strand(environment_id, _fault(event))
+        self._lose(environment_id, event.reason, _fault(event))
         if running is not None:
             self._run_again(environment_id, running)
+
+    def _lose(self, environment_id: str, reason: str, error: ModelledError) -> None:
+        """The environment is no more, or never was: `error` is for whoever waits for it in vain."""
+        if environment_id in self._goals:
+            self._goals.gone(environment_id, reason)
+        self._revoke(environment_id)
+        self._restored.discard(environment_id)
+        self._strand(environment_id, error)
         if self._templates.pool_of(environment_id) is not None:
             for held in self._templates.gone(environment_id):
-                self._strand(held, _fault(event))
+                self._strand(held, error)
+        self._placing.settle()
+
+
+def _too_many(refusal: Refusal) -> TooManyRequestsException:
+    """Source: API reference, Invoke, TooManyRequestsException."""
+    return TooManyRequestsException(
+        "Rate Exceeded.", Reason=refusal.reason, retryAfterSeconds=str(refusal.retry_after_s)
+    )
 
 
 def _fault(event: Gone) -> ModelledError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lambent.core.network import LOOPBACK, Network
-from lambent.worker.sandbox.driver import Driver, Exit, Mount, Program, Running, Sandbox, SandboxSpec, Template
+from lambent.worker.sandbox.driver import Driver, Exit, Mount, Program, Running, Sandbox, SandboxSpec, Share, Template
 from lambent.worker.sandbox.drivers import make_driver
 
 _END_WITHIN_S = 60.0
@@ -125,7 +125,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(driver: str, data_dir: Path | None = None) -> AsyncIterator[Bench]:
+async def open_bench(driver: str, data_dir: Path | None = None, share: Share | None = None) -> AsyncIterator[Bench]:
     """A bench of its own on disk, beside `data_dir` if one is given; all of it is gone afterwards. `driver` is a name
     of the setting `sandbox`, or an OCI runtime by `oci:` and its name or path."""
     beside = Path("/var/tmp") if data_dir is None else data_dir.parent  # noqa: S108 - on disk, unlike /tmp
@@ -135,7 +135,7 @@ async def open_bench(driver: str, data_dir: Path | None = None) -> AsyncIterator
     code.mkdir(mode=0o755)
     data = data_dir or place / "data"
     name, _, oci_runtime = driver.partition(":")
-    opened = make_driver(name, data, UID_BASE, UID_COUNT, oci_runtime)
+    opened = make_driver(name, data, UID_BASE, UID_COUNT, oci_runtime, share or Share())
     try:
         missing = tuple(await opened.open())
         try:

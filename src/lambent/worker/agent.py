@@ -29,6 +29,7 @@ from lambent.worker.messages import (
     Event,
     Hello,
     MakeTemplate,
+    MemoryMeasured,
     Retire,
     Run,
     Start,
@@ -40,6 +41,8 @@ from lambent.worker.sandbox.driver import Driver, Mount, Program, Sandbox, Sandb
 
 _log = logging.getLogger(__name__)
 
+MEASURED_EVERY_S = 0.25
+"""In which some dozens of environments can be started."""
 SANDBOX_CONNECTIONS = 16_384
 SANDBOX_HELD_BYTES = 512 * 1024 * 1024
 """What the connections from all sandboxes to Lambent's own endpoint may take together."""
@@ -47,7 +50,7 @@ SANDBOX_HELD_BYTES = 512 * 1024 * 1024
 
 class Agent:
     """`unpack` gives the tree of a deployment package by its digest, `merge` the one that layers make together. Both
-    raise SandboxError where there is none."""
+    raise SandboxError where there is none. `measure` tells of the worker's memory, and may raise OSError."""
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class Agent:
         fork: bool,
         preboot_minimum: int,
         preboot_memory_mib: int,
+        measure: Callable[[], MemoryMeasured] | None = None,
         init_budget_us: int = INIT_BUDGET_US,
         init_ahead_budget_us: int = PROVISIONED_INIT_BUDGET_US,
         restore_budget_us: int = RESTORE_BUDGET_US,
@@ -86,6 +90,8 @@ class Agent:
         self._fork = fork
         self._preboot_minimum = preboot_minimum
         self._preboot_memory_mib = preboot_memory_mib
+        self._measure = measure
+        self._measuring: asyncio.TimerHandle | None = None
         self._booted: BootedSandboxes | None = None
         self._environments: dict[str, ExecutionEnvironment] = {}
         self._around: Surroundings | None = None
@@ -115,7 +121,17 @@ class Agent:
             init_ahead_budget_us=self._init_ahead_budget_us,
             restore_budget_us=self._restore_budget_us,
         )
+        self._tell_memory()
         return missing
+
+    def _tell_memory(self) -> None:
+        if self._measure is None:
+            return
+        try:
+            self._emit(self._measure())
+        except OSError as error:
+            _log.warning("memory not measured", extra={"reason": str(error)})
+        self._measuring = asyncio.get_running_loop().call_later(MEASURED_EVERY_S, self._tell_memory)
 
     def _expect(self, template: Template) -> None:
         """Functions of a runtime are about to come."""
@@ -127,6 +143,8 @@ class Agent:
 
     async def close(self) -> None:
         """End all environments and the driver, whatever they are doing."""
+        if self._measuring is not None:
+            self._measuring.cancel()
         if self._booted is not None:
             self._booted.close()
         environments = list(self._environments.values())

@@ -177,7 +177,25 @@ class LogLines(Record, frozen=True):
     lines: tuple[tuple[int, str], ...]
 
 
+class MemoryMeasured(Record, frozen=True):
+    """Told again and again: the memory that the worker and all that it runs may have, and what of it is not in use.
+
+    Both are within the limits of the control groups that the worker is in."""
+
+    memory_mib: int
+    available_mib: int
+
+
 Command = Hello | Start | Run | MakeTemplate | Retire
 Event = (
-    Initialised | Available | Answered | Finished | TemplateMade | TemplateFailed | TemplateRefused | Gone | LogLines
+    Initialised
+    | Available
+    | Answered
+    | Finished
+    | TemplateMade
+    | TemplateFailed
+    | TemplateRefused
+    | Gone
+    | LogLines
+    | MemoryMeasured
 )

@@ -1,6 +1,7 @@
 """Reserved concurrency as boto3 uses it, against the running server: kept, told, and invocations held to it."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,12 +20,14 @@ from lambda_api import (
     unique,
     zipped,
 )
+from live_functions import eventually
 
 UNQUALIFIED_ONLY = (
     "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
     "Please specify either a function name or an unqualified function ARN."
 )
 OVER_RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
+OVER_RESERVED_RATE = "ReservedFunctionInvocationRateLimitExceeded"
 OVER_ACCOUNT = "ConcurrentInvocationLimitExceeded"
 WAITS = "import time\ndef handler(event, context):\n    time.sleep(event)\n"
 
@@ -134,14 +137,64 @@ def test_invocations_beyond_the_reservation_are_refused_and_none_stops_the_funct
     api.delete_function(FunctionName=name)
 
 
-def test_a_caller_that_waits_for_each_answer_is_never_over_a_reservation_of_one(api: Any) -> None:
+def test_a_caller_that_waits_for_each_answer_is_never_over_a_reservation_of_one(data_dir: Any, server: Any) -> None:
+    running = type(server)(data_dir, ("--requests-per-s-per-concurrency", "10000")).start()
+    try:
+        api = clients(running)
+        make_function(api, "f", Code={"ZipFile": zipped(WAITS)})
+        api.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=1)
+        for tail in ("None", "Tail") * 100:
+            answer = api.invoke(FunctionName="f", Payload=b"0", LogType=tail)
+            assert json.loads(answer["Payload"].read()) is None
+    finally:
+        assert running.stop() == 0
+
+
+def test_ten_requests_in_a_second_are_taken_for_each_unit_of_a_reservation(api: Any) -> None:
     name = unique("reserved")
     make_function(api, name, Code={"ZipFile": zipped(WAITS)})
+    api.invoke(FunctionName=name, Payload=b"0")  # an environment is there, so that it is quick from here on
     api.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
-    for tail in ("None", "Tail") * 100:
-        answer = api.invoke(FunctionName=name, Payload=b"0", LogType=tail)
-        assert json.loads(answer["Payload"].read()) is None
+    began, answered = time.monotonic(), 0
+    while (refused := throttling(api, name)) is None:
+        answered += 1
+    assert 10 <= answered <= 10 * (1 + int(time.monotonic() - began))
+    assert refused["Reason"] == OVER_RESERVED_RATE
+    assert refused["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
+    eventually(lambda: throttling(api, name) is None)
     api.delete_function(FunctionName=name)
+
+
+def throttling(api: Any, name: str) -> Any:
+    """The refusal, or None where the invocation is taken."""
+    try:
+        assert status(api.invoke(FunctionName=name, Payload=b"0")) == 200
+    except botocore.exceptions.ClientError as error:
+        return error.response
+    return None
+
+
+def test_a_function_starts_so_many_environments_in_ten_seconds_and_those_that_it_has_serve(
+    data_dir: Any, server: Any
+) -> None:
+    running = type(server)(data_dir, ("--scale-out-per-10-s", "2")).start()
+    try:
+        api = clients(running)
+        for name in ("f", "g"):
+            make_function(api, name, Code={"ZipFile": zipped(WAITS)}, Timeout=30)
+        with ThreadPoolExecutor(2) as callers:
+            list(callers.map(lambda _: api.invoke(FunctionName="f", Payload=b"0.5"), range(2)))
+        with ThreadPoolExecutor(2) as callers:
+            busy = [callers.submit(api.invoke, FunctionName="f", Payload=b"1") for _ in range(2)]
+            # As long as one of the two is on its way, this call has its environment.
+            refused = eventually(lambda: throttling(api, "f"))
+            assert status(api.invoke(FunctionName="g", Payload=b"0")) == 200
+            assert [status(call.result()) for call in busy] == [200, 200]
+        assert refused["Reason"] == "FunctionInvocationRateLimitExceeded"
+        assert 1 <= int(refused["ResponseMetadata"]["HTTPHeaders"]["retry-after"]) <= 10
+        assert status(api.invoke(FunctionName="f", Payload=b"0")) == 200
+    finally:
+        assert running.stop() == 0
 
 
 def test_what_others_have_reserved_is_not_to_be_had_and_reservations_survive_kill_9(data_dir: Any, server: Any) -> None:

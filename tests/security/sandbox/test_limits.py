@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from lambent.testing.sandboxes import Bench, open_bench
+from lambent.worker.sandbox.driver import Share
 from sandbox_drivers import isolating
 
 every_driver = pytest.mark.parametrize("driver", isolating())
@@ -55,6 +56,13 @@ try:
 except OSError:
     print(number)
 """
+SPIN = """
+import os, time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+end = time.monotonic() + 0.4
+while time.monotonic() < end: pass
+print(time.process_time())
+"""
 OPEN_FILES = """
 import os
 files = []
@@ -84,6 +92,33 @@ def test_memory_up_to_its_size_can_be_used_and_the_peak_is_told(driver: str) -> 
         assert (await bench.probe(sandbox, TAKE_MEMORY, "96")).output == "taken\n"
 
     on_a_bench(driver, work)
+
+
+@every_driver
+def test_processor_time_is_had_in_proportion_to_memory(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        if any("Processor time is shared among processes" in sentence for sentence in bench.missing):
+            pytest.skip("no cgroup hierarchy for it")
+        small, large = [await bench.create(memory_mib=size) for size in (128, 1769)]
+        alone = await bench.probe(small, SPIN)
+        one, other = await asyncio.gather(bench.probe(small, SPIN), bench.probe(large, SPIN))
+        # 14 times as much; their starts differ, and others use the machine.
+        assert float(one.output) * 4 < float(other.output)
+        assert float(one.output) * 2 < float(alone.output), "alone it has what nobody wants"
+
+    on_a_bench(driver, work)
+
+
+@every_driver
+def test_where_it_is_capped_that_is_all_there_is(driver: str) -> None:
+    async def run() -> None:
+        async with open_bench(driver, share=Share(cpu_capped=True)) as bench:
+            if any("Processor time is shared among processes" in sentence for sentence in bench.missing):
+                pytest.skip("no cgroup hierarchy for it")
+            alone = await bench.probe(await bench.create(memory_mib=128), SPIN)
+            assert float(alone.output) < 0.3, "a fourteenth of what it wanted, and what it took to start"
+
+    asyncio.run(run())
 
 
 @every_driver

@@ -5,8 +5,10 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
+from lambent.core.admission import Limits
 from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
 from lambent.core.network import Networks
+from lambent.core.placement import Policy
 from lambent.core.provisioned_concurrency import Progress
 from lambent.invoke.configuration import Serving
 from lambent.invoke.dispatcher import Dispatcher
@@ -62,7 +64,8 @@ class Bench:
             credentials=Sessions(),
             networks=Networks(),
             new_id=lambda: f"e{next(numbers)}",
-            concurrency_limit=10,
+            limits=Limits(concurrency=10),
+            policy=Policy(),
             idle_timeout_s=1,
             maximal_life_s=3600,
         )

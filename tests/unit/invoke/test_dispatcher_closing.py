@@ -3,9 +3,11 @@
 import asyncio
 from pathlib import Path
 
+from lambent.core.admission import Limits
 from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.network import Networks
+from lambent.core.placement import Policy
 from lambent.invoke.configuration import Serving
 from lambent.invoke.dispatcher import Completed, Dispatcher
 from lambent.observe.ledger import Ended, Ledger, entries
@@ -51,7 +53,8 @@ def test_an_answered_invocation_is_waited_for_until_it_is_written_down(data_dir:
             credentials=Sessions(),
             networks=Networks(),
             new_id=lambda: "e1",
-            concurrency_limit=1,
+            limits=Limits(concurrency=1),
+            policy=Policy(),
             idle_timeout_s=1,
             maximal_life_s=3600,
         )

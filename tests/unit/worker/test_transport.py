@@ -35,6 +35,7 @@ MESSAGES = [
     messages.TemplateMade("t1", 30_000_000),
     messages.TemplateFailed("t1"),
     messages.TemplateRefused("t1"),
+    messages.MemoryMeasured(8192, 5000),
     messages.Retire("e1"),
     messages.Initialised("e1", failed=True),
     messages.Available("e1"),

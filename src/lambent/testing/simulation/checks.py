@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lambent.core.admission import Limits
 from lambent.core.credentials import Credentials
 from lambent.core.errors import ModelledError
 from lambent.core.function import FunctionName
 from lambent.core.invocation import Invocation
+from lambent.core.placement import Policy
 from lambent.invoke.configuration import Serving
 from lambent.invoke.dispatcher import Completed, Dispatcher
 from lambent.observe.ledger import Began, Entry
@@ -50,8 +52,10 @@ class Checks:
     """Stands between a dispatcher, its worker, its ledger and its callers. It is the `Ledger`, and the
     `CredentialSource`."""
 
-    def __init__(self, concurrency_limit: int) -> None:
-        self._limit = concurrency_limit
+    def __init__(self, limits: Limits, policy: Policy, memory_mib: int) -> None:
+        self._limits = limits
+        self._room_mib = policy.overcommit * (memory_mib - policy.reserve_mib)
+        self._placed_mib = 0
         self._calls: dict[str, _Call] = {}
         self._hosted: dict[str, _Hosted] = {}
         self._began: Counter[str] = Counter()
@@ -103,7 +107,7 @@ class Checks:
         if reserved is not None:
             hold(self.in_flight[function] <= reserved, f"{function.name} has more than its reserved concurrency")
             return
-        unclaimed = self._limit - sum(self.reserved.values())
+        unclaimed = self._limits.concurrency - sum(self.reserved.values())
         used = 0
         for (name, version), count in self._of_version.items():
             if name not in self.reserved:
@@ -138,6 +142,8 @@ class Checks:
             case messages.Start(environment_id, spec) | messages.MakeTemplate(environment_id, spec):
                 hold(environment_id not in self._hosted, f"{environment_id} is started twice")
                 self._hosted[environment_id] = _Hosted(spec)
+                self._placed_mib += spec.memory_mib
+                hold(self._placed_mib <= self._room_mib, f"{environment_id} is placed where there is no room")
                 self.starts += 1
             case messages.Run(environment_id, invocation):
                 self._runs(environment_id, invocation)
@@ -181,7 +187,7 @@ class Checks:
             case messages.Finished(_, request_id):
                 self._ends(request_id)
             case messages.Gone(environment_id):
-                lost = self._hosted.pop(environment_id, None)
+                lost = self._end(environment_id)
                 if lost is None or lost.runs is None:
                     return
                 if event.took in (messages.TOOK_UNKNOWN, lost.runs):
@@ -189,9 +195,16 @@ class Checks:
                 else:  # it never began: another environment may have it
                     self._calls[lost.runs].attempts -= 1
             case messages.TemplateRefused(environment_id):
-                self._hosted.pop(environment_id, None)
+                self._end(environment_id)
             case _:
                 pass
+
+    def _end(self, environment_id: str) -> _Hosted | None:
+        """The environment is no more."""
+        hosted = self._hosted.pop(environment_id, None)
+        if hosted is not None:
+            self._placed_mib -= hosted.spec.memory_mib
+        return hosted
 
     def _ends(self, request_id: str) -> None:
         call = self._calls[request_id]

@@ -42,6 +42,8 @@ class Link:
             self.to_worker(command)
 
     def emit(self, event: messages.Event) -> None:
+        if not self._worker_lives:
+            return
         if self._latency_us:
             self._timeline.call_in(self._latency_us, self._receive, event)
         else:

@@ -2,10 +2,12 @@
 
 from random import Random
 
+from lambent.core.admission import Limits
 from lambent.core.errors import ModelledError, ServiceException, TooManyRequestsException
 from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
 from lambent.core.invocation import Invocation
 from lambent.core.network import Networks
+from lambent.core.placement import Policy
 from lambent.core.record import Record
 from lambent.invoke.configuration import Serving, serving_of
 from lambent.invoke.dispatcher import Completed, Dispatcher
@@ -13,12 +15,14 @@ from lambent.testing.simulation.checks import Checks, Violation
 from lambent.testing.simulation.link import Link
 from lambent.testing.simulation.nature import FAULTLESS, Faults, Nature
 from lambent.testing.simulation.timeline import Timeline
-from lambent.testing.simulation.worker import Worker
+from lambent.testing.simulation.worker import MEASURED_EACH_US, Worker
 from lambent.worker.messages import Command, Event, Hello
 
 AUDIT_EACH = 1_000
 """Steps between two full audits."""
-CONCURRENCY_LIMIT = 100
+LIMITS = Limits(concurrency=100, scale_out_per_10_s=200)
+POLICY = Policy(overcommit=2.0, reserve_mib=256, waiting=50, wait_us=2_000_000)
+MEMORIES_MIB = (2_048, 8_192, 1 << 20)
 IDLE_TIMEOUT_S, MAXIMAL_LIFE_S = 60, 900
 STEPS_FOR_EACH = 200
 """An invocation that takes more steps than this stands for a partition that does not come to rest."""
@@ -46,11 +50,11 @@ class _Logs:
 class Partition:
     """A dispatcher, its worker and what watches them. `random` decides everything."""
 
-    def __init__(self, random: Random, faults: Faults, latency_us: int) -> None:
+    def __init__(self, random: Random, faults: Faults, latency_us: int, memory_mib: int) -> None:
         self.random = random
         self.timeline = Timeline()
         self.nature = Nature(random, faults)
-        self.checks = Checks(CONCURRENCY_LIMIT)
+        self.checks = Checks(LIMITS, POLICY, memory_mib)
         self._ids = 0
         self.dispatcher = Dispatcher(
             clock=self.timeline,
@@ -60,18 +64,20 @@ class Partition:
             credentials=self.checks,
             networks=Networks(),
             new_id=self.new_id,
-            concurrency_limit=CONCURRENCY_LIMIT,
+            limits=LIMITS,
+            policy=POLICY,
             idle_timeout_s=IDLE_TIMEOUT_S,
             maximal_life_s=MAXIMAL_LIFE_S,
         )
         self.checks.dispatcher = self.dispatcher
         self.link = Link(self.timeline, latency_us)
-        self.worker = Worker(self.timeline, self.nature, self.link.emit)
+        self.worker = Worker(self.timeline, self.nature, self.link.emit, memory_mib)
         self.link.to_worker = self.worker.handle
         self.link.to_dispatcher = self._on_event
         self.dispatcher.send = self._send
         self.steps = 0
         self.digest = 0
+        self.worker.measure()
         self.dispatcher.start()
 
     def new_id(self) -> str:
@@ -115,7 +121,12 @@ class Day:
         self._left = invocations
         self._invocations = invocations
         self._throttled = self._faulted = 0
-        self.partition = Partition(random, _faults(random) if faults else FAULTLESS, random.choice((0, 3_000)))
+        self.partition = Partition(
+            random,
+            _faults(random) if faults else FAULTLESS,
+            latency_us=random.choice((0, 3_000)),
+            memory_mib=random.choice(MEMORIES_MIB),
+        )
         self._faults = faults
         self._between_calamities_us = random.choice((500_000, 30_000_000))
         self._revisions = 0
@@ -123,6 +134,7 @@ class Day:
         """The versions of each that may be called."""
         self._restored: set[str] = set()
         """The pools of those with SnapStart, which have no provisioned concurrency."""
+        self.partition.run_until(2 * MEASURED_EACH_US)  # by then it is known what memory there is
         for _ in range(random.randint(1, 8)):
             self._create()
 
@@ -193,7 +205,8 @@ class Day:
                 version=version,
                 configuration=Configuration(
                     "arn:aws:iam::111122223333:role/r", "python3.13", "app.handler",
-                    timeout_s=self._random.choice((1, 3, 10)), logging=Logging(f"/aws/lambda/{name.name}"),
+                    timeout_s=self._random.choice((1, 3, 10)),
+                    memory_mib=self._random.choice((128, 128, 512, 1_024)), logging=Logging(f"/aws/lambda/{name.name}"),
                     tenant_isolation_mode=tenants,
                 ),
                 package=Package(f"{self._revisions:064x}", 1),

@@ -20,6 +20,9 @@ KILL_US = 2_000
 DESTROY_US = 3_000
 RESTORE_US = 4_000
 SETTLE_US = 1_000
+MEASURED_EACH_US = 500_000
+USED_MIB = 40
+"""By an environment."""
 
 _FAILURE = Failure("Runtime.ExitError", "exit")
 _OK = Answer(b"{}")
@@ -29,11 +32,20 @@ _ERROR = Answer(b"{}", error_type="Error")
 class Worker:
     """`handle` takes the dispatcher's commands; `emit` is given the worker's events."""
 
-    def __init__(self, timeline: Timeline, nature: Nature, emit: Callable[[messages.Event], None]) -> None:
+    def __init__(
+        self, timeline: Timeline, nature: Nature, emit: Callable[[messages.Event], None], memory_mib: int
+    ) -> None:
+        self._memory_mib = memory_mib
         self.timeline = timeline
         self.nature = nature
         self.emit = emit
         self.environments: dict[str, _Environment] = {}
+
+    def measure(self) -> None:
+        """Tell what memory there is, now and again and again."""
+        used_mib = USED_MIB * len(self.environments)
+        self.emit(messages.MemoryMeasured(self._memory_mib, max(0, self._memory_mib - used_mib)))
+        self.timeline.call_in(MEASURED_EACH_US, self.measure)
 
     def handle(self, command: messages.Command) -> None:
         match command:

@@ -141,6 +141,7 @@ class Dispatcher:
 
     def _hear(self, message: messages.Command | messages.Event) -> None:
         assert isinstance(message, messages.Event)
+        assert not isinstance(message, messages.MemoryMeasured), "nothing was given to measure it with"
         name = message.log_stream if isinstance(message, messages.LogLines) else message.environment_id
         known = self._known.get(name)
         if known is not None:

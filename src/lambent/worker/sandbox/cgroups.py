@@ -1,10 +1,10 @@
 """Control groups: limits and freezing of a sandbox, in whichever versions the machine has mounted.
 
-For each of memory, pids and freezing one hierarchy is chosen: version 2 where its controller is there, else version 1.
-Freezing needs no controller, so a version 2 hierarchy without any is used for it (9 µs, against 76 µs by the version 1
-freezer). Groups are named `lambent-<mark of the data directory>/<sandbox>` and are put
-below our own group where possible, so that a limit on the server holds for its sandboxes too. Nothing outside of a
-group of that name is ever touched.
+For each of memory, cpu, pids and freezing one hierarchy is chosen: version 2 where its controller is there, else
+version 1. Freezing needs no controller, so a version 2 hierarchy without any is used for it (9 µs, against 76 µs by the
+version 1 freezer). Groups are named `lambent-<mark of the data directory>/<sandbox>` and are put below our own group
+where possible, so that a limit on the server holds for its sandboxes too. Nothing outside of a group of that name is
+ever touched.
 """
 
 import errno
@@ -14,7 +14,13 @@ import time
 from dataclasses import dataclass, field
 
 _MIB = 1 << 20
-_WANTED = frozenset({"memory", "pids", "freezer"})
+_LIMITED = frozenset({"memory", "cpu", "pids"})
+_WANTED = _LIMITED | {"freezer"}
+_MIB_PER_CPU = 1_769
+"""Source: developer guide, "Configuring Lambda function memory"."""
+_CPU_PERIOD_US = 100_000
+_CPU_QUOTA_US_MIN = 1_000
+"""The kernel's own."""
 _REMOVE_WITHIN_S = 5.0
 _NURSERY = "zygotes"
 _FIRST, _TEMPLATE = "first", "template"
@@ -34,11 +40,22 @@ class Choice:
     """The hierarchies to use; `None` where the machine has none that we may write to."""
 
     memory: Hierarchy | None
+    cpu: Hierarchy | None
     pids: Hierarchy | None
     freezer: Hierarchy | None
 
     def all(self) -> tuple[Hierarchy, ...]:
-        return tuple(dict.fromkeys(h for h in (self.freezer, self.memory, self.pids) if h is not None))
+        chosen = (self.freezer, self.memory, self.cpu, self.pids)
+        return tuple(dict.fromkeys(hierarchy for hierarchy in chosen if hierarchy is not None))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of a sandbox. `cpu_capped` says that it has no more processor time than its part, whoever else wants any."""
+
+    memory_mib: int
+    processes: int
+    cpu_capped: bool
 
 
 def _unescape(path: str) -> str:
@@ -96,7 +113,7 @@ def choose(name: str) -> Choice:
             has = frozenset(_read(f"{hierarchy.base}/{name}/cgroup.subtree_control").split()) | {"freezer"}
         for controller in (has & _WANTED) - chosen.keys():
             chosen[controller] = hierarchy
-    return Choice(chosen.get("memory"), chosen.get("pids"), chosen.get("freezer"))
+    return Choice(chosen.get("memory"), chosen.get("cpu"), chosen.get("pids"), chosen.get("freezer"))
 
 
 def _prepare(hierarchy: Hierarchy, name: str) -> bool:
@@ -104,7 +121,7 @@ def _prepare(hierarchy: Hierarchy, name: str) -> bool:
     try:
         os.makedirs(group, exist_ok=True)
         if hierarchy.version == 2:
-            wanted = hierarchy.controllers & {"memory", "pids"}
+            wanted = hierarchy.controllers & _LIMITED
             if wanted:
                 _delegate(hierarchy.base, wanted)
                 _write(f"{group}/cgroup.subtree_control", " ".join(f"+{controller}" for controller in sorted(wanted)))
@@ -146,6 +163,9 @@ class Group:
     _memory: str = ""
     _memory_version: int = 0
     _pids: str = ""
+    _cpu: str = ""
+    _cpu_version: int = 0
+    _cpu_capped: bool = False
     _place: str = ""
     """The directory of the version 2 group."""
 
@@ -170,8 +190,9 @@ class Group:
             _write(f"{directory}/cgroup.procs", str(process))
         controllers = _read(f"{self._place}/cgroup.controllers").split()
         limits = [f"{name}.max" for name in ("memory", "pids") if name in controllers]
-        if limits:
-            _write(f"{self._place}/cgroup.subtree_control", " ".join(f"+{limit[:-4]}" for limit in limits))
+        shared = [name for name in controllers if name in _LIMITED]
+        if shared:
+            _write(f"{self._place}/cgroup.subtree_control", " ".join(f"+{name}" for name in shared))
         for limit in limits:
             _write(f"{self._place}/{_TEMPLATE}/{limit}", _read(f"{self._place}/{limit}").strip())
             _write(f"{self._place}/{limit}", "max")
@@ -180,9 +201,11 @@ class Group:
             self.freeze_file = f"{self._place}/{_TEMPLATE}/cgroup.freeze"
 
     def limit_memory(self, memory_mib: int) -> None:
-        """Raises OSError."""
+        """And processor time, in proportion to it. Raises OSError."""
         if self._memory:
             self.peak_file = _limit_memory(self._memory, self._memory_version, memory_mib)
+        if self._cpu:
+            _limit_cpu(self._cpu, self._cpu_version, memory_mib, capped=self._cpu_capped)
 
     def thaw(self) -> None:
         if self.freeze_file:
@@ -198,15 +221,13 @@ class Group:
             _remove_directory(directory)
 
 
-def make(
-    choice: Choice, name: str, sandbox_id: str, memory_mib: int, processes: int, owner: int, origin: str | None = None
-) -> Group:
+def make(choice: Choice, name: str, sandbox_id: str, limits: Limits, owner: int, origin: str | None = None) -> Group:
     """Make a sandbox's groups with their limits. `owner` is the user id of the processes whose children are born in
     them; `origin` is the birthplace of the template that it is restored from, if it is. Raises OSError."""
-    group = Group([], "", 0, "")
+    group = Group([], "", 0, "", _cpu_capped=limits.cpu_capped)
     try:
         _fill(group, choice, name, sandbox_id, origin or "")
-        _limit(group, choice, memory_mib, processes, restored=origin is not None)
+        _limit(group, choice, limits, restored=origin is not None)
         if group._place:
             os.chown(f"{group._place}/cgroup.procs", owner, -1)
     except OSError:
@@ -228,6 +249,8 @@ def _fill(group: Group, choice: Choice, name: str, sandbox_id: str, origin: str)
             group.birth = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if hierarchy is choice.memory:
             group._memory, group._memory_version = directory, hierarchy.version
+        if hierarchy is choice.cpu:
+            group._cpu, group._cpu_version = directory, hierarchy.version
         if hierarchy is choice.pids:
             group._pids = directory
         if hierarchy is choice.freezer:
@@ -235,12 +258,12 @@ def _fill(group: Group, choice: Choice, name: str, sandbox_id: str, origin: str)
             group.freeze_file = f"{directory}/{'cgroup.freeze' if hierarchy.version == 2 else 'freezer.state'}"
 
 
-def _limit(group: Group, choice: Choice, memory_mib: int, processes: int, *, restored: bool) -> None:
-    group.limit_memory(memory_mib)
+def _limit(group: Group, choice: Choice, limits: Limits, *, restored: bool) -> None:
+    group.limit_memory(limits.memory_mib)
     if choice.pids is not None:
         # The first process of a sandbox is in the group that it is born in, and is not the function's. That of one that
         # was restored is put into those of version 1, too.
-        count = processes + 1 if choice.pids.version == 2 or restored else processes
+        count = limits.processes + 1 if choice.pids.version == 2 or restored else limits.processes
         _write(f"{group._pids}/pids.max", str(count))
 
 
@@ -256,6 +279,34 @@ def _limit_memory(directory: str, version: int, memory_mib: int) -> str:
     if os.path.exists(f"{directory}/memory.memsw.limit_in_bytes"):
         _write(f"{directory}/memory.memsw.limit_in_bytes", size)
     return f"{directory}/memory.max_usage_in_bytes"
+
+
+def _limit_cpu(directory: str, version: int, memory_mib: int, *, capped: bool) -> None:
+    quota_us = max(_CPU_QUOTA_US_MIN, memory_mib * _CPU_PERIOD_US // _MIB_PER_CPU)
+    if version == 2:
+        _write(f"{directory}/cpu.weight", str(max(1, 100 * memory_mib // _MIB_PER_CPU)))
+        if capped:
+            _write(f"{directory}/cpu.max", f"{quota_us} {_CPU_PERIOD_US}")
+        return
+    _write(f"{directory}/cpu.shares", str(max(2, 1024 * memory_mib // _MIB_PER_CPU)))
+    if capped:
+        _write(f"{directory}/cpu.cfs_quota_us", str(quota_us))
+
+
+def share(choice: Choice, name: str, memory_mib: int) -> str:
+    """Give all that is in our group so much memory, if it is not 0, and processor time as if one process wanted it on
+    each processor. Returns the group by which its memory is counted; empty where there is none. Raises OSError."""
+    processors = os.cpu_count() or 1
+    if choice.cpu is not None:
+        file, most, one = ("cpu.weight", 10_000, 100) if choice.cpu.version == 2 else ("cpu.shares", 262_144, 1024)
+        _write(f"{choice.cpu.base}/{name}/{file}", str(min(most, one * processors)))
+    if choice.memory is None:
+        return ""
+    group = f"{choice.memory.base}/{name}"
+    if memory_mib:
+        file = "memory.max" if choice.memory.version == 2 else "memory.limit_in_bytes"
+        _write(f"{group}/{file}", str(memory_mib * _MIB))
+    return group
 
 
 def clean(choice: Choice, name: str) -> int:

@@ -65,7 +65,8 @@ class Confinement:
         )
         self._stage = Stage()
         self._scratches = Scratches(self._stage, self._directory, as_root=self._as_root)
-        self._choice = cgroups.Choice(None, None, None)
+        self._share = configuration["share"]
+        self._choice = cgroups.Choice(None, None, None, None)
         self._own_network = -1
         self._own_mounts = -1
         self._zygotes: Zygotes | None = None
@@ -85,6 +86,7 @@ class Confinement:
             missing.append(f"No system-call filter: none is written for {machine} machines.")
         self._choice = cgroups.choose(self._group_name)
         removed = cgroups.clean(self._choice, self._group_name)
+        memory_group = cgroups.share(self._choice, self._group_name, self._share["memory_mib"])
         self._networks.open()
         self._stage.enter(self._as_root)
         os.mkdir(self._stage.path("nothing"), 0o755)
@@ -104,7 +106,7 @@ class Confinement:
         self._knows_namespaces_of_proc = _is_known(partial(kernel.make_proc, os.getpid()))
         missing += self._missing_limits()
         missing += self._scratches.open()
-        return {"missing": missing, "removed": removed, "found": self._found()}
+        return {"missing": missing, "removed": removed, "found": self._found(), "memory_group": memory_group}
 
     def _build_root(self, template: dict[str, Any]) -> str:
         place = self._stage.path("root")
@@ -115,6 +117,7 @@ class Confinement:
     def _found(self) -> dict[str, str]:
         hierarchies = {
             "memory": self._choice.memory,
+            "cpu": self._choice.cpu,
             "pids": self._choice.pids,
             "freezer": self._choice.freezer,
         }
@@ -131,6 +134,8 @@ class Confinement:
             missing.append(
                 f"Memory is bounded per process and by address space only (RLIMIT_DATA), not per environment: {reason}."
             )
+        if self._choice.cpu is None:
+            missing.append(f"Processor time is shared among processes, not in proportion to MemorySize: {reason}.")
         if self._choice.pids is None:
             missing.append(f"Processes are bounded by RLIMIT_NPROC in the environment's user namespace: {reason}.")
         if self._choice.freezer is None:
@@ -164,11 +169,11 @@ class Confinement:
         else:
             cell.scratch, cell.image = self._scratches.take_copy(origin)
         if self._choice.all():
-            limits = request["memory_mib"], request["processes"]
+            limits = cgroups.Limits(request["memory_mib"], request["processes"], self._share["cpu_capped"])
             owner, birthplace = self._zygotes_user, None
             if origin is not None and origin.group is not None:
                 owner, birthplace = origin.uid, origin.group.birthplace
-            cell.group = cgroups.make(self._choice, self._group_name, cell.name, *limits, owner, birthplace)
+            cell.group = cgroups.make(self._choice, self._group_name, cell.name, limits, owner, birthplace)
 
     def _take_uid(self) -> int:
         for _ in range(self._uid_count):

@@ -106,6 +106,14 @@ class Booted(Record, frozen=True):
     memory_bytes: int
 
 
+class Share(Record, frozen=True):
+    """What all sandboxes of a driver may have of the machine: memory, 0 for all of it; and processor time: each has a
+    part of it in proportion to its memory where there is too little, and, `cpu_capped`, never more."""
+
+    memory_mib: int = 0
+    cpu_capped: bool = False
+
+
 class Sandbox(Protocol):
     """One sandbox. It may start a program several times, one after another (the reset of an environment):
     `/tmp` lives as long as the sandbox, processes and namespaces as long as the program."""
@@ -152,6 +160,8 @@ class Driver(Protocol):
     """Whether it can run a program without a command, forked from a template's zygote."""
     restores: bool
     """Whether a program can be a template from which sandboxes are restored."""
+    memory_group: Path | None
+    """The control group by which the memory of all sandboxes is counted; None where there is none."""
 
     async def open(self) -> Sequence[str]:
         """Start the driver, and remove what a dead server with this data directory left behind. Returns the

@@ -4,18 +4,24 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from lambent.worker.sandbox.driver import Driver
+from lambent.worker.sandbox.driver import Driver, Share
 from lambent.worker.sandbox.namespaces import NamespacesDriver
 from lambent.worker.sandbox.oci import OciDriver
 from lambent.worker.sandbox.probe import Finding
 from lambent.worker.sandbox.process import ProcessDriver
 
+_ALL = Share()
 
-def make_driver(name: str, data_dir: Path, uid_base: int, uid_count: int, oci_runtime: str) -> Driver:
+
+def make_driver(
+    name: str, data_dir: Path, uid_base: int, uid_count: int, oci_runtime: str, share: Share = _ALL
+) -> Driver:
     """`name` is the setting `sandbox`: namespaces, oci or process. Not open yet."""
     if name == "process":
         return ProcessDriver(data_dir)
-    return _confining(name, data_dir, uid_base, uid_count, oci_runtime)
+    driver = _confining(name, data_dir, uid_base, uid_count, oci_runtime)
+    driver.share = share
+    return driver
 
 
 def _confining(name: str, data_dir: Path, uid_base: int, uid_count: int, oci_runtime: str) -> NamespacesDriver:

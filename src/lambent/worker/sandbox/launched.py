@@ -25,6 +25,7 @@ from lambent.worker.sandbox.driver import (
     Sandbox,
     SandboxError,
     SandboxSpec,
+    Share,
     Template,
 )
 from lambent.worker.sandbox.freezing import FileFreezer, Freezer, descendants
@@ -237,6 +238,9 @@ class LaunchedDriver(ABC):
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
+        self.share = Share()
+        """To be set before the driver is opened."""
+        self.memory_group: Path | None = None
         self._link: Link | None = None
         self._opening: asyncio.Task[list[str]] | None = None
         self._made = 0
@@ -269,12 +273,13 @@ class LaunchedDriver(ABC):
             await old.close()
         link = Link()
         try:
-            reply, _ = await link.ask("open", **self.configuration())
+            reply, _ = await link.ask("open", share=msgspec.to_builtins(self.share), **self.configuration())
         except BaseException:
             await link.close()
             raise
         self._link = link
         self.found = reply.get("found", {})
+        self.memory_group = Path(reply["memory_group"]) if reply.get("memory_group") else None
         missing: list[str] = reply["missing"]
         return missing
 

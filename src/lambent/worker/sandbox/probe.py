@@ -171,6 +171,7 @@ def judge(found: dict[str, str]) -> Iterator[Finding]:
     """The protections that can be had only on some machines; `found` is what the launcher has found for each."""
     without = {
         "memory": ("memory limit", "per process and by address space only", _DELEGATE),
+        "cpu": ("processor time by memory size", "shared among processes", _DELEGATE),
         "pids": ("process limit", "by RLIMIT_NPROC in the environment's user namespace", _DELEGATE),
         "freezer": ("freezing", "by SIGSTOP, which a function's own processes can notice", _DELEGATE),
         "tmp": ("/tmp on disk", "a tmpfs instead, which is memory", _mend_images()),

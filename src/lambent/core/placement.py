@@ -1,0 +1,238 @@
+"""The placement service: whether a worker has memory for a new execution environment, and who has it first.
+
+Functions use a part of their MemorySize, so that environments may have more of it together than the worker has memory:
+the overcommit ratio tells how much. What they really use is another thing, and is measured: nothing is placed unless
+that leaves the reserve, which is Lambent's own.
+
+Where there is no room, an idle environment gives way, the one that was used longest ago; if none is idle, the new one
+waits. Functions take turns, so that one which has many waiting does not hold up another, and whoever's turn it is has
+the next memory that comes free, so that a large one is not passed by small ones for ever. An environment that is done
+with an event and could have the next one of its function gives way as well when another function has waited for long
+enough: not at once, as each change of hands costs a start.
+
+Pure: times are microseconds of the owner's monotonic clock, ids are any unique strings, sizes are in MiB. An
+environment counts from when it is placed until it is gone from the machine.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lambent.core.record import Record
+
+STARTING_MIB = 64
+"""What an environment is taken to use before the next measurement sees it, unless it may have less."""
+PATIENCE_US = 200_000
+"""A few cold starts: for so long a function goes on in its environments while another one waits for memory."""
+
+
+class Policy(Record, frozen=True):
+    """`reserve_mib` is taken out of the worker's memory. No more than `waiting` environments wait, and none longer than
+    `wait_us`."""
+
+    overcommit: float = 4.0
+    reserve_mib: int = 256
+    waiting: int = 1000
+    wait_us: int = 10_000_000
+
+
+class Plan(Record, frozen=True):
+    """What to do now: environments to start, which have their memory, and idle ones to retire, which are taken out."""
+
+    start: tuple[str, ...] = ()
+    retire: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    function: str
+    size_mib: int
+
+    @property
+    def starting_mib(self) -> int:
+        return min(self.size_mib, STARTING_MIB)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    environment: _Placed
+    pool_id: str
+    since_us: int
+
+
+@dataclass(slots=True)
+class _Worker:
+    memory_mib: int
+    available_mib: int
+
+
+@dataclass(slots=True)
+class Placement:
+    """One worker's. Everything fits until the worker has told what it has."""
+
+    policy: Policy
+    _worker: _Worker | None = None
+    _placed: dict[str, _Placed] = field(default_factory=dict)
+    _placed_mib: int = 0
+    _leaving: dict[str, _Placed] = field(default_factory=dict)
+    """Of those that are placed: they are on their way out."""
+    _leaving_mib: int = 0
+    _unseen_mib: int = 0
+    """Of those that were placed since the worker was measured."""
+    _relief_mib: int = 0
+    """Of those that have been told to go since then: not to be given away before it is seen."""
+    _waiting: dict[str, _Waiting] = field(default_factory=dict)
+    """The one that has waited longest comes first."""
+    _turns: dict[str, deque[str]] = field(default_factory=dict)
+    """Those that wait, by function; the function whose turn it is comes first."""
+
+    @property
+    def is_waited_for(self) -> bool:
+        return bool(self._waiting)
+
+    def __contains__(self, environment_id: str) -> bool:
+        """Whether it waits."""
+        return environment_id in self._waiting
+
+    # What happens -------------------------------------------------------------------------------------------------
+
+    def measured(self, memory_mib: int, available_mib: int) -> None:
+        """The worker may have so much memory in all, and so much of it is not in use."""
+        self._worker = _Worker(memory_mib, available_mib)
+        self._unseen_mib = self._relief_mib = 0
+
+    def ask(self, environment_id: str, function: str, pool_id: str, size_mib: int, now: int) -> bool:
+        """An environment is to be started. False if it is not, as too many wait already or it never fits."""
+        if len(self._waiting) >= self.policy.waiting or size_mib > self._capacity_mib():
+            return False
+        self._waiting[environment_id] = _Waiting(_Placed(function, size_mib), pool_id, now)
+        self._turns.setdefault(function, deque()).append(environment_id)
+        return True
+
+    def leaves(self, environment_id: str) -> None:
+        """It was told to go."""
+        placed = self._placed.get(environment_id)
+        if placed is not None and environment_id not in self._leaving:
+            self._leaving[environment_id] = placed
+            self._leaving_mib += placed.size_mib
+            self._relief_mib += placed.starting_mib
+
+    def gone(self, environment_id: str) -> None:
+        """It is no more, or is not wanted any more while it waits."""
+        if environment_id in self._waiting:
+            self._no_longer_waits(environment_id)
+            return
+        self.leaves(environment_id)
+        placed = self._placed.pop(environment_id, None)
+        if placed is not None:
+            del self._leaving[environment_id]
+            self._leaving_mib -= placed.size_mib
+            self._placed_mib -= placed.size_mib
+
+    def overdue(self, now: int) -> list[str]:
+        """Those that have waited for too long. They wait until `gone` is told of them."""
+        overdue = []
+        for environment_id, waiting in self._waiting.items():
+            if waiting.since_us + self.policy.wait_us > now:
+                break
+            overdue.append(environment_id)
+        return overdue
+
+    def next_overdue_us(self) -> int | None:
+        first = next(iter(self._waiting.values()), None)
+        return None if first is None else first.since_us + self.policy.wait_us
+
+    # What is to be done -------------------------------------------------------------------------------------------
+
+    def plan(self, take_idle: Callable[[], str | None]) -> Plan:
+        """To be made after each of these. `take_idle` takes out the idle environment that was used longest ago."""
+        start: list[str] = []
+        retire: list[str] = []
+        while self._turns:
+            environment_id = next(iter(self._turns.values()))[0]
+            environment = self._waiting[environment_id].environment
+            if not self._fits(environment):
+                self._make_room(environment, take_idle, retire)
+                break
+            self._no_longer_waits(environment_id)
+            self._placed[environment_id] = environment
+            self._placed_mib += environment.size_mib
+            self._unseen_mib += environment.starting_mib
+            start.append(environment_id)
+        while self._free_mib() + self._relief_mib < 0 and self._retire(take_idle, retire):
+            pass
+        return Plan(tuple(start), tuple(retire))
+
+    def gives_way(self, environment_id: str, now: int) -> bool:
+        """Whether the environment, which could take an event, is to go because another function's turn has come."""
+        placed = self._placed.get(environment_id)
+        if placed is None or not self._turns:
+            return False
+        function, waiting = next(iter(self._turns.items()))
+        first = self._waiting[waiting[0]]
+        return (
+            function != placed.function
+            and first.since_us + PATIENCE_US <= now
+            and not self._will_fit(first.environment)
+        )
+
+    def is_promised(self, environment_id: str) -> bool:
+        """Whether the environment that waits has its turn, and room as soon as what leaves is gone."""
+        first = next(iter(self._turns.values()), None)
+        return (
+            first is not None
+            and first[0] == environment_id
+            and self._will_fit(self._waiting[environment_id].environment)
+        )
+
+    def not_needed(self, pool_id: str) -> str | None:
+        """Of the pool's environments that wait, the one that has waited longest."""
+        return next((one for one, waiting in self._waiting.items() if waiting.pool_id == pool_id), None)
+
+    # Arithmetic ---------------------------------------------------------------------------------------------------
+
+    def _capacity_mib(self) -> float:
+        if self._worker is None:
+            return float("inf")
+        return self.policy.overcommit * max(0, self._worker.memory_mib - self.policy.reserve_mib)
+
+    def _free_mib(self) -> float:
+        """What may be put to use beyond what is, as far as is known."""
+        if self._worker is None:
+            return float("inf")
+        return self._worker.available_mib - self.policy.reserve_mib - self._unseen_mib
+
+    def _fits(self, environment: _Placed) -> bool:
+        return (
+            self._placed_mib + environment.size_mib <= self._capacity_mib()
+            and environment.starting_mib <= self._free_mib()
+        )
+
+    def _will_fit(self, environment: _Placed) -> bool:
+        return (
+            self._placed_mib - self._leaving_mib + environment.size_mib <= self._capacity_mib()
+            and environment.starting_mib <= self._free_mib() + self._relief_mib
+        )
+
+    def _make_room(self, environment: _Placed, take_idle: Callable[[], str | None], retire: list[str]) -> None:
+        while not self._will_fit(environment) and self._retire(take_idle, retire):
+            pass
+
+    def _retire(self, take_idle: Callable[[], str | None], retire: list[str]) -> bool:
+        environment_id = take_idle()
+        if environment_id is None:
+            return False
+        self.leaves(environment_id)
+        retire.append(environment_id)
+        return True
+
+    def _no_longer_waits(self, environment_id: str) -> None:
+        """And if it had waited for its function's turn, that is over."""
+        function = self._waiting.pop(environment_id).environment.function
+        waiting = self._turns[function]
+        had_its_turn = waiting[0] == environment_id
+        waiting.remove(environment_id)
+        if not waiting:
+            del self._turns[function]
+        elif had_its_turn:
+            self._turns[function] = self._turns.pop(function)

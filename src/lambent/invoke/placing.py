@@ -1,0 +1,100 @@
+"""Carries out what `core.placement` decides: environments are begun when the worker has memory for them.
+
+Owns the placement's state and its timer. It knows nothing of invocations: the dispatcher says how an environment is
+begun, how one is retired, and what is done about one that has waited for too long.
+"""
+
+from collections.abc import Callable
+
+from lambent.clock import Clock, Timer, Timers
+from lambent.core.placement import Placement, Policy
+
+
+class Placing:
+    """`take_idle` takes an idle environment out of the assignment; `retire` tells the worker to end it; `give_up` is
+    told of an environment that is not to be had."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        timers: Timers,
+        policy: Policy,
+        *,
+        take_idle: Callable[[], str | None],
+        retire: Callable[[str], None],
+        give_up: Callable[[str], None],
+    ) -> None:
+        self._clock = clock
+        self._timers = timers
+        self._placement = Placement(policy)
+        self._take_idle = take_idle
+        self._retire = retire
+        self._give_up = give_up
+        self._begin: dict[str, Callable[[], None]] = {}
+        """Of those that wait."""
+        self._timer: Timer | None = None
+        self.leaves = self._placement.leaves
+        self.gives_way = self._placement.gives_way
+        self.not_needed = self._placement.not_needed
+
+    @property
+    def is_waited_for(self) -> bool:
+        return self._placement.is_waited_for
+
+    def __contains__(self, environment_id: str) -> bool:
+        """Whether it waits."""
+        return environment_id in self._placement
+
+    def ask(
+        self, environment_id: str, function: str, size_mib: int, begin: Callable[[], None], pool_id: str = ""
+    ) -> bool:
+        """Have an environment begun when there is room, which `settle` looks for. `pool_id` is that of the invocation
+        that waits for it, if one does. False if it is not to be had."""
+        now = self._clock.monotonic_us()
+        if not self._placement.ask(environment_id, function, pool_id, size_mib, now):
+            return False
+        self._begin[environment_id] = begin
+        return True
+
+    def waiting(self) -> set[str]:
+        """The environments that are begun when there is room."""
+        return set(self._begin)
+
+    def is_held_up(self, environment_id: str) -> bool:
+        """Whether it waits for memory that nobody is about to give."""
+        return environment_id in self._placement and not self._placement.is_promised(environment_id)
+
+    def gone(self, environment_id: str) -> None:
+        self._begin.pop(environment_id, None)
+        self._placement.gone(environment_id)
+
+    def measured(self, memory_mib: int, available_mib: int) -> None:
+        self._placement.measured(memory_mib, available_mib)
+        self.settle()
+
+    def settle(self) -> None:
+        """Do what can be done now."""
+        plan = self._placement.plan(self._take_idle)
+        for environment_id in plan.retire:
+            self._retire(environment_id)
+        for environment_id in plan.start:
+            self._begin.pop(environment_id)()
+        if self._timer is None:
+            self._watch()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _watch(self) -> None:
+        due_us = self._placement.next_overdue_us()
+        if due_us is not None:
+            delay_s = max(0, due_us - self._clock.monotonic_us()) / 1_000_000
+            self._timer = self._timers.call_later(delay_s, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        for environment_id in self._placement.overdue(self._clock.monotonic_us()):
+            if environment_id in self._placement:  # what another one left may have made room for it
+                self._give_up(environment_id)
+        self.settle()

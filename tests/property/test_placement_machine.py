@@ -1,0 +1,146 @@
+"""Random traffic over the placement service: memory is never given twice, functions take turns, and whoever waits waits
+for something."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from lambent.core.placement import STARTING_MIB, Placement, Policy
+
+MEMORY_MIB, RESERVE_MIB, OVERCOMMIT, PLACES, WAIT_US = 700, 100, 2.0, 6, 1_000_000
+CAPACITY_MIB = OVERCOMMIT * (MEMORY_MIB - RESERVE_MIB)
+SIZES = st.sampled_from([128, 400, 1200])
+
+
+class Traffic(RuleBasedStateMachine):
+    """Environments of three functions on a worker that can have 1,200 MiB of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.placement = Placement(Policy(OVERCOMMIT, RESERVE_MIB, PLACES, WAIT_US))
+        self.now = 0
+        self.made = 0
+        self.available_mib = MEMORY_MIB
+        self.placement.measured(MEMORY_MIB, MEMORY_MIB)
+        self.size: dict[str, int] = {}
+        self.function: dict[str, str] = {}
+        self.since: dict[str, int] = {}
+        self.waiting: dict[str, int] = {}
+        """With the number of starts that there had been."""
+        self.busy: set[str] = set()
+        self.idle: list[str] = []
+        """The one used longest ago first."""
+        self.leaving: set[str] = set()
+        self.has_one_left = False
+        """Since memory was measured."""
+        self.starts: list[str] = []
+        """The functions, in the order in which they had memory."""
+        self.had_a_turn: dict[str, int] = {}
+        """After how many starts a function had it last, or let it go by."""
+        self.seen_starts = 0
+        """How many there had been when memory was measured."""
+
+    def take_idle(self) -> str | None:
+        return self.idle.pop(0) if self.idle else None
+
+    def settle(self) -> None:
+        plan = self.placement.plan(self.take_idle)
+        for environment in plan.start:
+            function = self.function[environment]
+            del self.waiting[environment]
+            own = [other for other in self.waiting if self.function[other] == function]
+            assert all(self.since[other] >= self.since[environment] for other in own), "passed by one of its own"
+            for other in {self.function[one] for one in self.waiting} - {function}:
+                first = min(at for one, at in self.waiting.items() if self.function[one] == other)
+                waits_since = max(first, self.had_a_turn.get(other, 0))
+                assert function not in self.starts[waits_since:], "twice before another's turn"
+            self.starts.append(function)
+            self.had_a_turn[function] = len(self.starts)
+            self.busy.add(environment)
+        if plan.start:
+            assert self.available_mib - RESERVE_MIB >= STARTING_MIB, "started under pressure"
+        if plan.retire and self.available_mib == MEMORY_MIB and len(self.starts) < self.seen_starts + 5:
+            needed = max(self.size[one] for one in self.waiting)
+            stays = sum(self.size[one] for one in self.busy | set(self.idle)) + self.size[plan.retire[-1]]
+            assert stays + needed > CAPACITY_MIB, "one more than had to"
+        self.leaving.update(plan.retire)
+
+    @rule(function=st.sampled_from("fgh"), size=SIZES)
+    def one_is_asked_for(self, function: str, size: int) -> None:
+        self.made += 1
+        environment = f"e{self.made}"
+        taken = self.placement.ask(environment, function, function, size, self.now)
+        assert taken == (len(self.waiting) < PLACES)
+        if taken:
+            self.size[environment], self.function[environment] = size, function
+            self.since[environment] = self.now
+            self.waiting[environment] = len(self.starts)
+        self.settle()
+
+    @rule()
+    def one_that_never_fits_is_asked_for(self) -> None:
+        assert not self.placement.ask("large", "f", "f", 1201, self.now)
+
+    @precondition(lambda self: self.busy)
+    @rule(data=st.data())
+    def one_becomes_idle(self, data: st.DataObject) -> None:
+        environment = data.draw(st.sampled_from(sorted(self.busy)))
+        self.busy.remove(environment)
+        if self.placement.gives_way(environment, self.now):
+            assert any(self.function[other] != self.function[environment] for other in self.waiting)
+            self.leaving.add(environment)
+            self.placement.leaves(environment)
+        else:
+            self.idle.append(environment)
+        self.settle()
+
+    @precondition(lambda self: self.busy or self.leaving or self.waiting)
+    @rule(data=st.data())
+    def one_is_gone(self, data: st.DataObject) -> None:
+        environment = data.draw(st.sampled_from(sorted(self.busy | self.leaving | set(self.waiting))))
+        self.has_one_left |= environment not in self.waiting
+        self.busy.discard(environment)
+        self.leaving.discard(environment)
+        if self.waiting.pop(environment, None) is not None:
+            self.had_a_turn[self.function[environment]] = len(self.starts)
+        self.placement.gone(environment)
+        self.settle()
+
+    @rule(available_mib=st.sampled_from([0, RESERVE_MIB - 1, RESERVE_MIB + 70, 400, MEMORY_MIB]))
+    def memory_is_measured(self, available_mib: int) -> None:
+        self.available_mib = available_mib
+        idle = len(self.idle)
+        self.placement.measured(MEMORY_MIB, available_mib)
+        self.has_one_left, self.seen_starts = False, len(self.starts)
+        self.settle()
+        if available_mib < RESERVE_MIB:
+            assert len(self.idle) < max(idle, 1), "idle ones go first under pressure"
+        elif not self.waiting:
+            assert len(self.idle) >= idle, "one went that nobody had to make room for"
+
+    @rule(passed_us=st.sampled_from([1, 300_000, WAIT_US]))
+    def time_passes(self, passed_us: int) -> None:
+        self.now += passed_us
+        overdue = self.placement.overdue(self.now)
+        assert set(overdue) == {one for one in self.waiting if self.since[one] + WAIT_US <= self.now}
+        for environment in overdue:
+            del self.waiting[environment]
+            self.had_a_turn[self.function[environment]] = len(self.starts)
+            self.placement.gone(environment)
+        self.settle()
+        next_us = min((self.since[one] + WAIT_US for one in self.waiting), default=None)
+        assert self.placement.next_overdue_us() == next_us
+
+    @invariant()
+    def no_more_is_given_than_there_is(self) -> None:
+        given = sum(self.size[one] for one in self.busy | self.leaving | set(self.idle))
+        assert given <= CAPACITY_MIB
+
+    @invariant()
+    def whoever_waits_waits_for_something(self) -> None:
+        assert self.placement.is_waited_for == bool(self.waiting)
+        if self.waiting and not self.leaving and not self.has_one_left:
+            assert not self.idle, "waits beside one that does nothing"
+            assert self.busy or self.available_mib < MEMORY_MIB, "waits for nobody"
+
+
+TestTraffic = Traffic.TestCase
