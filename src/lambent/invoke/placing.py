@@ -5,10 +5,13 @@ begun, how one is retired, and what is done about one that has waited for too lo
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from lambent.clock import Clock
 from lambent.core.placement import Placement, Policy
+
+_log = logging.getLogger(__name__)
 
 
 class Placing:
@@ -64,7 +67,10 @@ class Placing:
         self._placement.gone(environment_id)
 
     def measured(self, memory_mib: int, available_mib: int) -> None:
+        was_short = self._placement.is_short
         self._placement.measured(memory_mib, available_mib)
+        if self._placement.is_short and not was_short:
+            _log.warning("memory is short: nothing is started", extra={"available_mib": available_mib})
         self.settle()
 
     def settle(self) -> None:
