@@ -90,6 +90,11 @@ class Placement:
     def is_waited_for(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the reserve is in use."""
+        return self._free_mib() < 0
+
     def __contains__(self, environment_id: str) -> bool:
         """Whether it waits."""
         return environment_id in self._waiting

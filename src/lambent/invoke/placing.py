@@ -4,10 +4,13 @@ Owns the placement's state and its timer. It knows nothing of invocations: the d
 begun, how one is retired, and what is done about one that has waited for too long.
 """
 
+import logging
 from collections.abc import Callable
 
 from lambent.clock import Clock, Timer, Timers
 from lambent.core.placement import Placement, Policy
+
+_log = logging.getLogger(__name__)
 
 
 class Placing:
@@ -69,7 +72,10 @@ class Placing:
         self._placement.gone(environment_id)
 
     def measured(self, memory_mib: int, available_mib: int) -> None:
+        was_short = self._placement.is_short
         self._placement.measured(memory_mib, available_mib)
+        if self._placement.is_short and not was_short:
+            _log.warning("memory is short: nothing is started", extra={"available_mib": available_mib})
         self.settle()
 
     def settle(self) -> None:
