@@ -54,8 +54,9 @@ from lambent.server.request_tasks import RequestTasks
 from lambent.settings import Settings, SettingsError
 from lambent.store import aliases, concurrency, functions, provisioned_concurrency
 from lambent.store.changes import Change, VersionChanged
+from lambent.store.group_commit import DataDirectoryTooNew
 from lambent.store.keyring import KeyFileError
-from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
+from lambent.store.metadata import MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.store.secret import read_or_make
 from lambent.wire.routes import Router
