@@ -99,6 +99,11 @@ class Settings:
     parallel_starts: int = _setting(8, "how many environments may be starting at one time")
 
     concurrency_limit: int = _setting(1000, "concurrent executions per account and region")
+    event_concurrency: int = _setting(256, "how many asynchronous invocations may be at work at one time")
+    event_retry_delay_s: int = _setting(
+        60,
+        "time from an error of a function to the first retry of an asynchronous invocation; the second waits twice it",
+    )
     idle_timeout_s: int = _setting(300, "idle time after which an environment is ended")
     maximal_life_s: int = _setting(
         14_400, "age from which an environment takes no more events; one of provisioned concurrency is replaced first"
@@ -284,6 +289,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"port must be from 0 to 65535, not {settings.port}")
     for name in (
         "concurrency_limit",
+        "event_concurrency",
+        "event_retry_delay_s",
         "idle_timeout_s",
         "maximal_life_s",
         "parallel_starts",
