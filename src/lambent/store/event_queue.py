@@ -162,29 +162,17 @@ class EventQueue:
 
     def _due(self, function: FunctionName, limit: int, besides: frozenset[int], now_ms: int) -> Due:
         assert self._reading is not None
-        key = {"account": function.account, "region": function.region, "name": function.name}
-        rows = self._reading.execute(_SQL["due"], {**key, "limit": limit + len(besides) + 1}).fetchall()
-        events: list[tuple[int, QueuedEvent]] = []
-        held_bytes = 0
-        for event_id, due_ms in rows:
-            if event_id in besides:
-                continue
-            if len(events) == limit or due_ms > now_ms or held_bytes > FETCHED_BYTES:
-                return Due(tuple(events), due_ms)
-            event = self._event(event_id)
-            if event is not None:
-                held_bytes += len(event.payload)
-                events.append((event_id, event))
-        return Due(tuple(events), None)
-
-    def _event(self, event_id: int) -> QueuedEvent | None:
-        assert self._reading is not None
-        row = self._reading.execute(_SQL["get"], (event_id,)).fetchone()
-        if row is None:
-            return None
-        event = _decode(row[0])
-        ended = None if event.ended is None else replace(event.ended, payload=row[1])
-        return replace(event, payload=row[1], ended=ended)
+        scope = {
+            "account": function.account,
+            "region": function.region,
+            "name": function.name,
+            "besides": json.dumps(list(besides)),
+            "limit": limit,
+            "now_ms": now_ms,
+            "bytes": FETCHED_BYTES,
+        }
+        listed, next_due_ms = self._reading.execute(_SQL["due"], scope).fetchone()
+        return Due(tuple(map(_read, listed.split(","))) if listed else (), next_due_ms)
 
     def _totals(self) -> list[Total]:
         assert self._reading is not None
@@ -269,3 +257,10 @@ def _state(event: QueuedEvent) -> bytes:
     """What is kept beside the payload."""
     ended = None if event.ended is None else replace(event.ended, payload=b"")
     return _encode(replace(event, payload=b"", ended=ended))
+
+
+def _read(text: str) -> tuple[int, QueuedEvent]:
+    event_id, state, payload_hex = text.split(" ")
+    event, payload = _decode(bytes.fromhex(state)), bytes.fromhex(payload_hex)
+    ended = None if event.ended is None else replace(event.ended, payload=payload)
+    return int(event_id), replace(event, payload=payload, ended=ended)

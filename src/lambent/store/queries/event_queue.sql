@@ -17,12 +17,23 @@ UPDATE event SET due_ms = ?, state = ? WHERE id = ?;
 DELETE FROM event WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: due
-SELECT event.id, due_ms FROM event JOIN lane ON lane.id = event.lane
-WHERE account = :account AND region = :region AND name = :name
-ORDER BY due_ms, accepted_ms, event.id LIMIT :limit;
-
--- name: get
-SELECT state, payload FROM event WHERE id = ?;
+-- One row, whatever it is of: the interpreter is let go, and waited for again, once for each. The last of the events is
+-- the one that goes beyond the bytes.
+WITH first AS (
+    SELECT event.id, due_ms, accepted_ms, state, payload FROM event
+    WHERE lane = (SELECT id FROM lane WHERE account = :account AND region = :region AND name = :name)
+        AND event.id NOT IN (SELECT value FROM json_each(:besides))
+    ORDER BY due_ms, accepted_ms, event.id LIMIT :limit + 1
+), counted AS (
+    SELECT *, row_number() OVER following AS number,
+        sum(length(payload)) OVER following - length(payload) AS bytes_before
+    FROM first WINDOW following AS (ORDER BY due_ms, accepted_ms, id)
+), judged AS (
+    SELECT *, due_ms <= :now_ms AND number <= :limit AND bytes_before <= :bytes AS is_taken FROM counted
+)
+SELECT group_concat(id || ' ' || hex(state) || ' ' || hex(payload), ',') FILTER (WHERE is_taken),
+    min(due_ms) FILTER (WHERE NOT is_taken)
+FROM judged;
 
 -- name: totals
 SELECT account, region, name, count(*), min(due_ms), min(accepted_ms)
