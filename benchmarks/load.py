@@ -47,7 +47,7 @@ def run(
 
 
 class UnexpectedAnswer(Exception):
-    """The other side answered with something else than 200 or 202, or hung up. A figure of it would be worth nothing."""
+    """The other side answered with something else than 200 or 202, or hung up: a figure of it is worth nothing."""
 
 
 class Plan:

@@ -123,7 +123,9 @@ def zipped(files: Mapping[str, str]) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for name, text in files.items():
-            file.writestr(name, text)
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o100644 << 16
+            file.writestr(entry, text)
     return archive.getvalue()
 
 

@@ -159,13 +159,12 @@ async def _fill(path: Path, count: int) -> None:
     await queue.open()
     function = FunctionName("000000000000", subjects.REGION, "busy")
     now_ms = time.time_ns() // 1_000_000
+    loop = asyncio.get_running_loop()
     for first in range(0, count, FILL_AT_ONCE):
-        done = asyncio.get_running_loop().create_future()
-        for number in range(first, min(first + FILL_AT_ONCE, count)):
+        some = range(first, min(first + FILL_AT_ONCE, count))
+        told = [loop.create_future() for _ in some]
+        for number, future in zip(some, told, strict=True):
             event = QueuedEvent(f"queued-{number}", function, None, "Root=1", Trials(now_ms), BUSY_S)
-            queue.put(event, now_ms, lambda _error: None)
-        queue.put(
-            QueuedEvent(f"last-{first}", function, None, "Root=1", Trials(now_ms), BUSY_S), now_ms, done.set_result
-        )
-        assert await done is None
+            queue.put(event, now_ms, future.set_result)
+        assert not any(await asyncio.gather(*told))
     await queue.close()
