@@ -11,7 +11,8 @@ Owns what is at work. Nothing here outlives the process: what has not ended on d
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
@@ -46,7 +47,7 @@ from lambent.store.event_queue import EventQueue
 _log = logging.getLogger(__name__)
 
 PAYLOAD_BYTES = 64 * 1024**2
-"""Of events at work; one fetch more at most."""
+"""Of events that are ready or at work; one fetch more at most."""
 UNSETTLED_MAX = 1024
 """Events that are over, or wait again, and of which the disk does not know it yet. With more, no others begin."""
 AGAIN_AFTER_S = 1.0
@@ -103,7 +104,7 @@ _read_error = msgspec.json.Decoder(_ErrorDocument).decode
 
 
 class EventInvocations:
-    """`accept` is called by the front end, which `attempt` leads to. `places` is how many events may be at work."""
+    """`accept` is called by the front end, which `attempt` leads to. `places` is how many events are held in memory."""
 
     def __init__(
         self,
@@ -125,10 +126,13 @@ class EventInvocations:
         """What is not to be fetched: it is at work, or the disk does not know yet that it is over or waits again."""
         self._held_count = 0
         self._held_max = places + UNSETTLED_MAX
+        self._ready: dict[FunctionName, deque[tuple[int, QueuedEvent]]] = {}
+        """Those of them that begin when others of their function are over, or its window grows."""
         self._tasks: asyncio.TaskGroup | None = None
         """While it runs."""
         self._is_woken = False
         self._alarm: asyncio.TimerHandle | None = None
+        self._growing: dict[FunctionName, asyncio.TimerHandle] = {}
         self._settled: asyncio.Future[None] | None = None
         """While it closes: done when nothing is held any more."""
         self.dropped = 0
@@ -159,6 +163,12 @@ class EventInvocations:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        for timer in self._growing.values():
+            timer.cancel()
+        for ready in self._ready.values():
+            for event_id, event in ready:
+                self._let_go(event_id, event)
+        self._ready.clear()
 
     async def close(self, grace_s: float) -> None:
         """Stop, and wait until what is at work is over and the disk knows, up to the grace."""
@@ -205,7 +215,7 @@ class EventInvocations:
             and self._queues.offered(event.function, len(event.payload), now)
         ):
             self._hold(event_id, event)
-            self._begin(event_id, event)
+            self._make_ready(event.function, ((event_id, event),))
         else:
             # Where it is held, a fetch was faster than the word that it is there, and has counted on it.
             self._queues.queued(event.function, 1, now, now)
@@ -246,9 +256,36 @@ class EventInvocations:
         self._queues.fetched(fetch, len(due.events), payload_bytes, due.next_due_ms, now)
         for event_id, event in due.events:
             self._hold(event_id, event)
-        for event_id, event in due.events:
-            self._begin(event_id, event)
+        self._make_ready(fetch.function, due.events)
         self._wake()
+
+    def _make_ready(self, function: FunctionName, events: Iterable[tuple[int, QueuedEvent]]) -> None:
+        self._ready.setdefault(function, deque()).extend(events)
+        self._begin_ready(function)
+
+    def _begin_ready(self, function: FunctionName) -> None:
+        """Have begin what may. What is over at once asks again by itself, in another turn of the loop."""
+        ready = self._ready.get(function)
+        while ready and self._queues.begin(function, self._clock.wall_ms()):
+            self._begin(*ready.popleft())
+        if not ready:
+            self._ready.pop(function, None)
+        elif function not in self._growing:
+            delay_s = max(0, self._queues.growing_ms(function) - self._clock.wall_ms()) / 1000
+            self._growing[function] = asyncio.get_running_loop().call_later(delay_s, self._grown, function)
+
+    def _grown(self, function: FunctionName) -> None:
+        del self._growing[function]
+        self._begin_ready(function)
+
+    def _give_back(self, function: FunctionName) -> None:
+        """The function pauses: what of it is ready makes room for others."""
+        ready = self._ready.pop(function, None)
+        if ready is not None:
+            for event_id, event in ready:
+                self._let_go(event_id, event)
+            payload_bytes = sum(len(event.payload) for _, event in ready)
+            self._queues.given_back(function, len(ready), payload_bytes, self._clock.wall_ms())
 
     def _hold(self, event_id: int, event: QueuedEvent) -> None:
         self._held.setdefault(event.function, set()).add(event_id)
@@ -264,7 +301,11 @@ class EventInvocations:
             self._settled.set_result(None)
 
     def _leave_place(self, event: QueuedEvent, *, refused: bool = False) -> None:
-        self._queues.over(event.function, len(event.payload), self._clock.wall_ms(), refused=refused)
+        function = event.function
+        if self._queues.over(function, len(event.payload), self._clock.wall_ms(), refused=refused):
+            self._give_back(function)
+        elif function in self._ready:
+            asyncio.get_running_loop().call_soon(self._begin_ready, function)
         self._wake()
 
     # An attempt -------------------------------------------------------------------------------------------------
