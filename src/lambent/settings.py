@@ -99,7 +99,9 @@ class Settings:
     parallel_starts: int = _setting(8, "how many environments may be starting at one time")
 
     concurrency_limit: int = _setting(1000, "concurrent executions per account and region")
-    event_concurrency: int = _setting(256, "how many asynchronous invocations may be at work at one time")
+    event_concurrency: int = _setting(
+        256, "how many asynchronous invocations are held in memory: at work, or ready to begin"
+    )
     event_retry_delay_s: int = _setting(
         60,
         "time from an error of a function to the first retry of an asynchronous invocation; the second waits twice it",
