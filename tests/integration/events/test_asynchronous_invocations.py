@@ -194,9 +194,10 @@ def test_an_asynchronous_chain_is_stopped_unless_it_is_allowed(server: Any, func
 def test_what_is_queued_is_run_after_a_restart_and_what_is_too_old_is_given_up(second: Any) -> None:
     function = Functions(second.client("lambda")).create(FUNCTION)
     function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
+    function.client.put_function_event_invoke_config(FunctionName=function.name, MaximumRetryAttempts=0)
     busy = send(function, {"sleep": 1})
     after_runs(second, function, 1)
-    old, young = send(function, {"old": 1}), send(function, {"young": 1})
+    old, young = send(function, {"old": 1}), send(function, {"fail": 1})
     began = time.monotonic()
     assert second.stop() == 0
     assert time.monotonic() - began < 10
@@ -209,8 +210,9 @@ def test_what_is_queued_is_run_after_a_restart_and_what_is_too_old_is_given_up(s
     second.start()
     function = Function(function.name, second.client("lambda"))
     eventually(lambda: dropped(second, old, "EventAgeExceeded"))
-    attempts = after_runs(second, function, 2)
-    assert [run.request_id for run in attempts] == [busy, young]
+    eventually(lambda: dropped(second, young, "RetriesExhausted"))
+    attempts = runs(second, function)
+    assert [run.request_id for run in attempts] == [busy, young], "its configuration has survived, too"
 
 
 def _grow_old(queue: sqlite3.Connection, event_id: int) -> None:
