@@ -36,5 +36,8 @@ SELECT group_concat(id || ' ' || hex(state) || ' ' || hex(payload), ',') FILTER 
 FROM judged;
 
 -- name: totals
-SELECT account, region, name, count(*), min(due_ms), min(accepted_ms)
-FROM event JOIN lane ON lane.id = event.lane GROUP BY lane;
+SELECT account, region, name, count, first_due_ms, oldest_accepted_ms
+FROM (
+    SELECT lane, count(*) AS count, min(due_ms) AS first_due_ms, min(accepted_ms) AS oldest_accepted_ms
+    FROM event GROUP BY lane
+) AS total JOIN lane ON lane.id = total.lane;
