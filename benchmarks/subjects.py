@@ -3,6 +3,7 @@
 Each is a process of its own, and is ended with the context that started it.
 """
 
+import contextlib
 import io
 import select
 import shutil
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,11 +75,12 @@ def data_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def lambent(data: Path, *settings: str) -> Iterator[Server]:
-    """`lambent serve`, as a user starts it, with further flags. Raises NotReady."""
-    command = (sys.executable, "-m", "lambent", "serve", "--port=0", f"--data-dir={data}", "--log-level=error")
+def lambent(data: Path, *settings: str, log: Path | None = None, module: str = "lambent") -> Iterator[Server]:
+    """`lambent serve`, as a user starts it, with further flags. What it logs goes to the file `log`, if there is one.
+    Raises NotReady."""
+    command = (sys.executable, "-m", module, "serve", "--port=0", f"--data-dir={data}", "--log-level=error")
     began = time.perf_counter()
-    with _running((*command, *settings)) as (process, address):
+    with _running((*command, *settings), log) as (process, address):
         yield Server(process, address, time.perf_counter() - began)
 
 
@@ -90,9 +92,14 @@ def uvicorn() -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def _running(command: Sequence[str]) -> Iterator[tuple[int, tuple[str, int]]]:
+def _running(command: Sequence[str], log: Path | None = None) -> Iterator[tuple[int, tuple[str, int]]]:
     """A server that says its address in the first line of its output."""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        contextlib.nullcontext() if log is None else open(log, "ab") as errors,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
+    ):
         try:
             assert process.stdout is not None
             said, _, _ = select.select([process.stdout], [], [], READY_WITHIN_S)
@@ -108,10 +115,17 @@ def _running(command: Sequence[str]) -> Iterator[tuple[int, tuple[str, int]]]:
 
 def package() -> bytes:
     """The functions, zipped."""
+    names = ("echo.py", "waiting.py", "remembering.py")
+    return zipped({name: Path(__file__).with_name(name).read_text() for name in names})
+
+
+def zipped(files: Mapping[str, str]) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        for name in ("echo.py", "waiting.py", "remembering.py"):
-            file.write(Path(__file__).with_name(name), name)
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o100644 << 16
+            file.writestr(entry, text)
     return archive.getvalue()
 
 
@@ -168,6 +182,12 @@ def invoke_at_once(server: Server, name: str, count: int, took_s: float) -> tupl
 def invoke_request(name: str, payload: bytes = PAYLOAD) -> bytes:
     """An Invoke as boto3 sends it, signature and all. No access key is checked yet, but its place is read."""
     return _signed_head("POST", f"/2015-03-31/functions/{name}/invocations", len(payload)) + payload
+
+
+def event_request(name: str, payload: bytes = PAYLOAD) -> bytes:
+    """The same as an asynchronous invocation."""
+    head, _, body = invoke_request(name, payload).partition(b"\r\n\r\n")
+    return head + b"\r\nX-Amz-Invocation-Type: Event\r\n\r\n" + body
 
 
 def get_request(target: str) -> bytes:

@@ -27,7 +27,7 @@ from lambent.core.admission import Limits
 from lambent.core.allowance import Allowance
 from lambent.core.arn import function_arn
 from lambent.core.errors import ModelledError
-from lambent.core.function import Package
+from lambent.core.function import FunctionName, Package
 from lambent.core.limits import SNAP_START_OLDER_RUNTIMES, SNAP_START_RUNTIMES
 from lambent.core.network import Networks, networks
 from lambent.core.placement import Policy
@@ -38,7 +38,8 @@ from lambent.identity.roles import Roles
 from lambent.ids import RandomIds
 from lambent.invoke.configuration import ServingConfiguration
 from lambent.invoke.dispatcher import Dispatcher
-from lambent.invoke.frontend import Frontend
+from lambent.invoke.events import EventInvocations, NoDeliveries
+from lambent.invoke.frontend import Frontend, attempt
 from lambent.invoke.operations import operations as invoke_operations
 from lambent.invoke.provisioned import ProvisionedEnvironments
 from lambent.invoke.snapshots import TemplatesOfVersions
@@ -54,10 +55,12 @@ from lambent.server.http_protocol import Connections
 from lambent.server.listening import ListenError, listen, url_of
 from lambent.server.request_tasks import RequestTasks
 from lambent.settings import Settings, SettingsError
-from lambent.store import aliases, concurrency, functions, provisioned_concurrency
+from lambent.store import aliases, concurrency, event_invoke, functions, provisioned_concurrency
 from lambent.store.changes import Change, VersionChanged
+from lambent.store.event_queue import EventQueue
+from lambent.store.group_commit import DataDirectoryTooNew
 from lambent.store.keyring import KeyFileError
-from lambent.store.metadata import DataDirectoryTooNew, MetadataStore
+from lambent.store.metadata import MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.store.secret import read_or_make
 from lambent.wire.routes import Router
@@ -129,18 +132,20 @@ async def _serve(settings: Settings, networks: Networks) -> None:
         directory = DataDirectory(settings.data_dir)
         directory.open()
         stack.callback(directory.close)
-        data_plane, connections = await _open_server(settings, networks, stack, url_of(listener))
+        dispatcher, events, connections = await _open_server(settings, networks, stack, url_of(listener))
         accepting = await asyncio.get_running_loop().create_server(connections, sock=listener)
         print(f"Lambent is ready on {url_of(listener)} (data in {settings.data_dir})", flush=True)
         await stopping.wait()
         accepting.close()
+        events.stop()
         await connections.drain(settings.shutdown_grace_s)
-        await data_plane.close(settings.shutdown_grace_s)
+        await dispatcher.close(settings.shutdown_grace_s)
+        await events.close(settings.shutdown_grace_s)
 
 
 async def _open_server(
     settings: Settings, networks: Networks, stack: contextlib.AsyncExitStack, url: str
-) -> tuple[Dispatcher, Connections]:
+) -> tuple[Dispatcher, EventInvocations, Connections]:
     """Make and open every part; the stack closes them in the opposite order."""
     clock, ids = SystemClock(), RandomIds()
     data = settings.data_dir
@@ -149,6 +154,9 @@ async def _open_server(
     if store.resealed:
         _log.info("environment variables sealed under the first key", extra={"records": store.resealed})
     stack.push_async_callback(store.close)
+    event_queue = EventQueue(data / "events.sqlite")
+    await event_queue.open()
+    stack.push_async_callback(_close_event_queue, event_queue)
     packages = PackageStore(data / "packages")
     stack.push_async_callback(packages.close)
     logs = LogStore(data / "logs", clock)
@@ -178,13 +186,27 @@ async def _open_server(
         maximal_life_s=settings.maximal_life_s,
     )
     configuration = ServingConfiguration()
+    events = EventInvocations(
+        store=event_queue,
+        configuration=configuration,
+        deliveries=NoDeliveries(),
+        clock=clock,
+        places=settings.event_concurrency,
+        retry_delay_s=settings.event_retry_delay_s,
+    )
+
+    def reserve(function: FunctionName, reserved: int | None) -> None:
+        dispatcher.reserve(function, reserved)
+        events.resume(function)
+
     configuration.on_superseded = dispatcher.supersede
-    configuration.on_reservation = dispatcher.reserve
+    configuration.on_reservation = reserve
     configuration.on_provisioned = dispatcher.provision
     configuration.on_snapshotted = dispatcher.restore
     configuration.on_removed = dispatcher.forget
     store.subscribe(configuration.apply)
     await _load_configuration(store, configuration)
+    await events.open()
 
     control = Control(
         store=store,
@@ -211,7 +233,9 @@ async def _open_server(
             "sts": sts_operations(),
         }
     )
-    invocations = invoke_operations(Frontend(configuration, dispatcher, clock, ids, random.random))
+    frontend = Frontend(configuration, dispatcher, clock, ids, random.random, events.accept)
+    events.attempt = partial(attempt, frontend)
+    invocations = invoke_operations(frontend)
     door = FrontDoor(
         router=Router(SERVICES),
         identity=Identity(issued, account=settings.account, region=settings.region),
@@ -234,9 +258,16 @@ async def _open_server(
             settlement.run(),
             _forget_unused_packages(packages, store, clock),
             _sweep_slow_clients(connections),
+            events.run(),
         )
     )
-    return dispatcher, connections
+    return dispatcher, events, connections
+
+
+async def _close_event_queue(event_queue: EventQueue) -> None:
+    await event_queue.close()
+    counts = {"accepted": event_queue.accepted, "commits": event_queue.commits}
+    _log.info("event queue closed", extra=counts)
 
 
 async def _load_configuration(store: MetadataStore, configuration: ServingConfiguration) -> None:
@@ -254,7 +285,7 @@ async def _load_configuration(store: MetadataStore, configuration: ServingConfig
 
 
 def _load_all(connection: sqlite3.Connection) -> list[Change]:
-    tables = (functions, aliases, concurrency, provisioned_concurrency)
+    tables = (functions, aliases, concurrency, provisioned_concurrency, event_invoke)
     return [change for table in tables for change in table.load_all(connection)]
 
 

@@ -115,6 +115,13 @@ class Settings:
         "reserved or a version has provisioned",
     )
     scale_out_per_10_s: int = _setting(1000, "environments that may be started of one function in any 10 seconds")
+    event_concurrency: int = _setting(
+        256, "how many asynchronous invocations are held in memory: at work, or ready to begin"
+    )
+    event_retry_delay_s: int = _setting(
+        60,
+        "time from an error of a function to the first retry of an asynchronous invocation; the second waits twice it",
+    )
     idle_timeout_s: int = _setting(300, "idle time after which an environment is ended")
     maximal_life_s: int = _setting(
         14_400, "age from which an environment takes no more events; one of provisioned concurrency is replaced first"
@@ -340,6 +347,8 @@ def _check(settings: Settings) -> None:
         "concurrency_limit",
         "requests_per_s_per_concurrency",
         "scale_out_per_10_s",
+        "event_concurrency",
+        "event_retry_delay_s",
         "idle_timeout_s",
         "maximal_life_s",
         "parallel_starts",

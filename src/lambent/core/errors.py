@@ -59,6 +59,10 @@ class InvalidRequestContentException(ModelledError):
     code = "InvalidRequestContentException"
 
 
+class RecursiveInvocationException(ModelledError):
+    code = "RecursiveInvocationException"
+
+
 class TooManyRequestsException(ModelledError):
     code = "TooManyRequestsException"
 

@@ -1,10 +1,23 @@
-"""How the asynchronous invocations of a function, by one of its qualifiers, are to be treated.
+"""How the asynchronous invocations of a function, by one of its qualifiers, are to be treated; and what is to become of
+one before and after an attempt: decisions over the configuration as it is at that time.
 
-Source: developer guide, "Configuring error handling settings for Lambda asynchronous invocations" and "Retain records
-of Lambda asynchronous invocations".
+Source: developer guide, "Configuring error handling settings for Lambda asynchronous invocations", "Retain records of
+Lambda asynchronous invocations" and "How Lambda handles errors and retries with asynchronous invocation".
 """
 
+from msgspec.structs import replace
+
+from lambent.core.errors import (
+    InvalidParameterValueException,
+    InvalidRequestContentException,
+    ModelledError,
+    RecursiveInvocationException,
+    RequestTooLargeException,
+    ResourceNotFoundException,
+)
 from lambent.core.function import FunctionName
+from lambent.core.invocation_record import Condition, Ended
+from lambent.core.limits import BACKOFF_S_MAX, BACKOFF_S_MIN, EVENT_AGE_S, RETRY_ATTEMPTS
 from lambent.core.record import Record
 
 
@@ -19,6 +32,120 @@ class EventInvokeConfig(Record, frozen=True):
     on_success: str | None = None
     on_failure: str | None = None
 
+    def age_exceeded_ms(self, accepted_ms: int) -> int:
+        """When an event that was accepted then is too old."""
+        return accepted_ms + 1000 * (EVENT_AGE_S if self.event_age_s is None else self.event_age_s)
+
+    def retries(self) -> int:
+        return RETRY_ATTEMPTS if self.retry_attempts is None else self.retry_attempts
+
+
+class Trials(Record, frozen=True):
+    """What an event has behind it: `ran` attempts that ended in the function, and `refused` ones in a row that did not
+    come to it, or were lost through no fault of its own."""
+
+    accepted_ms: int
+    ran: int = 0
+    refused: int = 0
+
+
+class Delivery(Record, frozen=True):
+    """Of what has become of an event, or of the event as a dead letter, to whom it is still to be told."""
+
+    target_arn: str
+    is_dead_letter: bool
+    failures: int = 0
+
+
+class QueuedEvent(Record, frozen=True):
+    """An asynchronous invocation that was accepted, until it is over. Every attempt has the same `request_id`;
+    `qualifier` is resolved anew at each. When it `ended`, `deliveries` are what keeps it."""
+
+    request_id: str
+    function: FunctionName
+    qualifier: str | None
+    trace_id: str
+    trials: Trials
+    payload: bytes = b""
+    tenant_id: str | None = None
+    ended: Ended | None = None
+    deliveries: tuple[Delivery, ...] = ()
+
+
+class Retry(Record, frozen=True):
+    """Not before `due_ms`."""
+
+    due_ms: int
+    trials: Trials
+
+
+class GiveUp(Record, frozen=True):
+    condition: Condition
+    invoke_count: int
+
+
+NEVER_SUCCEEDS = (
+    InvalidParameterValueException,
+    InvalidRequestContentException,
+    RecursiveInvocationException,
+    RequestTooLargeException,
+    ResourceNotFoundException,
+)
+"""Errors that another attempt would meet again."""
+
+
+def before_attempt(config: EventInvokeConfig, trials: Trials, reserved: int | None, now_ms: int) -> GiveUp | None:
+    """What is to become of the event without an attempt, or None where there is to be one."""
+    if reserved == 0:
+        return GiveUp(Condition.ZERO_RESERVED, trials.ran)
+    if now_ms >= config.age_exceeded_ms(trials.accepted_ms):
+        return GiveUp(Condition.EVENT_AGE_EXCEEDED, trials.ran)
+    return None
+
+
+def after_function_error(config: EventInvokeConfig, trials: Trials, now_ms: int, retry_delay_ms: int) -> Retry | GiveUp:
+    """The first retry comes after the delay, each further one after so much more."""
+    ran = trials.ran + 1
+    if ran > config.retries():
+        return GiveUp(Condition.RETRIES_EXHAUSTED, ran)
+    return _retry(config, Trials(trials.accepted_ms, ran), now_ms + ran * retry_delay_ms)
+
+
+def after_refusal(config: EventInvokeConfig, trials: Trials, error: ModelledError, now_ms: int) -> Retry | GiveUp:
+    """The function was not run, or was lost while it ran: that is no retry, and ends with the event's age alone."""
+    if isinstance(error, NEVER_SUCCEEDS):
+        return GiveUp(Condition.RETRIES_EXHAUSTED, trials.ran)
+    refused = trials.refused + 1
+    return _retry(config, Trials(trials.accepted_ms, trials.ran, refused), now_ms + backoff_ms(refused))
+
+
+def deliveries_of(config: EventInvokeConfig, dead_letter_arn: str | None, condition: Condition) -> tuple[Delivery, ...]:
+    """To whom is to be told that the event ended so. A failure goes to both, where there are both."""
+    if condition is Condition.SUCCESS:
+        return () if config.on_success is None else (Delivery(config.on_success, is_dead_letter=False),)
+    to_destination = () if config.on_failure is None else (Delivery(config.on_failure, is_dead_letter=False),)
+    to_queue = () if dead_letter_arn is None else (Delivery(dead_letter_arn, is_dead_letter=True),)
+    return to_destination + to_queue
+
+
+def after_failed_delivery(delivery: Delivery, *, is_transient: bool) -> Delivery | None:
+    """The delivery as it is to be tried again, after `backoff_ms` of its failures; None where it is given up."""
+    failures = delivery.failures + 1
+    return replace(delivery, failures=failures) if is_transient and failures < DELIVERY_TRIES else None
+
+
+def backoff_ms(times: int) -> int:
+    """How long to wait after something was refused so many times in a row, once at least."""
+    return min(1000 * BACKOFF_S_MIN << min(times - 1, 32), 1000 * BACKOFF_S_MAX)
+
+
+def _retry(config: EventInvokeConfig, trials: Trials, due_ms: int) -> Retry:
+    """An event that will be too old is looked at again when it is: its configuration may be another by then."""
+    return Retry(min(due_ms, config.age_exceeded_ms(trials.accepted_ms)), trials)
+
+
+DELIVERY_TRIES = 8
+"""Within two minutes. AWS says that deliveries are tried again, not how often."""
 
 DESTINATIONS_ON_SUCCESS = ("sqs", "sns", "lambda", "events")
 DESTINATIONS_ON_FAILURE = (*DESTINATIONS_ON_SUCCESS, "s3")

@@ -15,6 +15,9 @@ SHUTDOWN_BUDGET_US = 2_000_000
 # Developer guide, "Lambda quotas", and the figure in the error texts.
 SYNC_REQUEST_BYTES = 6_291_456
 SYNC_RESPONSE_BYTES = 6_291_556
+EVENT_REQUEST_BYTES = 1_048_576
+INVOKE_ASYNC_REQUEST_BYTES = 262_144
+"""Of the deprecated operation. API reference, InvokeAsync."""
 CLIENT_CONTEXT_BYTES = 3_583
 LOG_TAIL_BYTES = 4_096
 """Of X-Amz-Log-Result, before its base64."""
@@ -60,6 +63,20 @@ SCALE_OUT_PER_10_S = 1_000
 UNRESERVED_CONCURRENCY_MIN = 100
 """What reservations must leave to the functions that have none. Developer guide, "Configuring reserved concurrency for
 a function", and the figure in the error text."""
+
+# Asynchronous invocations -------------------------------------------------------------------------------------------
+# Developer guide, "How Lambda handles errors and retries with asynchronous invocation" and "Configuring error handling
+# settings for Lambda asynchronous invocations".
+RETRY_ATTEMPTS = 2
+EVENT_AGE_S = 21_600
+BACKOFF_S_MIN = 1
+BACKOFF_S_MAX = 300
+"""Between attempts that were throttled, or failed by no fault of the function."""
+DEAD_LETTER_MESSAGE_CHARS = 1_024
+"""Of a dead letter's ErrorMessage. Developer guide, "Adding a dead-letter queue"."""
+RECURSION_MAX = 16
+"""How often a chain comes by a function before it is stopped: AWS says "approximately". Developer guide, "Use Lambda
+recursive loop detection to prevent infinite loops"."""
 
 # Event source mappings ----------------------------------------------------------------------------------------------
 # API reference, CreateEventSourceMapping; developer guide, "Lambda quotas" and "Control which events Lambda sends to

@@ -1,4 +1,5 @@
-"""What the data plane knows of the functions: an immutable snapshot per version, and the aliases, held in memory.
+"""What the data plane knows of the functions: an immutable snapshot per version, the aliases, what is reserved, and how
+asynchronous invocations are to be treated, held in memory.
 
 The store feeds its changes in here; an invocation reads nothing else. Owns no decision: `frontend` interprets.
 """
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from lambent.core.alias import Alias
 from lambent.core.arn import function_arn
 from lambent.core.assignment import tenant_pool
+from lambent.core.event_invoke import EventInvokeConfig
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
 from lambent.core.provisioned_concurrency import shares
 from lambent.core.record import Record
@@ -15,6 +17,8 @@ from lambent.store.changes import (
     AliasChanged,
     AliasRemoved,
     Change,
+    EventInvokeChanged,
+    EventInvokeRemoved,
     FunctionRemoved,
     MappingChanged,
     MappingRemoved,
@@ -68,6 +72,9 @@ class ServingConfiguration:
     def __init__(self) -> None:
         self._functions: dict[FunctionName, dict[str, Snapshot]] = {}
         self._aliases: dict[FunctionName, dict[str, Alias]] = {}
+        self._reserved: dict[FunctionName, int] = {}
+        self._event_invoke: dict[FunctionName, dict[str, EventInvokeConfig]] = {}
+        """By qualifier."""
         self.on_superseded: Callable[[str], None] = lambda _pool_id: None
         self.on_reservation: Callable[[FunctionName, int | None], None] = lambda _function, _reserved: None
         self._provisioned: dict[FunctionName, dict[str, int]] = {}
@@ -95,14 +102,21 @@ class ServingConfiguration:
                 snapshot = self._functions.get(function, {}).pop(version, None)
                 self._supersede(snapshot)
                 self._unprovision(function, version)
+                self._forget_event_invoke(function, version)
             case FunctionRemoved(function):
                 self._aliases.pop(function, None)
                 self._provisioned.pop(function, None)
+                self._reserved.pop(function, None)
+                self._event_invoke.pop(function, None)
                 self._provision(function)
                 for snapshot in self._functions.pop(function, {}).values():
                     self._supersede(snapshot)
                 self.on_removed(function)
             case ReservationChanged(function, reserved):
+                if reserved is None:
+                    self._reserved.pop(function, None)
+                else:
+                    self._reserved[function] = reserved
                 self.on_reservation(function, reserved)
             case AliasChanged(alias):
                 self._aliases.setdefault(alias.function, {})[alias.name] = alias
@@ -110,6 +124,11 @@ class ServingConfiguration:
             case AliasRemoved(function, name):
                 self._aliases.get(function, {}).pop(name, None)
                 self._unprovision(function, name)
+                self._forget_event_invoke(function, name)
+            case EventInvokeChanged(config):
+                self._event_invoke.setdefault(config.function, {})[config.qualifier] = config
+            case EventInvokeRemoved(function, qualifier):
+                self._forget_event_invoke(function, qualifier)
             case MappingChanged() | MappingRemoved():
                 pass  # what is invoked is the same, whoever has it invoked
             case ProvisioningChanged(setting):
@@ -117,6 +136,11 @@ class ServingConfiguration:
                 self._provision(setting.function)
             case ProvisioningRemoved(function, qualifier):
                 self._unprovision(function, qualifier)
+
+    def _forget_event_invoke(self, function: FunctionName, qualifier: str) -> None:
+        configs = self._event_invoke.get(function)
+        if configs is not None and configs.pop(qualifier, None) is not None and not configs:
+            del self._event_invoke[function]
 
     def _unprovision(self, function: FunctionName, qualifier: str) -> None:
         settings = self._provisioned.get(function)
@@ -160,3 +184,12 @@ class ServingConfiguration:
         """No version has a name that an alias may have."""
         aliases = self._aliases.get(function)
         return None if aliases is None else aliases.get(name)
+
+    def reserved(self, function: FunctionName) -> int | None:
+        """The concurrency that the function has for itself, or None."""
+        return self._reserved.get(function)
+
+    def event_invoke(self, function: FunctionName, qualifier: str) -> EventInvokeConfig | None:
+        """What was configured for asynchronous invocations by the qualifier, or None."""
+        configs = self._event_invoke.get(function)
+        return None if configs is None else configs.get(qualifier)

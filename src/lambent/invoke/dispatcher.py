@@ -241,6 +241,10 @@ class Dispatcher:
             self._assignment.withdraw(decision.environment_id)
         return refusal
 
+    def knows(self, request_id: str) -> bool:
+        """Whether an attempt of the request is not over, be it answered."""
+        return request_id in self._in_flight
+
     def supersede(self, pool_id: str) -> None:
         for environment_id in self._assignment.supersede(pool_id):
             self._retire(environment_id)

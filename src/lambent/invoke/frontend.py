@@ -1,7 +1,7 @@
-"""The front end of the data plane: the Invoke operation, from a parsed request to a result.
+"""The front end of the data plane: Invoke and InvokeAsync, from a parsed request to a result.
 
-Resolves the qualifier in the snapshot, checks in the order in which AWS does, and hands over to the dispatcher.
-Whoever has an event for a function comes through here.
+Resolves the qualifier in the snapshot, checks in the order in which AWS does, and hands over to the dispatcher, or to
+the queue of asynchronous invocations. Whoever has an event for a function comes through here.
 """
 
 import base64
@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from lambent.clock import Clock
+from lambent.core import lineage
 from lambent.core.alias import choose_version
 from lambent.core.arn import function_arn, resolve_name
 from lambent.core.errors import (
@@ -20,16 +21,18 @@ from lambent.core.errors import (
     InvalidRequestContentException,
     KMSNotFoundException,
     ModelledError,
-    NotImplementedException,
+    RecursiveInvocationException,
     RequestTooLargeException,
     ResourceConflictException,
     ResourceNotFoundException,
+    ServiceException,
     SnapStartNotReadyException,
 )
-from lambent.core.function import LATEST, State, has_snap_start
+from lambent.core.event_invoke import QueuedEvent, Trials
+from lambent.core.function import LATEST, FunctionName, State, has_snap_start
 from lambent.core.invocation import Invocation
 from lambent.core.json_text import is_json
-from lambent.core.limits import SYNC_REQUEST_BYTES
+from lambent.core.limits import EVENT_REQUEST_BYTES, INVOKE_ASYNC_REQUEST_BYTES, SYNC_REQUEST_BYTES
 from lambent.ids import RandomIds
 from lambent.invoke.client_context import decode_client_context
 from lambent.invoke.configuration import Serving, ServingConfiguration
@@ -37,7 +40,7 @@ from lambent.invoke.dispatcher import Completed, Dispatcher
 from lambent.wire.call import Call, Reply, Tell
 
 TRACE_HEADER_CHARS = 1024
-"""A root, a parent, a decision and some lineage take a fifth of that."""
+"""A root, a parent, a decision and the longest lineage take half of that."""
 
 _UNPARSED = "Could not parse request body into json: Could not parse payload into json: "
 
@@ -45,30 +48,34 @@ _json_skim = msgspec.json.Decoder(msgspec.Raw)
 """Checks that bytes are JSON without building anything from them."""
 
 
+Accept = Callable[[QueuedEvent, Callable[[ModelledError | None], None]], None]
+"""Keeps an event, and tells when it is on disk, or why it is not kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frontend:
-    """What Invoke needs. `draw` gives evenly distributed numbers in [0, 1), by which weighted aliases choose."""
+    """What Invoke needs. `draw` gives evenly distributed numbers in [0, 1), by which weighted aliases choose; `accept`
+    takes asynchronous invocations."""
 
     configuration: ServingConfiguration
     dispatcher: Dispatcher
     clock: Clock
     ids: RandomIds
     draw: Callable[[], float]
+    accept: Accept
 
 
 def invoke(frontend: Frontend, call: Call, tell: Tell) -> None:
     """The Invoke operation. Source of the order of checks: `AWS Lambda API Reference`, Invoke, and its errors."""
     params = call.params
     kind = params.get("InvocationType") or "RequestResponse"
-    serving, invoked_arn = _resolve(frontend, call)
+    function, qualifier = _named(call)
+    serving, invoked_arn = resolve(frontend, function, qualifier)
     payload = params.get("Payload") or b"{}"
-    if kind == "Event":
-        raise NotImplementedException(
-            "Asynchronous invocations (InvocationType Event) are not built yet: see docs/compatibility.md."
-        )
-    _check_payload(payload, kind)
+    _check_payload(payload, kind, EVENT_REQUEST_BYTES if kind == "Event" else SYNC_REQUEST_BYTES)
+    tenant_id = params.get("TenantId")
     if serving.version.configuration.tenant_isolation_mode is not None or "TenantId" in params:
-        serving = _of_tenant(serving, params.get("TenantId"))
+        serving = _of_tenant(serving, tenant_id)
     encoded = params.get("ClientContext")
     client_context = decode_client_context(encoded) if encoded else None
     if kind == "DryRun":
@@ -76,6 +83,13 @@ def invoke(frontend: Frontend, call: Call, tell: Tell) -> None:
         return
     given = call.headers.get("x-amzn-trace-id")
     trace_id = given if given and _may_be_trace(given) else _new_trace_id(frontend)
+    if kind == "Event":
+        event = QueuedEvent(
+            call.request_id, function, qualifier, trace_id, Trials(frontend.clock.wall_ms()), payload, tenant_id
+        )
+        frontend.accept(event, lambda error: tell(error or _accepted(trace_id)))
+        return
+    trace_id = _extended(frontend, function, trace_id)
     invocation = Invocation(
         request_id=call.request_id,
         invoked_arn=invoked_arn,
@@ -88,6 +102,50 @@ def invoke(frontend: Frontend, call: Call, tell: Tell) -> None:
     )
     version = serving.version.version
     frontend.dispatcher.invoke(serving, invocation, lambda result: tell(_reply(version, trace_id, result)))
+
+
+def invoke_async(frontend: Frontend, call: Call, tell: Tell) -> None:
+    """The InvokeAsync operation, deprecated: an asynchronous invocation that is not handed the caller's trace."""
+    function, qualifier = _named(call)
+    serving, _ = resolve(frontend, function, qualifier)
+    payload = call.params.get("InvokeArgs") or b"{}"
+    _check_payload(payload, "Event", INVOKE_ASYNC_REQUEST_BYTES)
+    if serving.version.configuration.tenant_isolation_mode is not None:
+        serving = _of_tenant(serving, None)
+    trials = Trials(frontend.clock.wall_ms())
+    event = QueuedEvent(call.request_id, function, qualifier, _new_trace_id(frontend), trials, payload)
+    frontend.accept(event, lambda error: tell(error or {"Status": 202}))
+
+
+def attempt(frontend: Frontend, event: QueuedEvent, tell: Callable[[Serving, Completed | ModelledError], None]) -> None:
+    """Run a queued event, with the checks that every invocation has; its client context is not kept. Raises
+    ModelledError, with nothing told."""
+    serving, invoked_arn = resolve(frontend, event.function, event.qualifier)
+    if serving.version.configuration.tenant_isolation_mode is not None or event.tenant_id is not None:
+        serving = _of_tenant(serving, event.tenant_id)
+    if frontend.dispatcher.knows(event.request_id):
+        raise ServiceException("The attempt before this one is not over.")
+    trace_id = _extended(frontend, event.function, event.trace_id)
+    invocation = Invocation(event.request_id, invoked_arn, event.payload, trace_id=trace_id)
+    frontend.dispatcher.invoke(serving, invocation, lambda result: tell(serving, result))
+
+
+def _accepted(trace_id: str) -> Reply:
+    return Reply({"StatusCode": 202}, (("X-Amzn-Trace-Id", trace_id), ("X-Amzn-Remapped-Content-Length", "0")))
+
+
+def _extended(frontend: Frontend, function: FunctionName, trace_id: str) -> str:
+    """The trace that the function is handed, with its lineage. Raises RecursiveInvocationException."""
+    mark = lineage.mark_of(function)
+    count = lineage.passes(trace_id, mark)
+    if lineage.is_loop(count):
+        latest = frontend.configuration.find(function)
+        if latest is None or latest.current.recursive_loop == "Terminate":
+            raise RecursiveInvocationException(
+                "Lambda has detected your function being invoked in a recursive loop with other AWS resources and "
+                "stopped your function's invocation."
+            )
+    return lineage.extended(trace_id, mark, count)
 
 
 def _reply(version: str, trace_id: str, completed: Completed | ModelledError) -> Reply | ModelledError:
@@ -112,11 +170,14 @@ def _reply(version: str, trace_id: str, completed: Completed | ModelledError) ->
     return Reply(result, headers)
 
 
-def _resolve(frontend: Frontend, call: Call) -> tuple[Serving, str]:
-    """The version that is to run, and its ARN with the qualifier that the caller used."""
-    function, qualifier = resolve_name(
+def _named(call: Call) -> tuple[FunctionName, str | None]:
+    return resolve_name(
         call.params["FunctionName"], call.params.get("Qualifier"), account=call.caller.account, region=call.region
     )
+
+
+def resolve(frontend: Frontend, function: FunctionName, qualifier: str | None) -> tuple[Serving, str]:
+    """The version that is to run, and its ARN with the qualifier that the caller used. Raises ModelledError."""
     version = qualifier or LATEST
     alias = None if qualifier is None else frontend.configuration.alias(function, qualifier)
     if alias is not None:
@@ -157,11 +218,10 @@ def _of_tenant(serving: Serving, tenant_id: str | None) -> Serving:
     return serving.for_tenant(tenant_id)
 
 
-def _check_payload(payload: bytes, kind: str) -> None:
-    if len(payload) > SYNC_REQUEST_BYTES:
+def _check_payload(payload: bytes, kind: str, limit: int) -> None:
+    if len(payload) > limit:
         raise RequestTooLargeException(
-            f"{len(payload)} byte payload is too large for the {kind} invocation type "
-            f"(limit {SYNC_REQUEST_BYTES} bytes)"
+            f"{len(payload)} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"
         )
     try:
         _json_skim.decode(payload)
@@ -219,4 +279,4 @@ def _new_trace_id(frontend: Frontend) -> str:
     return f"Root=1-{frontend.clock.wall_ms() // 1000:08x}-{digits[:24]};Parent={digits[24:]};Sampled=0"
 
 
-OPERATIONS: dict[str, Callable[[Frontend, Call, Tell], None]] = {"Invoke": invoke}
+OPERATIONS: dict[str, Callable[[Frontend, Call, Tell], None]] = {"Invoke": invoke, "InvokeAsync": invoke_async}

@@ -1,6 +1,7 @@
 """What a transaction changed, as those who act on it want to know it."""
 
 from lambent.core.alias import Alias
+from lambent.core.event_invoke import EventInvokeConfig
 from lambent.core.event_source import EventSourceMapping
 from lambent.core.function import FunctionName, FunctionVersion
 from lambent.core.provisioned_concurrency import ProvisionedConcurrency
@@ -72,6 +73,17 @@ class ProvisioningRemoved(Record, frozen=True):
     qualifier: str
 
 
+class EventInvokeChanged(Record, frozen=True):
+    """How asynchronous invocations by a version or alias, which is there, are to be treated."""
+
+    config: EventInvokeConfig
+
+
+class EventInvokeRemoved(Record, frozen=True):
+    function: FunctionName
+    qualifier: str
+
+
 Change = (
     VersionChanged
     | VersionRemoved
@@ -83,4 +95,6 @@ Change = (
     | ReservationChanged
     | ProvisioningChanged
     | ProvisioningRemoved
+    | EventInvokeChanged
+    | EventInvokeRemoved
 )

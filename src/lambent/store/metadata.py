@@ -9,30 +9,24 @@ A transaction is a plain function over a connection, and must not wait for anyth
 """
 
 import asyncio
-import os
-import queue
 import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lambent.store import sealed_records
+from lambent.store import group_commit, sealed_records
 from lambent.store.changes import Change
+from lambent.store.group_commit import GroupWriter
 from lambent.store.keyring import Keyring, read_key_file
 
 T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 KEY_FILE = "environment-keys"
-LARGEST_GROUP = 256
-"""Transactions that share one commit at most: bounds what one disk error can fail."""
-
-
-class DataDirectoryTooNew(Exception):
-    """The data directory was written by a newer Lambent. The message is for the person who started this one."""
 
 
 class StoreConnection(sqlite3.Connection):
@@ -79,11 +73,11 @@ class MetadataStore:
     def __init__(self, path: Path, key_file: Path | None = None) -> None:
         self._path = path
         self._key_file = key_file_of(path, key_file)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[Change], None]] = []
-        self._writer: threading.Thread | None = None
+        self._writer: GroupWriter[_Job] | None = None
         self._reader: ThreadPoolExecutor | None = None
         self._reading: sqlite3.Connection | None = None
+        self._writing: WritingConnection | None = None
         self._commits_told = threading.Lock()
         """Held while there may be a commit that the loop has not been handed."""
         self.resealed = 0
@@ -99,16 +93,17 @@ class MetadataStore:
         self._reading = _connect(self._path, StoreConnection, writing.keyring)
         self._reading.execute("PRAGMA query_only = ON")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="metadata-reader")
-        self._writer = threading.Thread(target=self._write, args=(loop, writing), name="metadata-writer", daemon=True)
-        self._writer.start()
+        self._writing = writing
+        self._writer = GroupWriter("metadata-writer", partial(self._write, loop, writing))
 
     async def close(self) -> None:
         """Finish the transactions that wait, and let go of the file. A store that is not open is left alone."""
         writer, self._writer = self._writer, None
-        if writer is None or self._reader is None or self._reading is None:
+        if writer is None or self._reader is None or self._reading is None or self._writing is None:
             return
-        self._jobs.put(None)
-        await asyncio.to_thread(writer.join)
+        await writer.close()
+        writing, self._writing = self._writing, None
+        writing.close()
         reader, self._reader = self._reader, None
         await asyncio.to_thread(reader.shutdown)
         self._reading.close()
@@ -123,7 +118,7 @@ class MetadataStore:
         is, and its exception is raised here."""
         assert self._writer is not None, "the metadata store is not open"
         job = _Job(transaction, asyncio.get_running_loop().create_future())
-        self._jobs.put(job)
+        self._writer.put(job)
         result: T = await job.future
         return result
 
@@ -144,44 +139,20 @@ class MetadataStore:
                 pass  # the loop hears of what was seen before it has the result
 
     def _prepare_file(self) -> WritingConnection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if not self._path.exists():
-            # What customers configure is in it: nobody else's to read.
-            os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+        group_commit.make_private(self._path)  # what customers configure is in it
         connection = _connect(self._path, WritingConnection, read_key_file(self._key_file))
         try:
-            migrate(connection, self._path)
+            group_commit.migrate(connection, self._path, migrations())
             self.resealed = sealed_records.protect(connection, connection.keyring)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _write(self, loop: asyncio.AbstractEventLoop, connection: WritingConnection) -> None:
-        leaving = False
-        while not leaving:
-            first = self._jobs.get()
-            if first is None:
-                break
-            jobs = [first]
-            while len(jobs) < LARGEST_GROUP:
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if job is None:
-                    leaving = True
-                    break
-                jobs.append(job)
-            with self._commits_told:
-                self._commit_together(connection, jobs)
-                loop.call_soon_threadsafe(self._deliver, jobs)
-        connection.close()
+    def _write(self, loop: asyncio.AbstractEventLoop, connection: WritingConnection, jobs: list[_Job]) -> None:
+        with self._commits_told:
+            self._commit_together(connection, jobs)
+            loop.call_soon_threadsafe(self._deliver, jobs)
 
     def _commit_together(self, connection: WritingConnection, jobs: list[_Job]) -> None:
         try:
@@ -230,37 +201,11 @@ C = TypeVar("C", bound=StoreConnection)
 
 
 def _connect(path: Path, kind: type[C], keyring: Keyring) -> C:
-    # Each connection is used by one thread at a time, though not by the one that made it.
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=kind)
+    connection = group_commit.connect(path, kind)
     connection.keyring = keyring
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA busy_timeout = 5000")
     return connection
 
 
 def migrations() -> list[tuple[int, Path]]:
     """The numbered steps of the schema, in order."""
-    steps = sorted((int(path.name.split("_")[0]), path) for path in MIGRATIONS.glob("*.sql"))
-    assert [number for number, _ in steps] == list(range(1, len(steps) + 1)), "migrations are numbered without gaps"
-    return steps
-
-
-def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Apply the steps that the file has not seen, each in a transaction with its number. Raises DataDirectoryTooNew."""
-    steps = migrations()
-    (present,) = connection.execute("PRAGMA user_version").fetchone()
-    if present > len(steps):
-        raise DataDirectoryTooNew(
-            f"{path} was written by a newer Lambent (schema {present}; this one knows up to {len(steps)}): "
-            "start that version, or give another data directory"
-        )
-    for number, step in steps[present:]:
-        script = f"BEGIN IMMEDIATE;\n{step.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;"
-        try:
-            connection.executescript(script)
-        except sqlite3.Error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    return group_commit.steps_in(MIGRATIONS)

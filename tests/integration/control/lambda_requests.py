@@ -96,6 +96,7 @@ def requests(at: World, new: World) -> Mapping[str, dict[str, Any]]:
         "GetResourcePolicy": {"ResourceArn": at.alias_arn},
         "GetRuntimeManagementConfig": dict(function),
         "Invoke": {**function, "Payload": b"{}"},
+        "InvokeAsync": {**function, "InvokeArgs": b"{}"},
         "ListAliases": dict(function),
         "ListCodeSigningConfigs": {},
         "ListEventSourceMappings": dict(function),

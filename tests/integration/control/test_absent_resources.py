@@ -113,6 +113,7 @@ WITHOUT_FUNCTION: dict[str, Refusal | Accepted] = {
     "GetResourcePolicy": no_function(),
     "GetRuntimeManagementConfig": no_function(),
     "Invoke": no_function(":$LATEST"),
+    "InvokeAsync": no_function(":$LATEST"),
     "ListAliases": no_function(),
     # What a function has left behind would be listed.
     "ListEventSourceMappings": Accepted({"EventSourceMappings": []}),

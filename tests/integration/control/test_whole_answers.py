@@ -212,6 +212,7 @@ def answers() -> Mapping[str, Any]:
         "GetResourcePolicy": POLICY,
         "GetRuntimeManagementConfig": OF_RUNTIME,
         "Invoke": {"StatusCode": 200, "ExecutedVersion": "$LATEST", "Payload": ["$LATEST", AT.arn]},
+        "InvokeAsync": {"Status": 202},
         "ListAliases": {"Aliases": [alias(AT.alias), alias(NEW.alias)]},
         "ListCodeSigningConfigs": {"CodeSigningConfigs": by("CodeSigningConfigArn", signing(AT), signing(NEW))},
         "ListEventSourceMappings": {"EventSourceMappings": by("UUID", mapping(AT, "Enabled"), mapping(NEW, "Enabled"))},

@@ -1,6 +1,7 @@
 from msgspec.structs import replace
 
 from lambent.core.alias import Alias, Routing
+from lambent.core.event_invoke import EventInvokeConfig
 from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Logging, Package
 from lambent.core.function_state import PUBLISHED
 from lambent.core.provisioned_concurrency import ProvisionedConcurrency
@@ -9,6 +10,8 @@ from lambent.store.changes import (
     AliasChanged,
     AliasRemoved,
     Change,
+    EventInvokeChanged,
+    EventInvokeRemoved,
     FunctionRemoved,
     ProvisioningChanged,
     ProvisioningRemoved,
@@ -71,6 +74,29 @@ def test_reservations_and_the_end_of_functions_are_handed_on() -> None:
     known.apply(ReservationChanged(FUNCTION, None))
     known.apply(FunctionRemoved(FUNCTION))
     assert told == [(FUNCTION, 5), (FUNCTION, None), FUNCTION]
+
+
+def test_asynchronous_invocations_are_configured_by_qualifier_until_that_is_gone() -> None:
+    known = ServingConfiguration()
+    configs = {name: EventInvokeConfig(FUNCTION, name, 0) for name in (LATEST, "1", "live")}
+
+    def configured() -> set[str]:
+        return {name for name, config in configs.items() if known.event_invoke(FUNCTION, name) == config}
+
+    for config in configs.values():
+        known.apply(EventInvokeChanged(config))
+    assert configured() == {LATEST, "1", "live"}
+    known.apply(EventInvokeRemoved(FUNCTION, LATEST))
+    assert configured() == {"1", "live"}
+    known.apply(AliasRemoved(FUNCTION, "live"))
+    assert configured() == {"1"}
+    known.apply(VersionRemoved(FUNCTION, "1"))
+    assert configured() == set()
+    known.apply(EventInvokeChanged(configs[LATEST]))
+    known.apply(ReservationChanged(FUNCTION, 0))
+    assert known.reserved(FUNCTION) == 0
+    known.apply(FunctionRemoved(FUNCTION))
+    assert (configured(), known.reserved(FUNCTION)) == (set(), None)
 
 
 class Provisioned:

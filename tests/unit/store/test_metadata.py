@@ -16,7 +16,8 @@ import pytest
 
 from lambent.core.function import FunctionName
 from lambent.store.changes import Change, FunctionRemoved
-from lambent.store.metadata import DataDirectoryTooNew, MetadataStore, WritingConnection, migrations
+from lambent.store.group_commit import DataDirectoryTooNew
+from lambent.store.metadata import MetadataStore, WritingConnection, migrations
 
 ADD = "INSERT INTO function (account, region, name) VALUES ('1', 'r', ?)"
 NAMES = "SELECT name FROM function ORDER BY rowid"

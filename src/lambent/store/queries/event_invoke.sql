@@ -1,3 +1,6 @@
+-- name: all_configs
+SELECT record FROM event_invoke_config ORDER BY account, region, name, qualifier;
+
 -- name: get
 SELECT record FROM event_invoke_config
 WHERE account = :account AND region = :region AND name = :name AND qualifier = :qualifier;

@@ -1,0 +1,487 @@
+"""Asynchronous invocations: from the queue on disk to the front end, and back to the queue, until each is over.
+
+An event is accepted when it is on disk. It begins at once where its function has a place free (`core.event_queue`),
+and is fetched when its turn comes otherwise. What becomes of it after an attempt is decided by `core.event_invoke`, by
+the configuration of that moment, and written down; nobody waits for that but the event itself. Concurrency is looked
+at where every invocation's is: at the dispatcher.
+
+Owns what is at work. Nothing here outlives the process: what has not ended on disk begins again after a crash.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from lambent.clock import Clock
+from lambent.core.arn import function_arn
+from lambent.core.errors import ModelledError, ServiceException
+from lambent.core.event_invoke import (
+    Delivery,
+    EventInvokeConfig,
+    GiveUp,
+    QueuedEvent,
+    Retry,
+    after_failed_delivery,
+    after_function_error,
+    after_refusal,
+    backoff_ms,
+    before_attempt,
+    deliveries_of,
+)
+from lambent.core.event_queue import EventQueues, Fetch
+from lambent.core.function import LATEST, FunctionName, FunctionVersion
+from lambent.core.invocation_record import Condition, DeliveryFailed, Ended
+from lambent.core.limits import DEAD_LETTER_MESSAGE_CHARS
+from lambent.core.record import Record
+from lambent.invoke.configuration import Serving, ServingConfiguration
+from lambent.invoke.dispatcher import Completed
+from lambent.store.event_queue import EventQueue
+
+_log = logging.getLogger(__name__)
+
+PAYLOAD_BYTES = 64 * 1024**2
+"""Of events that are ready or at work; one fetch more at most."""
+UNSETTLED_MAX = 1024
+"""Events that are over, or wait again, and of which the disk does not know it yet. With more, no others begin."""
+AGAIN_AFTER_S = 1.0
+"""When the disk has failed."""
+SLEEP_S_MAX = 60.0
+"""However far away the next event is: the wall clock may be set."""
+DELIVERY_WITHIN_S = 30.0
+
+Tell = Callable[[Serving, Completed | ModelledError], None]
+
+
+class Deliveries(Protocol):
+    """Tells others what has become of an event. Both raise DeliveryFailed."""
+
+    async def deliver(self, target_arn: str, ended: Ended) -> None:
+        """The record of it, to a destination."""
+
+    async def dead_letter(self, target_arn: str, ended: Ended) -> None:
+        """The event itself, to a dead-letter queue."""
+
+
+class NoDeliveries:
+    """Where nobody can be told anything."""
+
+    async def deliver(self, target_arn: str, ended: Ended) -> None:
+        raise DeliveryFailed("destinations are not built yet", is_transient=False)
+
+    async def dead_letter(self, target_arn: str, ended: Ended) -> None:
+        raise DeliveryFailed("dead-letter queues are not built yet", is_transient=False)
+
+
+class QueueOfFunction(Record, frozen=True):
+    """The asynchronous invocations of a function that are not over: all of them, and those of them at work."""
+
+    function: FunctionName
+    queued: int
+    at_work: int
+    oldest_age_ms: int
+
+
+class _Result(Record, frozen=True):
+    """How the last attempt of an event ended, or that there was none."""
+
+    version: FunctionVersion | None
+    completed: Completed | None = None
+    error_message: str = ""
+
+
+class _ErrorDocument(msgspec.Struct):
+    errorMessage: str = ""  # noqa: N815 as runtimes spell it
+
+
+_read_error = msgspec.json.Decoder(_ErrorDocument).decode
+
+
+class EventInvocations:
+    """`accept` is called by the front end, which `attempt` leads to. `places` is how many events are held in memory."""
+
+    def __init__(
+        self,
+        *,
+        store: EventQueue,
+        configuration: ServingConfiguration,
+        deliveries: Deliveries,
+        clock: Clock,
+        places: int,
+        retry_delay_s: int,
+    ) -> None:
+        self._store = store
+        self._configuration = configuration
+        self._deliveries = deliveries
+        self._clock = clock
+        self._retry_delay_ms = retry_delay_s * 1000
+        self._queues = EventQueues(places=places, payload_bytes=PAYLOAD_BYTES)
+        self._held: dict[FunctionName, set[int]] = {}
+        """What is not to be fetched: it is at work, or the disk does not know yet that it is over or waits again."""
+        self._held_count = 0
+        self._held_max = places + UNSETTLED_MAX
+        self._ready: dict[FunctionName, deque[tuple[int, QueuedEvent]]] = {}
+        """Those of them that begin when others of their function are over, or its window grows."""
+        self._tasks: asyncio.TaskGroup | None = None
+        """While it runs."""
+        self._is_woken = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._growing: dict[FunctionName, asyncio.TimerHandle] = {}
+        self._settled: asyncio.Future[None] | None = None
+        """While it closes: done when nothing is held any more."""
+        self.dropped = 0
+        """Events that were given up and went nowhere."""
+        self.undeliverable = 0
+        """Records and dead letters that were given up."""
+        self.attempt: Callable[[QueuedEvent, Tell], None] = _no_frontend
+
+    async def open(self) -> None:
+        """Learn what was left. Raises sqlite3.Error."""
+        now = self._clock.wall_ms()
+        for total in await self._store.totals():
+            self._queues.queued(total.function, total.count, total.first_due_ms, now)
+
+    async def run(self) -> None:
+        """Have events begin, until cancelled or closed."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._wake()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self.stop()
+
+    def stop(self) -> None:
+        """Have no more events begin. Those that are accepted wait for the next start."""
+        self._tasks = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        for timer in self._growing.values():
+            timer.cancel()
+        for ready in self._ready.values():
+            for event_id, event in ready:
+                self._let_go(event_id, event)
+        self._ready.clear()
+
+    async def close(self, grace_s: float) -> None:
+        """Stop, and wait until what is at work is over and the disk knows, up to the grace."""
+        self.stop()
+        if self._held_count:
+            self._settled = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._settled,), timeout=grace_s)
+
+    def accept(self, event: QueuedEvent, tell: Callable[[ModelledError | None], None]) -> None:
+        """Keep an event, and tell when it is on disk; or why it is not kept."""
+
+        def told(error: Exception | None) -> None:
+            if error is None:
+                tell(None)
+                self._arrived(event_id, event)
+            else:
+                _log.error("event not stored", extra={"request_id": event.request_id, "why": str(error)})
+                tell(ServiceException("The event could not be stored."))
+
+        event_id = self._store.put(event, event.trials.accepted_ms, told)
+
+    def resume(self, function: FunctionName) -> None:
+        """The function's concurrency is another."""
+        self._queues.resume(function, self._clock.wall_ms())
+        self._wake()
+
+    async def queues(self) -> list[QueueOfFunction]:
+        """What an operator is shown. Raises sqlite3.Error."""
+        now, at_work = self._clock.wall_ms(), self._queues.at_work()
+        return [
+            QueueOfFunction(one.function, one.count, at_work.get(one.function, 0), max(0, now - one.oldest_accepted_ms))
+            for one in await self._store.totals()
+        ]
+
+    # Which event begins -----------------------------------------------------------------------------------------
+
+    def _arrived(self, event_id: int, event: QueuedEvent) -> None:
+        now = self._clock.wall_ms()
+        is_held = event_id in self._held.get(event.function, ())
+        if (
+            not is_held
+            and self._tasks is not None
+            and self._held_count < self._held_max
+            and self._queues.offered(event.function, len(event.payload), now)
+        ):
+            self._hold(event_id, event)
+            self._make_ready(event.function, ((event_id, event),))
+        else:
+            # Where it is held, a fetch was faster than the word that it is there, and has counted on it.
+            self._queues.queued(event.function, 1, now, now)
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._is_woken and self._tasks is not None:
+            self._is_woken = True
+            asyncio.get_running_loop().call_soon(self._take_turns)
+
+    def _take_turns(self) -> None:
+        self._is_woken = False
+        if self._tasks is None:
+            return
+        now = self._clock.wall_ms()
+        while self._held_count < self._held_max and (fetch := self._queues.take(now)) is not None:
+            self._tasks.create_task(self._fetch(fetch))
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        wake_ms = self._queues.wake_ms()
+        if wake_ms is not None:
+            delay_s = min(max(0, wake_ms - now) / 1000, SLEEP_S_MAX)
+            self._alarm = asyncio.get_running_loop().call_later(delay_s, self._wake)
+
+    async def _fetch(self, fetch: Fetch) -> None:
+        now = self._clock.wall_ms()
+        try:
+            due = await self._store.due(fetch.function, fetch.places, self._held.get(fetch.function, ()), now)
+        except sqlite3.Error as error:
+            _log.error("events not fetched", extra={"function": fetch.function.name, "why": str(error)})
+            self._queues.fetched(fetch, 0, 0, now + int(AGAIN_AFTER_S * 1000), now)
+            self._wake()
+            return
+        if self._tasks is None:
+            return
+        payload_bytes = sum(len(event.payload) for _, event in due.events)
+        self._queues.fetched(fetch, len(due.events), payload_bytes, due.next_due_ms, now)
+        for event_id, event in due.events:
+            self._hold(event_id, event)
+        self._make_ready(fetch.function, due.events)
+        self._wake()
+
+    def _make_ready(self, function: FunctionName, events: Iterable[tuple[int, QueuedEvent]]) -> None:
+        self._ready.setdefault(function, deque()).extend(events)
+        self._begin_ready(function)
+
+    def _begin_ready(self, function: FunctionName) -> None:
+        """Have begin what may. What is over at once asks again by itself, in another turn of the loop."""
+        ready = self._ready.get(function)
+        while ready and self._queues.begin(function, self._clock.wall_ms()):
+            self._begin(*ready.popleft())
+        if not ready:
+            self._ready.pop(function, None)
+        elif function not in self._growing:
+            delay_s = max(0, self._queues.growing_ms(function) - self._clock.wall_ms()) / 1000
+            self._growing[function] = asyncio.get_running_loop().call_later(delay_s, self._grown, function)
+
+    def _grown(self, function: FunctionName) -> None:
+        del self._growing[function]
+        self._begin_ready(function)
+
+    def _give_back(self, function: FunctionName) -> None:
+        """The function pauses: what of it is ready makes room for others."""
+        ready = self._ready.pop(function, None)
+        if ready is not None:
+            for event_id, event in ready:
+                self._let_go(event_id, event)
+            payload_bytes = sum(len(event.payload) for _, event in ready)
+            self._queues.given_back(function, len(ready), payload_bytes, self._clock.wall_ms())
+
+    def _hold(self, event_id: int, event: QueuedEvent) -> None:
+        self._held.setdefault(event.function, set()).add(event_id)
+        self._held_count += 1
+
+    def _let_go(self, event_id: int, event: QueuedEvent) -> None:
+        held = self._held[event.function]
+        held.remove(event_id)
+        if not held:
+            del self._held[event.function]
+        self._held_count -= 1
+        if self._settled is not None and not self._held_count and not self._settled.done():
+            self._settled.set_result(None)
+
+    def _leave_place(self, event: QueuedEvent, *, refused: bool = False) -> None:
+        function = event.function
+        if self._queues.over(function, len(event.payload), self._clock.wall_ms(), refused=refused):
+            self._give_back(function)
+        elif function in self._ready:
+            asyncio.get_running_loop().call_soon(self._begin_ready, function)
+        self._wake()
+
+    # An attempt -------------------------------------------------------------------------------------------------
+
+    def _begin(self, event_id: int, event: QueuedEvent) -> None:
+        if event.ended is not None:
+            self._start_delivering(event_id, event)
+            return
+        reserved = self._configuration.reserved(event.function)
+        given_up = before_attempt(self._config_of(event), event.trials, reserved, self._clock.wall_ms())
+        if given_up is not None:
+            self._end(event_id, event, given_up, _Result(self._version_of(event)))
+            return
+        try:
+            self.attempt(event, partial(self._attempted, event_id, event))
+        except ModelledError as error:
+            self._refused(event_id, event, error)
+        except Exception as error:  # noqa: BLE001 a bug of ours, that must not end the others
+            _log.exception("attempt failed", extra={"request_id": event.request_id})
+            self._refused(event_id, event, ServiceException(str(error)))
+
+    def _attempted(
+        self, event_id: int, event: QueuedEvent, serving: Serving, result: Completed | ModelledError
+    ) -> None:
+        if isinstance(result, ModelledError):
+            self._refused(event_id, event, result)
+            return
+        answer = result.answer
+        if answer.error_type is None:
+            done = GiveUp(Condition.SUCCESS, event.trials.ran + 1)
+            self._end(event_id, event, done, _Result(serving.version, result))
+            return
+        decision = after_function_error(
+            self._config_of(event), event.trials, self._clock.wall_ms(), self._retry_delay_ms
+        )
+        if isinstance(decision, Retry):
+            self._wait_again(event_id, replace(event, trials=decision.trials), decision.due_ms)
+        else:
+            self._end(event_id, event, decision, _Result(serving.version, result, _error_message(answer.payload)))
+
+    def _refused(self, event_id: int, event: QueuedEvent, error: ModelledError) -> None:
+        decision = after_refusal(self._config_of(event), event.trials, error, self._clock.wall_ms())
+        if isinstance(decision, Retry):
+            self._wait_again(event_id, replace(event, trials=decision.trials), decision.due_ms, refused=True)
+        else:
+            self._end(event_id, event, decision, _Result(self._version_of(event), None, error.message or ""))
+
+    def _config_of(self, event: QueuedEvent) -> EventInvokeConfig:
+        qualifier = event.qualifier or LATEST
+        config = self._configuration.event_invoke(event.function, qualifier)
+        return config or EventInvokeConfig(event.function, qualifier, 0)
+
+    def _version_of(self, event: QueuedEvent) -> FunctionVersion | None:
+        """The version that the event would have run, where there is one."""
+        qualifier = event.qualifier or LATEST
+        alias = self._configuration.alias(event.function, qualifier)
+        snapshot = self._configuration.find(event.function, qualifier if alias is None else alias.version)
+        return None if snapshot is None else snapshot.current
+
+    # What becomes of an event -----------------------------------------------------------------------------------
+
+    def _wait_again(self, event_id: int, event: QueuedEvent, due_ms: int, *, refused: bool = False) -> None:
+        def written() -> None:
+            self._let_go(event_id, event)
+            self._queues.queued(event.function, 1, due_ms, self._clock.wall_ms())
+            self._leave_place(event, refused=refused)
+
+        self._write(partial(self._store.change, event_id, event, due_ms), written)
+
+    def _end(self, event_id: int, event: QueuedEvent, end: GiveUp, result: _Result) -> None:
+        version = result.version
+        targets: tuple[Delivery, ...] = ()
+        if version is not None:
+            targets = deliveries_of(self._config_of(event), _dead_letter_arn(version), end.condition)
+        if version is None or not targets:
+            if end.condition is not Condition.SUCCESS:
+                self.dropped += 1
+                _log.info("event dropped", extra={"request_id": event.request_id, "condition": end.condition.value})
+            self._remove(event_id, event)
+            return
+        completed = result.completed
+        ended = Ended(
+            request_id=event.request_id,
+            function=event.function,
+            function_arn=function_arn(event.function, event.qualifier or LATEST),
+            condition=end.condition,
+            invoke_count=end.invoke_count,
+            payload=event.payload,
+            at_ms=self._clock.wall_ms(),
+            trace_id=event.trace_id,
+            role=version.configuration.role,
+            executed_version=None if completed is None else version.version,
+            status_code=None if completed is None else 200,
+            function_error=None if completed is None or completed.answer.error_type is None else "Unhandled",
+            response=None if completed is None else completed.answer.payload,
+            error_message=result.error_message,
+        )
+        after = replace(event, ended=ended, deliveries=targets)
+        due_ms = self._clock.wall_ms()
+        self._write(
+            partial(self._store.change, event_id, after, due_ms), partial(self._start_delivering, event_id, after)
+        )
+
+    def _remove(self, event_id: int, event: QueuedEvent) -> None:
+        """The event is over, and its place free at once."""
+        self._leave_place(event)
+        self._write(partial(self._store.remove, event_id), partial(self._let_go, event_id, event))
+
+    def _write(self, ask: Callable[[Callable[[Exception | None], None]], None], written: Callable[[], None]) -> None:
+        """Have the store do something, again and again while the disk fails."""
+
+        def told(error: Exception | None) -> None:
+            if error is None:
+                written()
+            else:
+                _log.error("event queue not written", extra={"why": str(error)})
+                asyncio.get_running_loop().call_later(AGAIN_AFTER_S, ask, told)
+
+        ask(told)
+
+    # Deliveries -------------------------------------------------------------------------------------------------
+
+    def _start_delivering(self, event_id: int, event: QueuedEvent) -> None:
+        if self._tasks is not None:
+            self._tasks.create_task(self._deliver(event_id, event))
+        else:
+            self._let_go(event_id, event)  # after the next start
+
+    async def _deliver(self, event_id: int, event: QueuedEvent) -> None:
+        assert event.ended is not None
+        left: list[Delivery] = []
+        for delivery in event.deliveries:
+            failed = await self._try_delivery(delivery, event.ended)
+            if failed is None:
+                continue
+            again = after_failed_delivery(delivery, is_transient=failed.is_transient)
+            if again is not None:
+                left.append(again)
+                continue
+            self.undeliverable += 1
+            what = "dead letter" if delivery.is_dead_letter else "record"
+            about = {"request_id": event.request_id, "target": delivery.target_arn, "why": str(failed)}
+            _log.error("%s not delivered", what, extra=about)
+        if left:
+            due_ms = self._clock.wall_ms() + backoff_ms(max(one.failures for one in left))
+            self._wait_again(event_id, replace(event, deliveries=tuple(left)), due_ms)
+        else:
+            self._remove(event_id, event)
+
+    async def _try_delivery(self, delivery: Delivery, ended: Ended) -> DeliveryFailed | None:
+        send = self._deliveries.dead_letter if delivery.is_dead_letter else self._deliveries.deliver
+        try:
+            async with asyncio.timeout(DELIVERY_WITHIN_S):
+                await send(delivery.target_arn, ended)
+        except DeliveryFailed as failed:
+            return failed
+        except TimeoutError:
+            return DeliveryFailed(f"no answer within {DELIVERY_WITHIN_S:.0f} s", is_transient=True)
+        except Exception as error:  # noqa: BLE001 a bug of ours, that must not end the others
+            _log.exception("delivery failed", extra={"request_id": ended.request_id})
+            return DeliveryFailed(str(error), is_transient=True)
+        return None
+
+
+def _dead_letter_arn(version: FunctionVersion) -> str | None:
+    queue = version.configuration.stored.get("DeadLetterConfig")
+    return queue["TargetArn"] if isinstance(queue, dict) else None
+
+
+def _error_message(document: bytes) -> str:
+    """The function's own words, or nothing where it has none that can be read."""
+    try:
+        return _read_error(document).errorMessage[:DEAD_LETTER_MESSAGE_CHARS]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+def _no_frontend(_event: QueuedEvent, _tell: Tell) -> None:
+    raise ServiceException("There is no front end yet.")

@@ -1,0 +1,266 @@
+"""The queue of asynchronous invocations: a SQLite file of its own, so that no payload stalls a change of configuration.
+
+What is put is told to be there when its commit is on disk; all that is put, changed and removed in one turn of the
+event loop, or while the commit before it is written, shares one commit. An error of the disk (it is full, say) undoes
+the whole group and is told to each: nothing is half there.
+
+Owns no decision: what is due is asked for by whoever has chosen the function (`core.event_queue`), and what is at work
+is known to that one alone. So after a crash whatever was not removed is due again.
+"""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from lambent.core.event_invoke import QueuedEvent
+from lambent.core.function import FunctionName
+from lambent.core.record import Record
+from lambent.store import group_commit, queries
+from lambent.store.group_commit import GroupWriter
+
+MIGRATIONS = Path(__file__).parent / "event_queue_migrations"
+FETCHED_BYTES = 4 * 1024**2
+"""Of payloads in one fetch: the event that goes beyond it is the last."""
+CHECKPOINT_PAGES = 8_192
+"""Of the log, before it is merged into the file, which costs syncs of its own."""
+ROWS_PER_STATEMENT = 64
+
+_SQL = queries.load("event_queue")
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(QueuedEvent).decode
+
+Told = Callable[[Exception | None], None]
+"""Is called on the event loop: with None when it is on disk, or with what went wrong."""
+
+
+@dataclass(slots=True)
+class _Put:
+    event_id: int
+    event: QueuedEvent
+    state: bytes
+    due_ms: int
+    told: Told
+
+
+@dataclass(slots=True)
+class _Change:
+    event_id: int
+    state: bytes
+    due_ms: int
+    told: Told
+
+
+@dataclass(slots=True)
+class _Removal:
+    event_id: int
+    told: Told
+
+
+_Job = _Put | _Change | _Removal
+
+
+class Due(Record, frozen=True):
+    """Events of a function by their ids, and when the next one is due that is not among them, if there is one."""
+
+    events: tuple[tuple[int, QueuedEvent], ...]
+    next_due_ms: int | None
+
+
+class Total(Record, frozen=True):
+    """What of a function is in the store."""
+
+    function: FunctionName
+    count: int
+    first_due_ms: int
+    oldest_accepted_ms: int
+
+
+class EventQueue:
+    """`path` is the file; its directory is made if it is missing. All methods belong to one event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: GroupWriter[list[_Job]] | None = None
+        self._writing: sqlite3.Connection | None = None
+        self._reader: ThreadPoolExecutor | None = None
+        self._reading: sqlite3.Connection | None = None
+        self._turn: list[_Job] = []
+        """What was asked for in this turn of the loop."""
+        self._last_id = 0
+        self._lanes: dict[FunctionName, int] = {}
+        """Belongs to the writer's thread."""
+        self.commits = 0
+        """How many commits there were: fewer than events under load."""
+        self.accepted = 0
+
+    async def open(self) -> None:
+        """Bring the file to this version's schema, and start serving. Raises DataDirectoryTooNew."""
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._writing = await asyncio.to_thread(self._prepare_file)
+        self._reading = group_commit.connect(self._path, sqlite3.Connection)
+        self._reading.execute("PRAGMA query_only = ON")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="event-queue-reader")
+        self._writer = GroupWriter("event-queue-writer", self._write)
+
+    async def close(self) -> None:
+        """Finish what was asked for, and let go of the file. A queue that is not open is left alone."""
+        writer, self._writer = self._writer, None
+        if writer is None or self._reader is None or self._reading is None or self._writing is None:
+            return
+        if self._turn:
+            writer.put(self._turn)
+            self._turn = []
+        await writer.close()
+        await asyncio.to_thread(self._reader.shutdown)
+        self._reading.close()
+        self._writing.close()
+
+    def put(self, event: QueuedEvent, due_ms: int, told: Told) -> int:
+        """Keep the event. Returns its id; it is there when that is told."""
+        self._last_id += 1
+        self._ask(_Put(self._last_id, event, _state(event), due_ms, told))
+        return self._last_id
+
+    def change(self, event_id: int, event: QueuedEvent, due_ms: int, told: Told) -> None:
+        """Keep the event as it is now. Its payload stays as it was."""
+        self._ask(_Change(event_id, _state(event), due_ms, told))
+
+    def remove(self, event_id: int, told: Told) -> None:
+        """The event is over."""
+        self._ask(_Removal(event_id, told))
+
+    async def due(self, function: FunctionName, limit: int, besides: Collection[int], now_ms: int) -> Due:
+        """The function's events that are due, the first ones first, besides those. Raises sqlite3.Error."""
+        assert self._reader is not None
+        return await asyncio.get_running_loop().run_in_executor(
+            self._reader, self._due, function, limit, frozenset(besides), now_ms
+        )
+
+    async def totals(self) -> list[Total]:
+        """What there is, by function. Looks through the index, not at the events. Raises sqlite3.Error."""
+        assert self._reader is not None
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._totals)
+
+    def _ask(self, job: _Job) -> None:
+        if not self._turn:
+            self._loop.call_soon(self._hand_over)
+        self._turn.append(job)
+
+    def _hand_over(self) -> None:
+        turn, self._turn = self._turn, []
+        if turn:
+            assert self._writer is not None, "the event queue is not open"
+            self._writer.put(turn)
+
+    def _due(self, function: FunctionName, limit: int, besides: frozenset[int], now_ms: int) -> Due:
+        assert self._reading is not None
+        scope = {
+            "account": function.account,
+            "region": function.region,
+            "name": function.name,
+            "besides": json.dumps(list(besides)),
+            "limit": limit,
+            "now_ms": now_ms,
+            "bytes": FETCHED_BYTES,
+        }
+        listed, next_due_ms = self._reading.execute(_SQL["due"], scope).fetchone()
+        return Due(tuple(map(_read, listed.split(","))) if listed else (), next_due_ms)
+
+    def _totals(self) -> list[Total]:
+        assert self._reading is not None
+        return [Total(FunctionName(*row[:3]), *row[3:]) for row in self._reading.execute(_SQL["totals"])]
+
+    def _prepare_file(self) -> sqlite3.Connection:
+        group_commit.make_private(self._path)  # payloads are in it
+        connection = group_commit.connect(self._path, sqlite3.Connection)
+        try:
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            group_commit.migrate(connection, self._path, group_commit.steps_in(MIGRATIONS))
+            connection.execute(_SQL["drop_empty_lanes"])
+            (self._last_id,) = connection.execute(_SQL["last_id"]).fetchone()
+            self._lanes = {FunctionName(*key): lane for lane, *key in connection.execute(_SQL["lanes"])}
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    # In the writer's thread -------------------------------------------------------------------------------------
+
+    def _write(self, turns: list[list[_Job]]) -> None:
+        connection = self._writing
+        assert connection is not None
+        error: Exception | None = None
+        known = len(self._lanes)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._apply(connection, [job for turn in turns for job in turn])
+            connection.execute("COMMIT")
+            self.commits += 1
+        except sqlite3.Error as failure:
+            error = failure
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for function in list(self._lanes)[known:]:
+                del self._lanes[function]
+        self._loop.call_soon_threadsafe(self._tell, turns, error)
+
+    def _apply(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+        """Few statements for many jobs: each lets go of the interpreter, and has to wait for it again."""
+        rows: list[tuple[int, int, int, int, bytes, bytes]] = []
+        changes: list[tuple[int, bytes, int]] = []
+        removals: list[int] = []
+        for job in jobs:
+            match job:
+                case _Put(event_id, event, state, due_ms):
+                    lane = self._lane(connection, event.function)
+                    rows.append((event_id, lane, due_ms, event.trials.accepted_ms, state, event.payload))
+                case _Change(event_id, state, due_ms):
+                    changes.append((due_ms, state, event_id))
+                case _Removal(event_id):
+                    removals.append(event_id)
+        for at in range(0, len(rows), ROWS_PER_STATEMENT):
+            some = rows[at : at + ROWS_PER_STATEMENT]
+            places = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(some))
+            connection.execute(f"INSERT INTO event VALUES {places}", [value for row in some for value in row])  # noqa: S608
+        if changes:
+            connection.executemany(_SQL["update"], changes)
+        if removals:
+            connection.execute(_SQL["remove"], (json.dumps(removals),))
+
+    def _lane(self, connection: sqlite3.Connection, function: FunctionName) -> int:
+        lane = self._lanes.get(function)
+        if lane is None:
+            lane = max(self._lanes.values(), default=0) + 1
+            connection.execute(_SQL["insert_lane"], (lane, function.account, function.region, function.name))
+            self._lanes[function] = lane
+        return lane
+
+    # On the event loop again ------------------------------------------------------------------------------------
+
+    def _tell(self, turns: list[list[_Job]], error: Exception | None) -> None:
+        for turn in turns:
+            for job in turn:
+                if error is None and isinstance(job, _Put):
+                    self.accepted += 1
+                job.told(error)
+
+
+def _state(event: QueuedEvent) -> bytes:
+    """What is kept beside the payload."""
+    ended = None if event.ended is None else replace(event.ended, payload=b"")
+    return _encode(replace(event, payload=b"", ended=ended))
+
+
+def _read(text: str) -> tuple[int, QueuedEvent]:
+    event_id, state, payload_hex = text.split(" ")
+    event, payload = _decode(bytes.fromhex(state)), bytes.fromhex(payload_hex)
+    ended = None if event.ended is None else replace(event.ended, payload=payload)
+    return int(event_id), replace(event, payload=payload, ended=ended)

@@ -1,0 +1,297 @@
+"""Asynchronous invocations over a real queue on disk; the function and its destinations are played by the test."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambent.core.errors import ModelledError, ResourceNotFoundException, ServiceException, TooManyRequestsException
+from lambent.core.event_invoke import EventInvokeConfig, QueuedEvent, Trials
+from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Logging, Package, Status
+from lambent.core.invocation import Answer
+from lambent.core.invocation_record import Condition, DeliveryFailed, Ended
+from lambent.invoke.configuration import ServingConfiguration, serving_of
+from lambent.invoke.dispatcher import Completed
+from lambent.invoke.events import EventInvocations
+from lambent.store.changes import EventInvokeChanged, ReservationChanged, VersionChanged
+from lambent.store.event_queue import EventQueue
+from lambent.testing.clock import ManualClock
+
+F = FunctionName("111122223333", "us-east-1", "f")
+VERSION = FunctionVersion(
+    function=F,
+    version=LATEST,
+    configuration=Configuration(
+        "role", "python3.13", "app.handler", logging=Logging("/g"), stored={"DeadLetterConfig": {"TargetArn": "dlq"}}
+    ),
+    package=Package("0" * 64, 1),
+    architectures=("x86_64",),
+    revision_id="r",
+    config_revision="c",
+    last_modified_ms=0,
+    state=Status("Active"),
+    last_update=None,
+)
+WELL = Completed(Answer(b'{"well": 1}'))
+BADLY = Completed(Answer(b'{"errorMessage": "it broke", "errorType": "E"}', error_type="E"))
+Result = Completed | ModelledError
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="lambent-test-", dir="/var/tmp"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+class Bench:
+    """Answers each attempt with the next of `results`, and each delivery as `failures` say."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.clock = ManualClock()
+        self.configuration = ServingConfiguration()
+        self.configuration.apply(VersionChanged(VERSION, VERSION))
+        self.configure(on_success="good", on_failure="bad")
+        self.results: list[Result] = []
+        self.attempts: list[QueuedEvent] = []
+        self.failures: list[DeliveryFailed] = []
+        self.delivered: list[tuple[str, Ended]] = []
+        self.events: EventInvocations
+
+    def configure(self, **settings: Any) -> None:
+        self.configuration.apply(EventInvokeChanged(EventInvokeConfig(F, LATEST, 0, **settings)))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> Any:
+        """Until the end of the context, which is the process's death."""
+        queue = EventQueue(self.path)
+        await queue.open()
+        self.events = EventInvocations(
+            store=queue, configuration=self.configuration, deliveries=self, clock=self.clock, places=8, retry_delay_s=60
+        )
+        self.events.attempt = self.attempt
+        await self.events.open()
+        task = asyncio.create_task(self.events.run())
+        await asyncio.sleep(0)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+            await queue.close()
+
+    def attempt(self, event: QueuedEvent, tell: Callable[..., None]) -> None:
+        self.attempts.append(event)
+        result = self.results.pop(0)
+        if isinstance(result, TooManyRequestsException):
+            raise result
+        asyncio.get_running_loop().call_soon(tell, serving_of(VERSION), result)
+
+    async def deliver(self, target_arn: str, ended: Ended) -> None:
+        await self.dead_letter(target_arn, ended)
+
+    async def dead_letter(self, target_arn: str, ended: Ended) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.delivered.append((target_arn, ended))
+
+    async def accept(self, name: str = "r") -> None:
+        told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        trials = Trials(self.clock.wall_ms())
+        self.events.accept(QueuedEvent(name, F, None, "Root=1", trials, b'{"a": 1}'), told.set_result)
+        assert await told is None
+
+    async def after(self, seconds: int) -> None:
+        """When all that was at work waits again, so much later."""
+        async with asyncio.timeout(10):
+            while any(queue.at_work for queue in await self.events.queues()):
+                pass
+        self.clock.advance_ms(seconds * 1000)
+        self.events.resume(F)
+
+    async def until(self, is_so: Callable[[], Any]) -> None:
+        async with asyncio.timeout(10):
+            while not is_so():
+                await self.events.queues()  # a turn of the queue's threads
+
+    async def is_empty(self) -> None:
+        async with asyncio.timeout(10):
+            while await self.events.queues():
+                pass
+
+
+def play(disk: Path, test: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test(Bench(disk / "events.sqlite")))
+
+
+def test_a_success_is_told_to_its_destination_with_what_the_function_answered(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.results = [WELL]
+        async with bench.running():
+            await bench.accept()
+            await bench.is_empty()
+        ((target, ended),) = bench.delivered
+        assert target == "good"
+        assert ended == Ended(
+            request_id="r",
+            function=F,
+            function_arn="arn:aws:lambda:us-east-1:111122223333:function:f:$LATEST",
+            condition=Condition.SUCCESS,
+            invoke_count=1,
+            payload=b'{"a": 1}',
+            at_ms=bench.clock.wall_ms(),
+            trace_id="Root=1",
+            role="role",
+            executed_version=LATEST,
+            status_code=200,
+            response=b'{"well": 1}',
+        )
+
+    play(disk, test)
+
+
+def test_a_failure_is_told_to_both_after_its_retries(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.results = [BADLY, BADLY, BADLY]
+        async with bench.running():
+            await bench.accept()
+            for retry, delay_s in enumerate((60, 120), start=1):
+                await bench.until(lambda retry=retry: len(bench.attempts) == retry)
+                assert await bench.events.queues()
+                await bench.after(delay_s)
+            await bench.is_empty()
+        assert [target for target, _ in bench.delivered] == ["bad", "dlq"]
+        ended = bench.delivered[0][1]
+        assert (ended.condition, ended.invoke_count, ended.function_error, ended.error_message) == (
+            Condition.RETRIES_EXHAUSTED, 3, "Unhandled", "it broke",
+        )  # fmt: skip
+        assert {event.request_id for event in bench.attempts} == {"r"}
+
+    play(disk, test)
+
+
+def test_what_was_throttled_or_lost_is_tried_again_and_counts_for_nothing(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.results = [TooManyRequestsException("Rate Exceeded."), ServiceException("lost"), WELL]
+        async with bench.running():
+            await bench.accept()
+            for tries, delay_s in enumerate((1, 2), start=1):
+                await bench.until(lambda tries=tries: len(bench.attempts) == tries)
+                await bench.after(delay_s)
+            await bench.is_empty()
+        assert [ended.invoke_count for _, ended in bench.delivered] == [1]
+
+    play(disk, test)
+
+
+def test_with_no_concurrency_there_is_no_attempt_and_with_too_much_age_there_is_none_more(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.running():
+            bench.configuration.apply(ReservationChanged(F, 0))
+            await bench.accept()
+            await bench.is_empty()
+            bench.configuration.apply(ReservationChanged(F, None))
+            bench.results = [BADLY]
+            await bench.accept("old")
+            await bench.until(lambda: bench.attempts)
+            bench.configure(event_age_s=60, on_failure="bad")
+            await bench.after(60)
+            await bench.is_empty()
+        told = [(target, ended.condition, ended.invoke_count) for target, ended in bench.delivered]
+        assert told == [
+            ("bad", Condition.ZERO_RESERVED, 0),
+            ("dlq", Condition.ZERO_RESERVED, 0),
+            ("bad", Condition.EVENT_AGE_EXCEEDED, 1),
+            ("dlq", Condition.EVENT_AGE_EXCEEDED, 1),
+        ]
+        assert bench.delivered[0][1].response is None
+        assert bench.delivered[0][1].status_code is None
+
+    play(disk, test)
+
+
+def test_a_delivery_that_fails_for_a_while_outlives_the_process_and_the_other_is_not_repeated(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.results = [BADLY]
+        bench.configure(retry_attempts=0, on_failure="bad")
+        bench.failures = [DeliveryFailed("away", is_transient=True)]
+        async with bench.running():
+            await bench.accept()
+            await bench.until(lambda: bench.delivered)
+            await bench.events.close(grace_s=10)
+        assert [target for target, _ in bench.delivered] == ["dlq"]
+        bench.clock.advance_ms(1000)
+        async with bench.running():
+            await bench.is_empty()
+        assert [target for target, _ in bench.delivered] == ["dlq", "bad"]
+        assert bench.delivered[0][1] == bench.delivered[1][1]
+        assert len(bench.attempts) == 1
+
+    play(disk, test)
+
+
+def test_what_can_not_be_delivered_is_counted_and_given_up(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.results = [WELL]
+        bench.failures = [DeliveryFailed("no such queue", is_transient=False)]
+        async with bench.running():
+            await bench.accept()
+            await bench.is_empty()
+            assert (bench.events.undeliverable, bench.delivered) == (1, [])
+
+    play(disk, test)
+
+
+def test_what_was_at_work_when_the_process_died_is_run_again_and_nothing_else(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        class Never(Bench):
+            def attempt(self, event: QueuedEvent, tell: Callable[..., None]) -> None:
+                self.attempts.append(event)
+
+        first = Never(bench.path)
+        async with first.running():
+            for name in "abc":
+                await first.accept(name)
+            await first.until(lambda: len(first.attempts) == 3)
+            (queue,) = await first.events.queues()
+            assert (queue.function, queue.queued, queue.at_work) == (F, 3, 3)
+        bench.results = [WELL] * 3
+        async with bench.running():
+            await bench.is_empty()
+        assert sorted(event.request_id for event in bench.attempts) == ["a", "b", "c"]
+        assert len(bench.delivered) == 3
+
+    play(disk, test)
+
+
+def test_nothing_begins_after_the_end_and_what_is_accepted_then_is_there_at_the_next_start(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        async with bench.running():
+            bench.events.stop()
+            await bench.accept()
+            await bench.events.close(grace_s=10)
+            assert bench.attempts == []
+        bench.results = [WELL]
+        async with bench.running():
+            await bench.is_empty()
+        assert len(bench.attempts) == 1
+
+    play(disk, test)
+
+
+def test_of_a_function_that_is_gone_nothing_is_told(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.configuration = ServingConfiguration()
+        bench.results = [ResourceNotFoundException("gone")]
+        async with bench.running():
+            await bench.accept()
+            await bench.is_empty()
+            assert (bench.events.dropped, bench.delivered) == (1, [])
+
+    play(disk, test)
