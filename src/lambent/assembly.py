@@ -36,14 +36,16 @@ from lambent.identity.credentials import IssuedCredentials
 from lambent.identity.operations import iam_operations, sts_operations
 from lambent.identity.roles import Roles
 from lambent.ids import RandomIds
+from lambent.invoke import operator_views
 from lambent.invoke.configuration import ServingConfiguration
 from lambent.invoke.dispatcher import Dispatcher
-from lambent.invoke.events import EventInvocations, NoDeliveries
-from lambent.invoke.frontend import Frontend, attempt
+from lambent.invoke.events import EventInvocations
+from lambent.invoke.frontend import Frontend, accept_record, attempt
 from lambent.invoke.operations import operations as invoke_operations
 from lambent.invoke.provisioned import ProvisionedEnvironments
 from lambent.invoke.snapshots import TemplatesOfVersions
 from lambent.invoke.worker_link import WorkerLink, WorkerUnreachable
+from lambent.neighbours.deliveries import Deliveries
 from lambent.observe.ledger import Ledger
 from lambent.observe.log_store import LogStore
 from lambent.observe.operations import operations as logs_operations
@@ -53,6 +55,7 @@ from lambent.server.data_directory import DataDirectory, DataDirectoryError
 from lambent.server.front_door import FrontDoor, health_page
 from lambent.server.http_protocol import Connections
 from lambent.server.listening import ListenError, listen, url_of
+from lambent.server.operator_door import open_operator_door, operator_connections
 from lambent.server.request_tasks import RequestTasks
 from lambent.settings import Settings, SettingsError
 from lambent.store import aliases, concurrency, event_invoke, functions, provisioned_concurrency
@@ -186,10 +189,16 @@ async def _open_server(
         maximal_life_s=settings.maximal_life_s,
     )
     configuration = ServingConfiguration()
+
+    async def accept(account: str, function_arn: str, payload: bytes, trace_id: str) -> None:
+        await accept_record(frontend, account, function_arn, payload, trace_id)
+
+    deliveries = Deliveries(settings.endpoint_of, accept, clock)
+    stack.callback(deliveries.close)
     events = EventInvocations(
         store=event_queue,
         configuration=configuration,
-        deliveries=NoDeliveries(),
+        deliveries=deliveries,
         clock=clock,
         places=settings.event_concurrency,
         retry_delay_s=settings.event_retry_delay_s,
@@ -245,6 +254,7 @@ async def _open_server(
         tasks=tasks,
         new_id=ids.uuid,
     )
+    await _open_operator_door(settings, stack, tasks, dispatcher, events)
     connections = Connections(door.serve, Allowance(connections=CLIENT_CONNECTIONS, held_bytes=CLIENT_HELD_BYTES))
     await _open_worker(settings, stack, dispatcher, connections, packages, runtimes, url)
     # Nothing is running yet, so nobody can miss what a killed server has left of changes that were never made.
@@ -262,6 +272,23 @@ async def _open_server(
         )
     )
     return dispatcher, events, connections
+
+
+async def _open_operator_door(
+    settings: Settings,
+    stack: contextlib.AsyncExitStack,
+    tasks: RequestTasks,
+    dispatcher: Dispatcher,
+    events: EventInvocations,
+) -> None:
+    async def environments() -> object:
+        return operator_views.environments(dispatcher.census())
+
+    async def queue() -> object:
+        return operator_views.queues(await events.queues())
+
+    views = {"environments": environments, "queue": queue}
+    stack.callback((await open_operator_door(settings.data_dir, operator_connections(views, tasks))).close)
 
 
 async def _close_event_queue(event_queue: EventQueue) -> None:

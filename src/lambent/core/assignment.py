@@ -151,6 +151,9 @@ class Assignment:
         """All that there are, whatever they do."""
         return set(self._pool_of)
 
+    def pool_of(self, environment_id: str) -> str | None:
+        return self._pool_of.get(environment_id)
+
     def is_waited_for(self, pool_id: str) -> bool:
         """Whether an invocation waits for an environment of the pool."""
         pool = self._pools.get(pool_id)

@@ -99,6 +99,10 @@ class Placement:
         """Whether it waits."""
         return environment_id in self._waiting
 
+    def placed(self) -> dict[str, int]:
+        """The environments that have their memory, with their MemorySize in MiB."""
+        return {environment_id: placed.size_mib for environment_id, placed in self._placed.items()}
+
     # What happens -------------------------------------------------------------------------------------------------
 
     def measured(self, memory_mib: int, available_mib: int) -> None:

@@ -60,6 +60,12 @@ def serving_of(version: FunctionVersion) -> Serving:
     return Serving(version, pool_id, function_arn(function))
 
 
+def version_of_pool(pool_id: str) -> tuple[FunctionName, str]:
+    """The function and version that a pool's environments are of, those of a tenant as well."""
+    account, region, name, version, _ = pool_id.split("/", 4)
+    return FunctionName(account, region, name), version
+
+
 class ServingConfiguration:
     """Snapshots by function and version, aliases by function and name.
 

@@ -107,12 +107,14 @@ class Completed(Record, frozen=True):
 
 class Census(Record, frozen=True):
     """What a dispatcher knows of: units of concurrency in use by function, invocations that are not over, the
-    environments that the worker has, templates aside, and the pools that they are in."""
+    environments that the worker has, templates aside, and the pools that they are in. `memory_mib` is the MemorySize of
+    a pool's environments together, its template included."""
 
     in_use: dict[FunctionName, int]
     unfinished: int
     environments: set[str]
     pools: list[PoolCensus]
+    memory_mib: dict[str, int]
 
 
 class _InFlight(msgspec.Struct, eq=False):
@@ -316,11 +318,17 @@ class Dispatcher:
         self._admission.forget(function)
 
     def census(self) -> Census:
+        memory_mib: dict[str, int] = {}
+        for environment_id, size_mib in self._placing.placed().items():
+            pool_id = self._assignment.pool_of(environment_id) or self._templates.pool_of(environment_id)
+            if pool_id is not None:
+                memory_mib[pool_id] = memory_mib.get(pool_id, 0) + size_mib
         return Census(
             self._admission.in_use(),
             len(self._in_flight),
             self._assignment.environments() - self._templates.held() - self._placing.waiting(),
             self._assignment.census(),
+            memory_mib,
         )
 
     # Decisions carried out --------------------------------------------------------------------------------------

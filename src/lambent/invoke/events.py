@@ -69,16 +69,6 @@ class Deliveries(Protocol):
         """The event itself, to a dead-letter queue."""
 
 
-class NoDeliveries:
-    """Where nobody can be told anything."""
-
-    async def deliver(self, target_arn: str, ended: Ended) -> None:
-        raise DeliveryFailed("destinations are not built yet", is_transient=False)
-
-    async def dead_letter(self, target_arn: str, ended: Ended) -> None:
-        raise DeliveryFailed("dead-letter queues are not built yet", is_transient=False)
-
-
 class QueueOfFunction(Record, frozen=True):
     """The asynchronous invocations of a function that are not over: all of them, and those of them at work."""
 

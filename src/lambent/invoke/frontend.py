@@ -4,6 +4,7 @@ Resolves the qualifier in the snapshot, checks in the order in which AWS does, a
 the queue of asynchronous invocations. Whoever has an event for a function comes through here.
 """
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -127,7 +128,25 @@ def attempt(frontend: Frontend, event: QueuedEvent, tell: Callable[[Serving, Com
         raise ServiceException("The attempt before this one is not over.")
     trace_id = _extended(frontend, event.function, event.trace_id)
     invocation = Invocation(event.request_id, invoked_arn, event.payload, trace_id=trace_id)
-    frontend.dispatcher.invoke(serving, invocation, lambda result: tell(serving, result))
+    frontend.dispatcher.invoke(serving, invocation, lambda result: tell(serving, result), queued=True)
+
+
+async def accept_record(frontend: Frontend, account: str, arn: str, payload: bytes, trace_id: str) -> None:
+    """Take an event for the account's function, which nobody's request brought. It is on disk when this returns. Raises
+    ModelledError, as Invoke answers."""
+    function, qualifier = resolve_name(arn, None, account=account, region=arn.split(":")[3])
+    serving, _ = resolve(frontend, function, qualifier)
+    _check_payload(payload, "Event", EVENT_REQUEST_BYTES)
+    if serving.version.configuration.tenant_isolation_mode is not None:
+        serving = _of_tenant(serving, None)
+    accepted: asyncio.Future[ModelledError | None] = asyncio.get_running_loop().create_future()
+    trials = Trials(frontend.clock.wall_ms())
+    frontend.accept(
+        QueuedEvent(frontend.ids.uuid(), function, qualifier, trace_id, trials, payload), accepted.set_result
+    )
+    error = await asyncio.shield(accepted)
+    if error is not None:
+        raise error
 
 
 def _accepted(trace_id: str) -> Reply:

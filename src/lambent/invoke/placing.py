@@ -37,6 +37,7 @@ class Placing:
         """Of those that wait."""
         self._timer: Timer | None = None
         self.leaves = self._placement.leaves
+        self.placed = self._placement.placed
         self.gives_way = self._placement.gives_way
         self.not_needed = self._placement.not_needed
 
