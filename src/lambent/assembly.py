@@ -200,6 +200,7 @@ async def _open_server(
         configuration=configuration,
         deliveries=deliveries,
         clock=clock,
+        timers=asyncio.get_running_loop(),
         places=settings.event_concurrency,
         retry_delay_s=settings.event_retry_delay_s,
     )

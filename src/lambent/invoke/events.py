@@ -12,14 +12,14 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
-from lambent.clock import Clock
+from lambent.clock import Clock, Timer, Timers
 from lambent.core.arn import function_arn
 from lambent.core.errors import ModelledError, ServiceException
 from lambent.core.event_invoke import (
@@ -42,7 +42,7 @@ from lambent.core.limits import DEAD_LETTER_MESSAGE_CHARS
 from lambent.core.record import Record
 from lambent.invoke.configuration import Serving, ServingConfiguration
 from lambent.invoke.dispatcher import Completed
-from lambent.store.event_queue import EventQueue
+from lambent.store.event_queue import Due, Told, Total
 
 _log = logging.getLogger(__name__)
 
@@ -54,13 +54,27 @@ AGAIN_AFTER_S = 1.0
 """When the disk has failed."""
 SLEEP_S_MAX = 60.0
 """However far away the next event is: the wall clock may be set."""
-DELIVERY_WITHIN_S = 30.0
 
 Tell = Callable[[Serving, Completed | ModelledError], None]
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class EventStore(Protocol):
+    """`store.event_queue`."""
+
+    def put(self, event: QueuedEvent, due_ms: int, told: Told) -> int: ...
+
+    def change(self, event_id: int, event: QueuedEvent, due_ms: int, told: Told) -> None: ...
+
+    def remove(self, event_id: int, told: Told) -> None: ...
+
+    async def due(self, function: FunctionName, limit: int, besides: Collection[int], now_ms: int) -> Due: ...
+
+    async def totals(self) -> list[Total]: ...
 
 
 class Deliveries(Protocol):
-    """Tells others what has become of an event. Both raise DeliveryFailed."""
+    """Tells others what has become of an event. Both raise DeliveryFailed, after a time of their own at the latest."""
 
     async def deliver(self, target_arn: str, ended: Ended) -> None:
         """The record of it, to a destination."""
@@ -99,10 +113,11 @@ class EventInvocations:
     def __init__(
         self,
         *,
-        store: EventQueue,
+        store: EventStore,
         configuration: ServingConfiguration,
         deliveries: Deliveries,
         clock: Clock,
+        timers: Timers,
         places: int,
         retry_delay_s: int,
     ) -> None:
@@ -110,6 +125,7 @@ class EventInvocations:
         self._configuration = configuration
         self._deliveries = deliveries
         self._clock = clock
+        self._timers = timers
         self._retry_delay_ms = retry_delay_s * 1000
         self._queues = EventQueues(places=places, payload_bytes=PAYLOAD_BYTES)
         self._held: dict[FunctionName, set[int]] = {}
@@ -118,11 +134,11 @@ class EventInvocations:
         self._held_max = places + UNSETTLED_MAX
         self._ready: dict[FunctionName, deque[tuple[int, QueuedEvent]]] = {}
         """Those of them that begin when others of their function are over, or its window grows."""
-        self._tasks: asyncio.TaskGroup | None = None
+        self._spawn: Spawn | None = None
         """While it runs."""
         self._is_woken = False
-        self._alarm: asyncio.TimerHandle | None = None
-        self._growing: dict[FunctionName, asyncio.TimerHandle] = {}
+        self._alarm: Timer | None = None
+        self._growing: dict[FunctionName, Timer] = {}
         self._settled: asyncio.Future[None] | None = None
         """While it closes: done when nothing is held any more."""
         self.dropped = 0
@@ -140,16 +156,20 @@ class EventInvocations:
     async def run(self) -> None:
         """Have events begin, until cancelled or closed."""
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            self._wake()
+            self.begin(tasks.create_task)
             try:
                 await asyncio.get_running_loop().create_future()
             finally:
                 self.stop()
 
+    def begin(self, spawn: Spawn) -> None:
+        """Have events begin. `spawn` runs what takes time."""
+        self._spawn = spawn
+        self._wake()
+
     def stop(self) -> None:
         """Have no more events begin. Those that are accepted wait for the next start."""
-        self._tasks = None
+        self._spawn = None
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -200,7 +220,7 @@ class EventInvocations:
         is_held = event_id in self._held.get(event.function, ())
         if (
             not is_held
-            and self._tasks is not None
+            and self._spawn is not None
             and self._held_count < self._held_max
             and self._queues.offered(event.function, len(event.payload), now)
         ):
@@ -212,24 +232,24 @@ class EventInvocations:
             self._wake()
 
     def _wake(self) -> None:
-        if not self._is_woken and self._tasks is not None:
+        if not self._is_woken and self._spawn is not None:
             self._is_woken = True
-            asyncio.get_running_loop().call_soon(self._take_turns)
+            self._timers.call_soon(self._take_turns)
 
     def _take_turns(self) -> None:
         self._is_woken = False
-        if self._tasks is None:
+        if self._spawn is None:
             return
         now = self._clock.wall_ms()
         while self._held_count < self._held_max and (fetch := self._queues.take(now)) is not None:
-            self._tasks.create_task(self._fetch(fetch))
+            self._spawn(self._fetch(fetch))
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         wake_ms = self._queues.wake_ms()
         if wake_ms is not None:
             delay_s = min(max(0, wake_ms - now) / 1000, SLEEP_S_MAX)
-            self._alarm = asyncio.get_running_loop().call_later(delay_s, self._wake)
+            self._alarm = self._timers.call_later(delay_s, self._wake)
 
     async def _fetch(self, fetch: Fetch) -> None:
         now = self._clock.wall_ms()
@@ -240,7 +260,7 @@ class EventInvocations:
             self._queues.fetched(fetch, 0, 0, now + int(AGAIN_AFTER_S * 1000), now)
             self._wake()
             return
-        if self._tasks is None:
+        if self._spawn is None:
             return
         payload_bytes = sum(len(event.payload) for _, event in due.events)
         self._queues.fetched(fetch, len(due.events), payload_bytes, due.next_due_ms, now)
@@ -262,7 +282,7 @@ class EventInvocations:
             self._ready.pop(function, None)
         elif function not in self._growing:
             delay_s = max(0, self._queues.growing_ms(function) - self._clock.wall_ms()) / 1000
-            self._growing[function] = asyncio.get_running_loop().call_later(delay_s, self._grown, function)
+            self._growing[function] = self._timers.call_later(delay_s, self._grown, function)
 
     def _grown(self, function: FunctionName) -> None:
         del self._growing[function]
@@ -295,7 +315,7 @@ class EventInvocations:
         if self._queues.over(function, len(event.payload), self._clock.wall_ms(), refused=refused):
             self._give_back(function)
         elif function in self._ready:
-            asyncio.get_running_loop().call_soon(self._begin_ready, function)
+            self._timers.call_soon(self._begin_ready, function)
         self._wake()
 
     # An attempt -------------------------------------------------------------------------------------------------
@@ -412,15 +432,15 @@ class EventInvocations:
                 written()
             else:
                 _log.error("event queue not written", extra={"why": str(error)})
-                asyncio.get_running_loop().call_later(AGAIN_AFTER_S, ask, told)
+                self._timers.call_later(AGAIN_AFTER_S, ask, told)
 
         ask(told)
 
     # Deliveries -------------------------------------------------------------------------------------------------
 
     def _start_delivering(self, event_id: int, event: QueuedEvent) -> None:
-        if self._tasks is not None:
-            self._tasks.create_task(self._deliver(event_id, event))
+        if self._spawn is not None:
+            self._spawn(self._deliver(event_id, event))
         else:
             self._let_go(event_id, event)  # after the next start
 
@@ -448,12 +468,9 @@ class EventInvocations:
     async def _try_delivery(self, delivery: Delivery, ended: Ended) -> DeliveryFailed | None:
         send = self._deliveries.dead_letter if delivery.is_dead_letter else self._deliveries.deliver
         try:
-            async with asyncio.timeout(DELIVERY_WITHIN_S):
-                await send(delivery.target_arn, ended)
+            await send(delivery.target_arn, ended)
         except DeliveryFailed as failed:
             return failed
-        except TimeoutError:
-            return DeliveryFailed(f"no answer within {DELIVERY_WITHIN_S:.0f} s", is_transient=True)
         except Exception as error:  # noqa: BLE001 a bug of ours, that must not end the others
             _log.exception("delivery failed", extra={"request_id": ended.request_id})
             return DeliveryFailed(str(error), is_transient=True)

@@ -73,7 +73,13 @@ class Bench:
         queue = EventQueue(self.path)
         await queue.open()
         self.events = EventInvocations(
-            store=queue, configuration=self.configuration, deliveries=self, clock=self.clock, places=8, retry_delay_s=60
+            store=queue,
+            configuration=self.configuration,
+            deliveries=self,
+            clock=self.clock,
+            timers=asyncio.get_running_loop(),
+            places=8,
+            retry_delay_s=60,
         )
         self.events.attempt = self.attempt
         await self.events.open()

@@ -76,6 +76,8 @@ class Checks:
         serving: Serving,
         invocation: Invocation,
         tell: Callable[[Completed | ModelledError], None],
+        *,
+        queued: bool = False,
     ) -> None:
         """Have the dispatcher run it. Raises what the dispatcher refuses it with."""
         request_id = invocation.request_id
@@ -94,7 +96,7 @@ class Checks:
             tell(result)
 
         try:
-            self.dispatcher.invoke(serving, invocation, told)
+            self.dispatcher.invoke(serving, invocation, told, queued=queued)
         except ModelledError:
             hold(not call.told and call.attempts == 0, f"{request_id} was refused, and more than that")
             self._gives_back(call)

@@ -46,6 +46,10 @@ class Faults(Record, frozen=True):
     idle_exit: float = 0.0
     """That a program ends while it waits for an event."""
     template_refused: float = 0.0
+    disk_full: float = 0.0
+    """That something which is asked of the event queue's disk fails."""
+    undeliverable: float = 0.0
+    """That a record or a dead letter is not taken for now."""
 
 
 FAULTLESS = Faults()

@@ -3,15 +3,24 @@
 from random import Random
 
 from lambent.core.admission import Limits
-from lambent.core.errors import ModelledError, ServiceException, TooManyRequestsException
-from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
+from lambent.core.errors import (
+    ModelledError,
+    ResourceNotFoundException,
+    ServiceException,
+    TooManyRequestsException,
+)
+from lambent.core.event_invoke import EventInvokeConfig, QueuedEvent, Trials
+from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Logging, Package, Status
 from lambent.core.invocation import Invocation
 from lambent.core.network import Networks
 from lambent.core.placement import Policy
 from lambent.core.record import Record
-from lambent.invoke.configuration import Serving, serving_of
+from lambent.invoke.configuration import Serving, ServingConfiguration, serving_of
 from lambent.invoke.dispatcher import Completed, Dispatcher
+from lambent.invoke.events import EventInvocations, Tell
+from lambent.store.changes import EventInvokeChanged, FunctionRemoved, ReservationChanged, VersionChanged
 from lambent.testing.simulation.checks import Checks, Violation
+from lambent.testing.simulation.events import EventChecks, MemoryQueue, Neighbours, run_at_once
 from lambent.testing.simulation.link import Link
 from lambent.testing.simulation.nature import FAULTLESS, Faults, Nature
 from lambent.testing.simulation.timeline import Timeline
@@ -22,6 +31,7 @@ AUDIT_EACH = 1_000
 """Steps between two full audits."""
 LIMITS = Limits(concurrency=100, scale_out_per_10_s=200)
 POLICY = Policy(overcommit=2.0, reserve_mib=256, waiting=50, wait_us=2_000_000)
+EVENT_PLACES, EVENT_RETRY_DELAY_S = 64, 5
 MEMORIES_MIB = (2_048, 8_192, 1 << 20)
 IDLE_TIMEOUT_S, MAXIMAL_LIFE_S = 60, 900
 STEPS_FOR_EACH = 200
@@ -132,11 +142,30 @@ class Day:
         self._revisions = 0
         self._functions: dict[FunctionName, list[Serving]] = {}
         """The versions of each that may be called."""
+        self._open_queue()
         self._restored: set[str] = set()
         """The pools of those with SnapStart, which have no provisioned concurrency."""
         self.partition.run_until(2 * MEASURED_EACH_US)  # by then it is known what memory there is
         for _ in range(random.randint(1, 8)):
             self._create()
+
+    def _open_queue(self) -> None:
+        """Where asynchronous events wait, and what has them run."""
+        timeline, nature = self.partition.timeline, self.partition.nature
+        self.event_checks = EventChecks()
+        self.queue = MemoryQueue(timeline, nature, self.event_checks)
+        self._configuration = ServingConfiguration()
+        self.events = EventInvocations(
+            store=self.queue,
+            configuration=self._configuration,
+            deliveries=Neighbours(nature, self.event_checks),
+            clock=timeline,
+            timers=timeline,
+            places=EVENT_PLACES,
+            retry_delay_s=EVENT_RETRY_DELAY_S,
+        )
+        self.events.attempt = self._attempt
+        self.events.begin(run_at_once)
 
     def run(self) -> Summary:
         """Raises Violation, which tells the seed."""
@@ -158,10 +187,15 @@ class Day:
             partition.step()
             if partition.steps > limit:
                 raise Violation("the partition does not come to rest")
+        while len(self.queue):
+            partition.step()
+            if partition.steps > 2 * limit:
+                raise Violation("the queue does not come to rest")
         for name in list(self._functions):
             self._delete(name)
         partition.run_until(timeline.now_us + (MAXIMAL_LIFE_S + 300) * 1_000_000)
         partition.checks.rest()
+        self.event_checks.rest()
         return Summary(
             invocations=self._invocations,
             throttled=self._throttled,
@@ -182,6 +216,8 @@ class Day:
         run_us = int(10 ** random.uniform(3, 6))
         self.partition.nature.means[name.name] = (run_us, int(10 ** random.uniform(4, 6.3)))
         self._functions[name] = [self._publish(name, "$LATEST")]
+        self._configuration.apply(VersionChanged(*2 * (self._functions[name][0].version,)))
+        self._configure_events(name)
         if random.random() < 0.3:
             self._reserve(name)
         if random.random() < 0.3:
@@ -224,10 +260,13 @@ class Day:
         versions = self._functions[name]
         before = versions[0]
         versions[0] = self._publish(name, "$LATEST")
+        self._configuration.apply(VersionChanged(*2 * (versions[0].version,)))
+        self._configure_events(name)
         self.partition.dispatcher.supersede(before.pool_id)
 
     def _delete(self, name: FunctionName) -> None:
         dispatcher, checks = self.partition.dispatcher, self.partition.checks
+        self._configuration.apply(FunctionRemoved(name))
         for serving in self._functions.pop(name):
             if checks.provisioned.pop((name, serving.version.version), None) is not None:
                 dispatcher.provision(serving, 0)
@@ -246,7 +285,21 @@ class Day:
             self.partition.checks.reserved.pop(name, None)
         else:
             self.partition.checks.reserved[name] = units
+        self._configuration.apply(ReservationChanged(name, units))
         self.partition.dispatcher.reserve(name, units)
+        self.events.resume(name)
+
+    def _configure_events(self, name: FunctionName) -> None:
+        random = self._random
+        self._configuration.apply(
+            EventInvokeChanged(
+                EventInvokeConfig(
+                    name, LATEST, 0,
+                    retry_attempts=random.choice((None, 0, 1)), event_age_s=random.choice((60, 300)),
+                    on_success=random.choice((None, "well")), on_failure=random.choice((None, "ill")),
+                )
+            )
+        )  # fmt: skip
 
     def _provision(self, serving: Serving) -> None:
         name = serving.version.function
@@ -271,7 +324,10 @@ class Day:
         name = random.choice(list(self._functions))
         for _ in range(min(self._left, random.choice((1, 1, 1, 2, 5, 20, 60)))):
             self._left -= 1
-            self._call(random.choice(self._functions[name]))
+            if random.random() < 0.3:
+                self._send(name)
+            else:
+                self._call(random.choice(self._functions[name]))
         pause_us = random.choice((0, 1_000, 20_000, 200_000, 2_000_000))
         if random.random() < 0.01:
             pause_us = (IDLE_TIMEOUT_S + 5) * 1_000_000
@@ -285,6 +341,37 @@ class Day:
             self.partition.checks.invoke(serving, invocation, self._told)
         except TooManyRequestsException:
             self._throttled += 1
+
+    def _send(self, name: FunctionName) -> None:
+        """An asynchronous invocation."""
+        request_id = self.partition.new_id()
+        event = QueuedEvent(request_id, name, None, "", Trials(self.partition.timeline.wall_ms()), b"{}")
+
+        def told(error: ModelledError | None) -> None:
+            if error is None:
+                self.event_checks.accepted.add(request_id)
+
+        self.events.accept(event, told)
+
+    def _attempt(self, event: QueuedEvent, tell: Tell) -> None:
+        """As `invoke.frontend` does."""
+        versions = self._functions.get(event.function)
+        if versions is None:
+            raise ResourceNotFoundException("Function not found")
+        serving = versions[0]
+        if serving.version.configuration.tenant_isolation_mode is not None:
+            serving = serving.for_tenant("blue")
+        if self.partition.dispatcher.knows(event.request_id):
+            raise ServiceException("The attempt before this one is not over.")
+        self.event_checks.begins(event)
+
+        def told(result: Completed | ModelledError) -> None:
+            if isinstance(result, Completed):
+                self.event_checks.ran(event, well=result.answer.error_type is None)
+            tell(serving, result)
+
+        invocation = Invocation(event.request_id, serving.arn, event.payload)
+        self.partition.checks.invoke(serving, invocation, told, queued=True)
 
     def _told(self, result: Completed | ModelledError) -> None:
         if isinstance(result, ServiceException):
@@ -338,5 +425,7 @@ def _faults(random: Random) -> Faults:
         init_hangs=likelihood(0.05),
         misfortune=likelihood(0.2),
         idle_exit=likelihood(0.1),
+        disk_full=likelihood(0.05),
+        undeliverable=likelihood(0.2),
         template_refused=likelihood(0.3),
     )
