@@ -14,9 +14,11 @@ from msgspec.structs import replace
 import lambent.testing.simulation.scenario as scenario
 from lambent.core.admission import Admission, Share
 from lambent.core.assignment import Assignment, Outlived, Use
+from lambent.core.event_invoke import EventInvokeConfig
 from lambent.core.placement import Placement
-from lambent.invoke import dispatcher
+from lambent.invoke import dispatcher, events
 from lambent.invoke.dispatcher import Dispatcher
+from lambent.invoke.events import EventInvocations
 from lambent.observe.ledger import Ended
 from lambent.testing.simulation.checks import Violation
 from lambent.testing.simulation.scenario import Day
@@ -171,6 +173,40 @@ def _one_that_has_its_memory_is_given_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Placement, "__contains__", lambda self, environment_id: True)
 
 
+def _event_is_accepted_before_it_is_on_disk(patch: pytest.MonkeyPatch) -> None:
+    original = EventInvocations.accept
+
+    def accept(self: EventInvocations, event: Any, tell: Any) -> None:
+        tell(None)
+        original(self, event, lambda error: None)
+
+    patch.setattr(EventInvocations, "accept", accept)
+
+
+def _event_is_tried_without_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(EventInvokeConfig, "retries", lambda self: 100)
+
+
+def _event_is_told_twice(patch: pytest.MonkeyPatch) -> None:
+    original = events.deliveries_of
+    patch.setattr(events, "deliveries_of", lambda *about: 2 * original(*about))
+
+
+def _event_that_went_well_waits_again(patch: pytest.MonkeyPatch) -> None:
+    def end(self: EventInvocations, event_id: int, event: Any, *_: Any) -> None:
+        self._wait_again(event_id, event, self._clock.wall_ms())
+
+    patch.setattr(EventInvocations, "_end", end)
+
+
+def _event_that_waits_again_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    def wait_again(self: EventInvocations, event_id: int, event: Any, *_: Any, **__: Any) -> None:
+        self._let_go(event_id, event)
+        self._leave_place(event)
+
+    patch.setattr(EventInvocations, "_wait_again", wait_again)
+
+
 @pytest.mark.parametrize(
     ("plant", "caught"),
     [
@@ -188,6 +224,11 @@ def _one_that_has_its_memory_is_given_up(patch: pytest.MonkeyPatch) -> None:
         (_idle_environments_stay, "still there"),
         (_memory_is_not_looked_at, "placed where there is no room"),
         (_one_that_has_its_memory_is_given_up, "placed where there is no room"),
+        (_event_is_accepted_before_it_is_on_disk, "accepted, and never over"),
+        (_event_is_tried_without_end, "is tried too often"),
+        (_event_is_told_twice, "is told twice to"),
+        (_event_that_went_well_waits_again, "runs again after it went well"),
+        (_event_that_waits_again_is_forgotten, "the queue does not come to rest"),
         (_session_outlives_its_environment, "sessions of nobody"),
     ],
 )

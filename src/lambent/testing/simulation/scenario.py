@@ -33,7 +33,7 @@ LIMITS = Limits(concurrency=100, scale_out_per_10_s=200)
 POLICY = Policy(overcommit=2.0, reserve_mib=256, waiting=50, wait_us=2_000_000)
 EVENT_PLACES, EVENT_RETRY_DELAY_S = 64, 5
 MEMORIES_MIB = (2_048, 8_192, 1 << 20)
-IDLE_TIMEOUT_S, MAXIMAL_LIFE_S = 60, 900
+IDLE_TIMEOUT_S, MAXIMAL_LIFE_S = 60, 240
 STEPS_FOR_EACH = 200
 """An invocation that takes more steps than this stands for a partition that does not come to rest."""
 
@@ -193,7 +193,7 @@ class Day:
                 raise Violation("the queue does not come to rest")
         for name in list(self._functions):
             self._delete(name)
-        partition.run_until(timeline.now_us + (MAXIMAL_LIFE_S + 300) * 1_000_000)
+        partition.run_until(timeline.now_us + (MAXIMAL_LIFE_S + 60) * 1_000_000)
         partition.checks.rest()
         self.event_checks.rest()
         return Summary(
@@ -408,7 +408,7 @@ class Day:
         if random.random() < 0.5:
             self.partition.kill_worker()
         else:
-            self.partition.timeline.step_wall(random.choice((-3_600_000, -1_000, 1_000, 3_600_000)))
+            self.partition.timeline.step_wall(random.choice((-60_000, -1_000, 1_000, 60_000)))
         self.partition.timeline.call_in(self.partition.nature.about(self._between_calamities_us), self._calamity)
 
 
