@@ -169,6 +169,8 @@ def test_what_is_provisioned_has_ten_requests_a_second_and_then_the_others():
     admission.provision(F, "1", 2)
     assert short_calls(admission, 30, 0, "2") == []
     assert short_calls(admission, 21, 0) == [ACCOUNT_RATE]
+    admission.reserve(F, 3)
+    assert short_calls(admission, 11, 0, "2") == [RESERVED_RATE], "of the unit that no version has for itself"
 
 
 def test_a_function_starts_so_many_environments_in_ten_seconds_and_is_told_when_there_are_more():
@@ -177,6 +179,7 @@ def test_a_function_starts_so_many_environments_in_ten_seconds_and_is_told_when_
         assert admission.scale_out(F, now) is None
     assert admission.scale_out(F, 7_500_000) == Refusal("FunctionInvocationRateLimitExceeded", 3)
     assert admission.scale_out(G, 7_500_000) is None
+    assert admission.scale_out(F, 9_999_999) == Refusal("FunctionInvocationRateLimitExceeded", 1)
     assert admission.scale_out(F, 10_000_000) is None
     admission.reserve(F, 1)
     assert admission.scale_out(F, 10_000_000) == Refusal("ReservedFunctionInvocationRateLimitExceeded", 4)
