@@ -17,6 +17,9 @@ import botocore.config
 import hypothesis
 import pytest
 
+from lambent.settings import Settings
+from lambent.testing import ordinary_user
+
 hypothesis.settings.register_profile("lambent", deadline=None)  # a slow machine is no failure
 hypothesis.settings.load_profile("lambent")
 
@@ -27,11 +30,13 @@ READY = "Lambent is ready on "
 
 @dataclass
 class Server:
-    """A `lambent serve` process and how to reach it. `arguments` are further flags."""
+    """A `lambent serve` process and how to reach it. `arguments` are further flags, `executor` the beginning of a
+    command that executes the server's."""
 
     data_dir: Path
     arguments: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    executor: tuple[str, ...] = ()
     process: subprocess.Popen[str] = field(init=False)
     url: str = field(init=False)
 
@@ -40,7 +45,7 @@ class Server:
         command = [sys.executable, "-m", "lambent", "serve", "--port", "0", "--data-dir", str(self.data_dir)]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*command, *self.arguments],
+                [*self.executor, *command, *self.arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -104,11 +109,23 @@ def data_dir() -> Iterator[Path]:
     remove_data_dir(directory)
 
 
+def of_an_ordinary_user(server: Server) -> Server:
+    """Whoever we are. Root's kits of runtimes must have been made."""
+    if os.geteuid() == 0:
+        os.chown(server.data_dir.parent, ordinary_user.USER, ordinary_user.USER)
+        server.executor = (sys.executable, "-m", ordinary_user.__name__)
+        server.environment["XDG_CACHE_HOME"] = str(Settings().runtimes_dir.parents[1])
+    return server
+
+
 @contextmanager
-def running_server(*arguments: str) -> Iterator[Server]:
+def running_server(*arguments: str, ordinary: bool = False) -> Iterator[Server]:
     """A server on a directory of its own, which must leave well."""
     directory = new_data_dir()
-    running = Server(directory, arguments).start()
+    running = Server(directory, arguments)
+    if ordinary:
+        of_an_ordinary_user(running)
+    running.start()
     try:
         yield running
     finally:

@@ -129,6 +129,20 @@ class Functions:
         self.made.clear()
 
 
+# How sandboxes are booted ---------------------------------------------------------------------------------------------
+
+BOOTED_ON_DEMAND = ("--preboot-memory-mib", "0")
+BOOTING: dict[str, tuple[str, ...]] = {"booted ahead": (), "booted on demand": BOOTED_ON_DEMAND}
+"""The two ways in which an environment comes to its sandbox, as arguments of a server; a test of environments has both.
+A further server of such a test takes those of its `server` along."""
+
+
+def assert_booted_as_told(server: Any, told_by: Any) -> None:
+    """A further server that has run a function has nothing booted ahead where `told_by` does not boot so."""
+    if BOOTED_ON_DEMAND[0] in told_by.arguments:
+        assert not booted_ahead(server.data_dir)
+
+
 # What is left ---------------------------------------------------------------------------------------------------------
 
 

@@ -75,6 +75,19 @@ def test_requests_are_read_as_they_were_sent_however_they_are_cut(sent, places):
     assert read(cut(b"".join(data for data, _ in kept), places)) == [said for _, said in kept]
 
 
+@given(requests(), st.integers(0, 2000))
+def test_a_request_that_breaks_off_in_its_body_is_told_by_its_head_once(sent, place):
+    data, (method, path, *_) = sent
+    data = data[: place % len(data)]
+    ours = stream()
+    ours.feed(data)
+    broken_off = ours.take_broken_off()
+    assert (broken_off is not None) == (b"\r\n\r\n" in data and ours.incomplete)
+    if broken_off is not None:
+        assert (broken_off.method, broken_off.path, broken_off.body, ours.connection) == (method, path, b"", CLOSED)
+    assert ours.take_broken_off() is None
+
+
 @given(st.lists(requests(), min_size=2, max_size=2))
 def test_the_same_bytes_again_are_the_same_request_again(sent):
     pieces = [data for data, said in sent if said[-1]]

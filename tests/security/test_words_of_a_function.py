@@ -10,7 +10,7 @@ from lambent.worker.sandbox.driver import SandboxError
 from sandbox_drivers import isolating
 
 
-@pytest.mark.parametrize("driver", isolating())
+@pytest.mark.parametrize("driver", [*isolating(), "process"])
 def test_a_nul_in_a_variable_starts_nothing_and_the_launcher_goes_on(driver: str) -> None:
     async def run() -> None:
         async with open_bench(driver) as bench:

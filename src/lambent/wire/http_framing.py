@@ -166,6 +166,15 @@ class RequestStream:
         self.waiting_bytes -= len(request.body)
         return request
 
+    def take_broken_off(self) -> HttpRequest | None:
+        """When nothing more can come: the head of the request whose body has begun and was not sent to its end, if
+        there is one. Once."""
+        fields, self._fields = self._fields, None
+        if fields is None:
+            return None
+        self.connection, self.too_large, self.trailers = CLOSED, self._too_large, _NO_TRAILERS
+        return self._request(fields, b"")
+
     # httptools ----------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
@@ -178,10 +187,11 @@ class RequestStream:
         self._raw.append((name, value))
 
     def on_headers_complete(self) -> None:
-        fields = self._fields = self._take_fields()
+        fields = self._take_fields()
         coding = fields.get("transfer-encoding")
         if coding is not None and (coding.lower() != "chunked" or self._parser.get_http_version() != "1.1"):
             raise MalformedRequest(400, "the length of the body is not told in a way that is understood")
+        self._fields = fields
         if "expect" in fields:
             self.expects_continue = fields["expect"].lower() == "100-continue"
 
@@ -217,23 +227,25 @@ class RequestStream:
             self._body, self._more, self._too_large = b"", None, True
 
     def on_message_complete(self) -> None:
-        path, _, query = self._url.decode("latin-1").partition("?")
         fields = self._fields
         assert fields is not None, "a message complete before its head"
-        if path[:1] != "/":
-            path, query = _relative(path, query, fields)
-        body = self._body if self._more is None else bytes(self._more)
-        request = HttpRequest(self._parser.get_method().decode(), path, query, fields, body)
+        request = self._request(fields, self._body if self._more is None else bytes(self._more))
         connection = KEPT if self._parser.should_keep_alive() else CLOSED
         if "connection" in fields and not connection and self._parser.get_http_version() == "1.0":
             connection = CONFIRMED
         trailers = self._take_fields() if self._raw else _NO_TRAILERS
         self._complete.append((request, connection, self._too_large, trailers))
         self.waiting += 1
-        self.waiting_bytes += len(body)
+        self.waiting_bytes += len(request.body)
         self.incomplete = self.expects_continue = False
         self._silent_bytes = 0
         self._begin()
+
+    def _request(self, fields: dict[str, str], body: bytes) -> HttpRequest:
+        path, _, query = self._url.decode("latin-1").partition("?")
+        if path[:1] != "/":
+            path, query = _relative(path, query, fields)
+        return HttpRequest(self._parser.get_method().decode(), path, query, fields, body)
 
 
 def _relative(path: str, query: str, fields: dict[str, str]) -> tuple[str, str]:

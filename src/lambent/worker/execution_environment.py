@@ -195,11 +195,13 @@ class ExecutionEnvironment:
             or invocation is None
             or invocation.request_id != request_id
             or not self._delivered
+            or self._abandoned
         ):
             return failures.UNKNOWN_REQUEST
-        if posted.too_large:
-            self._feed(machine.Answered(failures.RESPONSE_TOO_LARGE))
-            return failures.RESPONSE_REFUSED
+        if posted.flaw is not None:
+            answer, refusal = failures.FLAWED[posted.flaw]
+            self._feed(machine.Answered(answer))
+            return refusal
         self._feed(machine.Answered(Answer(posted.body, posted.content_type, posted.error_type)))
         connection.accept()  # the caller comes first
         return None

@@ -5,23 +5,34 @@ import signal
 
 from lambent.core.environment import Failure, Phase
 from lambent.core.invocation import Answer
-from lambent.worker.runtime_api import Refusal
+from lambent.worker.runtime_api import Flaw, Refusal
 from lambent.worker.sandbox.driver import Exit
 
-RESPONSE_TOO_LARGE = Answer(
-    json.dumps(
-        {
-            "errorType": "Function.ResponseSizeTooLarge",
-            "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
-        },
-        separators=(",", ":"),
-    ).encode(),
-    error_type="Function.ResponseSizeTooLarge",
-)
-"""For the caller, in place of the response."""
 
-RESPONSE_REFUSED = Refusal(413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size (6291556 bytes).")
-"""The same, for the runtime."""
+def _instead_of_response(error_type: str, message: str) -> Answer:
+    document = json.dumps({"errorType": error_type, "errorMessage": message}, separators=(",", ":"))
+    return Answer(document.encode(), error_type=error_type)
+
+
+FLAWED: dict[Flaw, tuple[Answer, Refusal]] = {
+    Flaw.TOO_LARGE: (
+        _instead_of_response(
+            "Function.ResponseSizeTooLarge",
+            "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+        ),
+        Refusal(413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size (6291556 bytes)."),
+    ),
+    Flaw.BROKEN_OFF: (
+        _instead_of_response("Runtime.TruncatedResponse", "HTTP request detected as truncated"),
+        Refusal(400, "TruncatedHTTPRequest", "HTTP request detected as truncated"),
+    ),
+    Flaw.UNKNOWN_MODE: (
+        _instead_of_response("Runtime.InvalidResponseModeHeader", "Invalid function response mode"),
+        Refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode"),
+    ),
+}
+"""For the caller in place of a response that can not be passed on, and for the runtime that has posted it. The caller's
+words are AWS's for the first only."""
 
 UNKNOWN_REQUEST = Refusal(400, "InvalidRequestID", "Invalid request ID")
 

@@ -8,6 +8,7 @@ Source of paths, headers and error documents: developer guide, "Using the Lambda
 
 import asyncio
 import re
+from enum import Enum, auto
 from typing import Protocol, cast
 from urllib.parse import unquote
 
@@ -47,13 +48,21 @@ class Refusal(Record, frozen=True):
     message: str
 
 
+class Flaw(Enum):
+    """Why what was posted can not be passed on."""
+
+    TOO_LARGE = auto()
+    BROKEN_OFF = auto()
+    UNKNOWN_MODE = auto()
+
+
 class Posted(Record, frozen=True):
     """What the runtime has posted. `error_type` is set for an error, in the form that AWS normalises it to."""
 
     body: bytes
     content_type: str
     error_type: str | None = None
-    too_large: bool = False
+    flaw: Flaw | None = None
 
 
 class Participant(Protocol):
@@ -125,6 +134,16 @@ _ACCEPTED = _answer(202, _OK)
 _NO_SUCH_PATH = _refused(Refusal(404, "InvalidRequest", "No such path in the Runtime API"))
 
 
+def _answering(path: str) -> tuple[str, str]:
+    """The request id that a path is an answer to, and `response` or `error`; empty if it is no such path."""
+    if not path.startswith(_INVOCATION):
+        return "", ""
+    request_id, _, action = path[len(_INVOCATION) :].rpartition("/")
+    if action not in ("response", "error"):
+        return "", ""
+    return unquote(request_id) if "%" in request_id else request_id, action
+
+
 class RuntimeConnection(asyncio.Protocol):
     """One connection of the runtime: a request at a time, in order. What is sent behind a `next` is not read before
     that is answered.
@@ -161,6 +180,7 @@ class RuntimeConnection(asyncio.Protocol):
         self._open.discard(self)
         self._transport = None
         self._participant.hangs_up(self)
+        self._break_off()
 
     def data_received(self, data: bytes) -> None:
         if self._last:
@@ -175,7 +195,10 @@ class RuntimeConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Whether the connection stays open for answers."""
         self._last = True
-        return self._awaits_event or self._requests.waiting > 0
+        if self._awaits_event or self._requests.waiting > 0:
+            return True
+        self._break_off()
+        return False
 
     def pause_writing(self) -> None:
         """The peer does not read its answers: take no more requests of it."""
@@ -196,7 +219,9 @@ class RuntimeConnection(asyncio.Protocol):
         while self._transport is not None and not (self._awaits_event or self._writing_paused):
             request = requests.next_request()
             if request is None:
-                if self._fault is not None:
+                if self._last:
+                    self._break_off()
+                if self._fault is not None and self._transport is not None:
                     self._transport.write(_saying(CLOSED, _refused(self._fault)))
                 if self._last:
                     self._end()
@@ -239,15 +264,12 @@ class RuntimeConnection(asyncio.Protocol):
                 self._write(_answer(200, b"pong", "text/plain"))
                 return
         elif request.method == "POST":
-            if path.startswith(_INVOCATION):
-                request_id, _, action = path[len(_INVOCATION) :].rpartition("/")
-                if "%" in request_id:
-                    request_id = unquote(request_id)
-                if action in ("response", "error"):
-                    refusal = self._responds(request_id, request, is_error=action == "error")
-                    if refusal is not None:
-                        self._refuse(refusal)
-                    return
+            request_id, action = _answering(path)
+            if request_id:
+                refusal = self._responds(request_id, request, is_error=action == "error")
+                if refusal is not None:
+                    self._refuse(refusal)
+                return
             if path == _INIT_ERROR:
                 refusal = self._participant.fails_init(self, self._posted_error(request))
                 if refusal is not None:
@@ -268,22 +290,40 @@ class RuntimeConnection(asyncio.Protocol):
             return self._participant.responds(self, request_id, self._posted_error(request))
         headers = request.headers
         error_type = None
+        flaw = self._flaw()
         mode = headers.get("lambda-runtime-function-response-mode", "buffered").lower()
-        if mode != "buffered":
-            if mode != "streaming":
-                return Refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+        if mode == "streaming":
             # A stream that failed in its middle says so behind its body.
             given = self._requests.trailers.get(_ERROR_TYPE_HEADER, headers.get(_ERROR_TYPE_HEADER))
             error_type = None if given is None else normalised_error_type(given)
+        elif mode != "buffered":
+            flaw = Flaw.UNKNOWN_MODE
         content_type = headers.get("content-type", "application/json")
-        posted = Posted(request.body, content_type, error_type, self._requests.too_large)
-        return self._participant.responds(self, request_id, posted)
+        return self._participant.responds(self, request_id, Posted(request.body, content_type, error_type, flaw))
 
     def _posted_error(self, request: HttpRequest) -> Posted:
         headers = request.headers
         error_type = normalised_error_type(headers.get(_ERROR_TYPE_HEADER))
         content_type = headers.get("content-type", "application/json")
-        return Posted(request.body, content_type, error_type, self._requests.too_large)
+        return Posted(request.body, content_type, error_type, self._flaw())
+
+    def _flaw(self) -> Flaw | None:
+        return Flaw.TOO_LARGE if self._requests.too_large else None
+
+    def _break_off(self) -> None:
+        """Nothing more comes: of a response that has begun and is not complete, the caller is not to wait for the rest.
+        Whatever else has not come to its end is forgotten."""
+        request = self._requests.take_broken_off()
+        if request is None or request.method != "POST":
+            return
+        request_id, _ = _answering(request.path)
+        if not request_id:
+            return
+        self._fault = None  # it is told in these words
+        flaw = self._flaw() or Flaw.BROKEN_OFF
+        refusal = self._participant.responds(self, request_id, Posted(b"", "", flaw=flaw))
+        if refusal is not None:
+            self._refuse(refusal)
 
     def accept(self) -> None:
         """Answer that what was posted is taken."""

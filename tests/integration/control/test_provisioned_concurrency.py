@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,7 +26,7 @@ from lambda_api import (
     unique,
     zipped,
 )
-from live_functions import eventually, processes
+from live_functions import BOOTING, assert_booted_as_told, eventually, processes
 
 CODE = """
 import os, time, uuid
@@ -92,6 +93,16 @@ def answers(api: Any, name: str, qualifier: str, parallel: int = 1, sleep: float
 
     with ThreadPoolExecutor(parallel) as callers:
         return list(callers.map(call, range(parallel)))
+
+
+@pytest.fixture(scope="module", params=BOOTING.values(), ids=BOOTING)
+def server(server: Any, new_server: Any, request: Any) -> Iterator[Any]:
+    """The shared one, and one that boots on demand."""
+    if request.param:
+        with new_server(*request.param) as running:
+            yield running
+    else:
+        yield server
 
 
 @pytest.fixture
@@ -293,7 +304,7 @@ def test_a_function_that_can_not_be_initialised_fails_with_the_reason(own: Any) 
 
 
 def test_idle_ones_stay_until_they_are_not_wanted_any_more(data_dir: Any, server: Any) -> None:
-    short = type(server)(data_dir, ("--idle-timeout-s", "1")).start()
+    short = type(server)(data_dir, (*server.arguments, "--idle-timeout-s", "1")).start()
     try:
         api = clients(short)
         make_function(api, "f", versions=1, Code={"ZipFile": zipped(CODE)})
@@ -308,6 +319,7 @@ def test_idle_ones_stay_until_they_are_not_wanted_any_more(data_dir: Any, server
         assert answers(api, "f", "1") == [first]
         api.delete_provisioned_concurrency_config(FunctionName="f", Qualifier="1")
         eventually(lambda: not processes(data_dir))
+        assert_booted_as_told(short, server)
     finally:
         assert short.stop() == 0
 
@@ -325,7 +337,7 @@ def test_one_whose_program_has_crashed_is_initialised_again(own: Any, name: str)
 
 
 def test_configs_survive_kill_9_and_are_initialised_again(data_dir: Any, server: Any) -> None:
-    crashing = type(server)(data_dir).start()
+    crashing = type(server)(data_dir, server.arguments).start()
     try:
         api = clients(crashing)
         elsewhere = (clients(crashing, account=OTHER_ACCOUNT), clients(crashing, region="eu-west-1"))

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from live_functions import BOOTING
 
 
-@pytest.fixture(scope="session", params=[(), ("--preboot-memory-mib", "0")], ids=["booted ahead", "booted on demand"])
+@pytest.fixture(scope="session", params=BOOTING.values(), ids=BOOTING)
 def server(new_server: Any, request: Any) -> Iterator[Any]:
     with new_server(*request.param) as running:
         yield running

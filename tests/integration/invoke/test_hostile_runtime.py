@@ -88,7 +88,7 @@ while True:
             for _ in range(64):
                 connection = socket.create_connection((HOST, int(PORT)))
                 connection.sendall((
-                    "POST " + INVOCATION + request_id + "/response HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"
+                    "POST " + INVOCATION + "x/response HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"
                 ).encode())
                 held.append(connection)
         import boto3
@@ -129,7 +129,20 @@ while True:
         seen.append(post(request_id, b"x" * 7_000_000))
         continue
     if do == "mode":
-        seen.append(post(request_id, b"1", Response_Mode="sideways"))
+        seen.append(post(event.get("id", request_id), b"1", Response_Mode="sideways"))
+        if "id" not in event:
+            continue
+    if do == "break off":
+        head = "POST " + INVOCATION + event.get("id", request_id) + "/response HTTP/1.1\r\nHost: x\r\n"
+        seen.append(raw((head + event["rest"]).encode()).partition("\r\n\r\n"))
+        if "id" not in event:
+            continue
+    if do == "hang up":
+        with socket.create_connection((HOST, int(PORT))) as connection:
+            connection.sendall((
+                "POST " + INVOCATION + request_id + "/response HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"
+            ).encode())
+        continue
     if do == "error":
         seen.append(post(request_id, event["body"].encode(), "error", Error_Type=event["type"]))
         continue
@@ -232,10 +245,44 @@ def test_the_connections_of_one_environment_are_bounded_and_come_free_again(host
         assert 32 <= served <= 64
 
 
-def test_an_unknown_response_mode_is_refused(hostile: Function) -> None:
+NOBODY = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
+
+
+def test_an_unknown_response_mode_is_refused_and_the_caller_told(hostile: Function) -> None:
+    words = "Invalid function response mode"
     answer = hostile.invoke({"do": "mode"})
-    told = {"errorMessage": "Invalid function response mode", "errorType": "InvalidFunctionResponseMode"}
-    assert seen(answer) == [[400, told]]
+    assert answer.error == "Unhandled"
+    assert answer.document == {"errorType": "Runtime.InvalidResponseModeHeader", "errorMessage": words}
+    told = {"errorType": "InvalidFunctionResponseMode", "errorMessage": words}
+    assert seen(hostile.invoke({"do": "mode", "id": NOBODY})) == [[400, told], INVALID_ID]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\nno length\r\n",
+        "Content-Length: 9\r\n\r\nab",
+    ],
+    ids=["in a chunk", "between chunks", "of a told length"],
+)
+def test_a_response_that_breaks_off_is_nobodys_and_its_caller_need_not_wait(hostile: Function, rest: str) -> None:
+    before = hostile.invoke({}).document["pid"]
+    head, _, told = seen(hostile.invoke({"do": "break off", "rest": rest, "id": NOBODY}))[0]
+    assert (head.split()[1], json.loads(told)) == ("400", INVALID_ID[1])
+    words = "HTTP request detected as truncated"
+    answer = hostile.invoke({"do": "break off", "rest": rest})
+    assert answer.error == "Unhandled"
+    assert answer.document == {"errorType": "Runtime.TruncatedResponse", "errorMessage": words}
+    after = hostile.invoke({})
+    head, _, told = seen(after)[0]
+    assert (head.split()[1], json.loads(told)) == ("400", {"errorType": "TruncatedHTTPRequest", "errorMessage": words})
+    assert after.document["pid"] == before
+
+
+def test_a_runtime_that_hangs_up_in_its_response_has_answered(hostile: Function) -> None:
+    assert hostile.invoke({"do": "hang up"}).document["errorType"] == "Runtime.TruncatedResponse"
+    assert seen(hostile.invoke({})) == []
 
 
 @pytest.mark.parametrize(

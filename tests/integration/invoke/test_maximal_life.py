@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from live_functions import WITHIN_S, Functions, assert_nothing_left, eventually, processes
+from live_functions import WITHIN_S, Functions, assert_booted_as_told, assert_nothing_left, eventually, processes
 
 LIFE_S = 2
 SWEEP_S = 1
@@ -21,12 +21,11 @@ def handler(event, context):
 
 
 @pytest.fixture(scope="module")
-def short_lived(server: Any) -> Iterator[Any]:
+def short_lived(server: Any, new_server: Any) -> Iterator[Any]:
     """A server that lets environments idle for long, and live for two seconds."""
-    data_dir = server.data_dir.with_name("short-lived")
-    running = type(server)(data_dir, ("--maximal-life-s", str(LIFE_S))).start()
-    yield running
-    assert running.stop() == 0
+    with new_server(*server.arguments, "--maximal-life-s", str(LIFE_S)) as running:
+        yield running
+        assert_booted_as_told(running, server)
 
 
 @pytest.fixture

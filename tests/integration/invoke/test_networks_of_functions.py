@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_functions import Functions, descendants, eventually
+from live_functions import Functions, assert_booted_as_told, descendants, eventually
 
 from lambent.testing import machines
 from lambent.testing.machines import MACHINE, NAMESERVER, PORT, PRIVATE, PUBLIC, Machine
@@ -65,10 +65,14 @@ def networked(server: Any, machine: Machine, data_dir: Path) -> Iterator[Any]:
     """A server on that machine. The shared one, which is elsewhere, only tells what a server is."""
     settings = data_dir.with_name("lambent.toml")
     settings.write_text(SETTINGS)
-    made = type(server)(data_dir, ("--config", str(settings))).start()
-    yield made
-    if made.process.poll() is None:
-        assert made.stop() == 0
+    made = type(server)(data_dir, (*server.arguments, "--config", str(settings))).start()
+    try:
+        yield made
+        if made.process.poll() is None:
+            assert_booted_as_told(made, server)
+    finally:
+        code = made.stop()
+    assert code == 0
 
 
 def test_a_function_gets_the_network_that_the_settings_have_for_it(networked: Any, machine: Machine) -> None:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from live_functions import PROVIDED, PYTHON, Functions
+from live_functions import PROVIDED, PYTHON, Functions, assert_booted_as_told
 
 NODE = "nodejs20.x"
 LOOK = {
@@ -241,11 +241,13 @@ def test_the_clients_context_agrees_with_the_variables(functions: Functions) -> 
 
 
 def test_variables_of_the_machine_do_not_come_through(functions: Functions, data_dir: Any, server: Any) -> None:
-    marked = type(server)(data_dir, environment={"MARK_OF_THE_MACHINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}).start()
+    variables = {"MARK_OF_THE_MACHINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    marked = type(server)(data_dir, server.arguments, variables).start()
     try:
         mine = Functions(marked.client("lambda"))
         seen = mine.create(LOOK[PYTHON]).invoke({}).document
         assert not {"MARK_OF_THE_MACHINE", "PYTHONDONTWRITEBYTECODE", "HOME", "USER"} & seen.keys()
+        assert_booted_as_told(marked, server)
         mine.delete_all()
     finally:
         assert marked.stop() == 0

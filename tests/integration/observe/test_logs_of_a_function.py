@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import pytest
+from live_functions import BOOTING
 
 from lambent.observe.ledger import Began, Ended, entries
 
@@ -30,6 +31,16 @@ class RunningServer(Protocol):
     data_dir: Any
 
     def client(self, service: str, account: str = ...) -> Any: ...
+
+
+@pytest.fixture(scope="module", params=BOOTING.values(), ids=BOOTING)
+def server(server: RunningServer, new_server: Any, request: Any) -> Iterator[RunningServer]:
+    """The shared one, and one that boots on demand."""
+    if request.param:
+        with new_server(*request.param) as running:
+            yield running
+    else:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,16 @@ def test_mounts_and_links_are_where_they_were_asked_for(driver: str) -> None:
 
 
 @both
+def test_code_that_is_gone_is_a_fault_of_the_machine(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        spec = SandboxSpec("bare", Template(), (Mount(bench.code / "gone", "/var/task"),), 128, 16)
+        with pytest.raises(SandboxError):
+            await bench.run(await bench.driver.create(spec), "/bin/echo", "never")
+
+    on_a_bench(driver, work)
+
+
+@both
 def test_a_frozen_sandbox_stands_still_and_goes_on_when_thawed(driver: str) -> None:
     async def work(bench: Bench) -> None:
         sandbox = await bench.create()

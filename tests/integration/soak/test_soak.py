@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ from lambent.settings import Settings
 from lambent.testing.soak import gauges
 from lambent.testing.soak.faults import FAULTS, MADE, RESTORED, WELL, Upheaval
 from lambent.testing.soak.judge import BYTES_A_LIFE, leaks
-from lambent.testing.soak.run import Plan, soak
+from lambent.testing.soak.run import NO_TEMPLATES, Plan, soak
 from lambent.testing.soak.strikes import launchers
 from lambent.testing.soak.worker import Worker
 from lambent.worker.sandbox.freezing import GroupFreezer
@@ -28,20 +30,34 @@ DRIVER = Settings().sandbox
 SEED = 300
 
 
-@pytest.mark.slow
-def test_nothing_is_left_of_three_hundred_environments_with_random_faults() -> None:
+def soaked(driver: str, lives: int, rounds: int) -> dict[str, Any]:
+    """What a soak has told, of which nothing was left and every life ended as it may."""
     command = (sys.executable, "-m", "lambent.testing.soak")
-    plan = (f"--driver={DRIVER}", f"--seed={SEED}", "--lives=300", "--rounds=12")
+    plan = (f"--driver={driver}", f"--seed={SEED}", f"--lives={lives}", f"--rounds={rounds}")
     done = subprocess.run((*command, *plan), stdout=subprocess.PIPE, timeout=400, check=False)
-    told = json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(done.stdout)
     assert told["unexpected"] == []
     assert told["leaks"] == {}, told["rests"]
     assert told["ends"].keys() >= {fault.name for fault in FAULTS}
+    return told
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_three_hundred_environments_with_random_faults() -> None:
+    told = soaked(DRIVER, lives=300, rounds=12)
     if MADE in told["ends"][RESTORED.name]:  # by a driver that restores
         assert told["ahead"] > 0
     assert told["upheavals"].keys() == {one.name for one in Upheaval}
     if os.geteuid() == 0:
         assert all(told["upheavals"].values()), told["upheavals"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, ("crun", "runc"))), reason="no OCI runtime is on PATH")
+def test_nothing_is_left_of_ninety_environments_in_containers() -> None:
+    told = soaked("oci", lives=90, rounds=3)
+    assert told["ends"][RESTORED.name].keys() == {NO_TEMPLATES}, "this driver is not known to restore"
+    assert told["upheavals"].keys() == {Upheaval.LAUNCHER_KILLED.name}
 
 
 Plant = Callable[[Worker], None]

@@ -16,12 +16,22 @@ from hostile.probe import Caged, Control, Unisolated, Unprivileged
 
 from sandbox_drivers import oci_runtime
 
-DRIVERS = {"namespaces": "namespaces", "oci": f"oci:{oci_runtime('crun')}"}
+OCI_RUNTIMES = {name: oci_runtime(name) for name in ("crun", "runc")}
+DRIVERS = {"namespaces": "namespaces", **{name: f"oci:{path}" for name, path in OCI_RUNTIMES.items()}}
 """Every isolation driver that the hostile suite is run against, as `open_bench` names it."""
 USERS = ("root", "ordinary") if os.geteuid() == 0 else ("ordinary",)
 
-PLACES = tuple(f"{driver}-{user}" for driver in DRIVERS for user in USERS)
+
+def _places(*drivers: str) -> tuple[str, ...]:
+    return tuple(f"{driver}-{user}" for driver in drivers for user in USERS)
+
+
+EVERYWHERE = _places(*DRIVERS)
 """Where probes are run: a driver and a user."""
+PLACES = _places("namespaces", "crun")
+"""Where trials are."""
+OUTSIDE = _places("namespaces")
+"""Where controls are, to which the driver does not matter: none of them runs in a sandbox of it."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +151,8 @@ def _root_has(right: int) -> bool:
 @contextmanager
 def open_arena(place: str) -> Iterator[Arena]:
     driver, user = place.split("-")
-    if driver == "oci" and not oci_runtime("crun"):
-        pytest.skip("crun is not here, and `make prerequisites` could not get it")
+    if not OCI_RUNTIMES.get(driver, driver):
+        pytest.skip(f"{driver} is not here, and `make prerequisites` could not get it")
     command = [sys.executable, str(Path(arena_process.__file__)), DRIVERS[driver]]
     if user == "ordinary" and os.geteuid() == 0:
         command.append(str(arena_process.ORDINARY_USER))

@@ -4,7 +4,7 @@ must get through: else it would show nothing. The probes themselves are data, in
 import os
 
 import pytest
-from arena import Arena
+from arena import EVERYWHERE, OUTSIDE, Arena
 from hostile import PROBES
 from hostile.probe import GOT_THROUGH, HELD_BACK, Caged, Probe
 
@@ -12,8 +12,12 @@ from lambent.worker.sandbox import seccomp
 
 every_probe = pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name.replace(" ", "_"))
 
+in_every_sandbox = pytest.mark.parametrize("arena", EVERYWHERE, indirect=True)
+outside_of_sandboxes = pytest.mark.parametrize("arena", OUTSIDE, indirect=True)
+
 
 @every_probe
+@in_every_sandbox
 def test_a_sandbox_holds_it_back(arena: Arena, probe: Probe) -> None:
     if probe.unless_told and arena.tells(probe.unless_told):
         pytest.skip(arena.tells(probe.unless_told))
@@ -28,6 +32,7 @@ def test_a_sandbox_holds_it_back(arena: Arena, probe: Probe) -> None:
 
 
 @every_probe
+@outside_of_sandboxes
 def test_control_it_gets_through_without_that_protection(arena: Arena, probe: Probe) -> None:
     ended = arena.control(probe.control, probe.script, probe.arguments)
     if ended.output.startswith(f"{HELD_BACK} ENOSYS"):
@@ -41,6 +46,7 @@ def test_control_it_gets_through_without_that_protection(arena: Arena, probe: Pr
     [probe for probe in PROBES if isinstance(probe.control, Caged)],
     ids=lambda probe: probe.name.replace(" ", "_"),
 )
+@outside_of_sandboxes
 def test_the_whole_cage_holds_back_what_a_cage_without_that_protection_lets_through(arena: Arena, probe: Probe) -> None:
     ended = arena.caged((), probe.script, probe.arguments)
     assert ended.signal == probe.killed_by if ended.signal else ended.output.startswith(HELD_BACK), ended

@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.network import Networks
 from lambent.worker.sandbox.resolvers import resolver_configuration
-from lambent.worker.sandbox.run import Cell, Run, pipe_end
+from lambent.worker.sandbox.run import Cell, Run, check_words, pipe_end
 from lambent.worker.sandbox.scratch import Scratches
 from lambent.worker.sandbox.snapshots import Snapshot, Untrustworthy, examine
 from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage
@@ -358,7 +358,7 @@ class Confinement:
         be handed to a program."""
         assert run.control is not None
         control = run.control
-        _check_words(request["command"], request["variables"])
+        check_words(request["command"], request["variables"])
         if self._choice.memory is None:
             size = (cell.request["memory_mib"] + _DATA_MARGIN_MIB) << 20
             for process in (run.process, *descendants(run.process)):
@@ -517,11 +517,3 @@ def _is_known(make: Callable[[], int]) -> bool:
     except OSError:
         return False
     return True
-
-
-def _check_words(command: Sequence[str], variables: Mapping[str, str]) -> None:
-    """Raises ValueError for what a program can not be given."""
-    if any(b"\0" in os.fsencode(word) for word in (*command, *variables, *variables.values())):
-        raise ValueError("a word of the program has a NUL character in it")
-    if any(not name or "=" in name for name in variables):
-        raise ValueError("a variable of the program has a name that can not be")

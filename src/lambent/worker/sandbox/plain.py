@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lambent.worker.sandbox import kernel
-from lambent.worker.sandbox.run import Cell, Run, pipe_end
+from lambent.worker.sandbox.run import Cell, Run, check_words, pipe_end
 from lambent.worker.sandbox.zygote import CANNOT_START
 
 _BACKLOG = 64
@@ -39,10 +39,12 @@ class Plain:
         if origin is not None:
             raise OSError("without isolation nothing is restored from a snapshot")
         cell = Cell(request["id"], request, uid=os.geteuid())
+        mounts, links = self._mounts_and_links(cell)
+        for source, _ in mounts:
+            os.stat(source)  # a link to nothing could be made, and the function would be held to have no code
         home = self._home(cell)
         cell.scratch = os.path.join(home, "tmp")
         os.makedirs(cell.scratch, 0o700)
-        mounts, links = self._mounts_and_links(cell)
         for target, path in [*((t, s) for s, t in mounts), *links]:
             place = home + os.path.normpath(target)
             os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -90,6 +92,7 @@ class Plain:
         del born  # it is known at once
         if request["snapshot"]:
             raise OSError("without isolation a program can not be a template")
+        check_words(request["command"], request["variables"])
         status_read, status_write = os.pipe2(os.O_CLOEXEC)
         output_read, output_write = os.pipe2(os.O_CLOEXEC)
         variables = {name: self._translate(cell, value) for name, value in request["variables"].items()}

@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -160,3 +160,11 @@ def _wait_status(told: str) -> int:
 def pipe_end(descriptor: int) -> int:
     os.set_blocking(descriptor, False)
     return descriptor
+
+
+def check_words(command: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Raises ValueError for what a program can not be given."""
+    if any(b"\0" in os.fsencode(word) for word in (*command, *variables, *variables.values())):
+        raise ValueError("a word of the program has a NUL character in it")
+    if any(not name or "=" in name for name in variables):
+        raise ValueError("a variable of the program has a name that can not be")

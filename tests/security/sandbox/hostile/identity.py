@@ -5,6 +5,7 @@ from pathlib import Path
 from hostile.probe import Caged, Probe, Unisolated, Unprivileged
 
 _CAP_SYS_NICE = 23
+_SEEN_AS_ROOT = "Functions run as user 0 of their own user namespace, without any of its rights"
 
 _SET_USER_PROGRAMS = ("/usr/bin/su", "/usr/bin/passwd", "/usr/bin/newgrp", "/bin/su", "/usr/bin/chsh")
 
@@ -29,6 +30,7 @@ PROBES = (
         """,
         Caged(("another user",)),
         ("{user}",),
+        unless_told=_SEEN_AS_ROOT,
     ),
     Probe(
         "a set-user-id program",
