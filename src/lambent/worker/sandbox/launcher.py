@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -114,9 +115,8 @@ class Launcher:
         request = json.loads(data)
         try:
             self._obey(request)
-        except (OSError, ImageError, ValueError) as error:
-            # A ValueError is a word that can not be handed to a program: it must not end everybody's launcher.
-            self._send({"n": request["n"], "error": str(error)})
+        except Exception as error:  # noqa: BLE001 whoever asked is told, and the others go on
+            self._send({"n": request["n"], "error": _told(error)})
 
     def _obey(self, request: dict[str, Any]) -> None:
         what = request["do"]
@@ -204,9 +204,9 @@ class Launcher:
         elif run.prepared and not run.handed_over and cell.start is not None:
             try:
                 self._way.tell(cell, run, cell.start, partial(self._tell_snapshot, cell))
-            except (OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 it is told
                 # It can have died meanwhile, or been killed; either way its end is coming, or is brought about here.
-                run.failure = str(error)
+                run.failure = _told(error)
                 self._kill(cell)
                 return
             run.handed_over = True
@@ -270,8 +270,8 @@ class Launcher:
         try:
             self._way.prepare(cell, run)
             memory_bytes = self._way.own_memory_bytes(run) if cell.boot_number else 0
-        except OSError as error:
-            run.failure = str(error)
+        except Exception as error:  # noqa: BLE001 it is told
+            run.failure = _told(error)
             self._kill(cell)
             return
         run.prepared = True
@@ -343,6 +343,15 @@ class Launcher:
         self._loop.forget(self._connection.fileno())
         for cell in list(self._cells.values()):
             self._destroy(cell)
+
+
+def _told(error: Exception) -> str:
+    """What is told of why something could not be done. What the machine refuses, or can not be handed to a program (a
+    ValueError), is foreseen; all else is a bug of ours, to be found in the server's log."""
+    if isinstance(error, (OSError, ImageError, ValueError)):
+        return str(error)
+    traceback.print_exception(error)
+    return f"a fault of the sandbox launcher: {type(error).__name__}: {error}"
 
 
 def _take_turn(directory: str) -> int:
