@@ -7,10 +7,12 @@ below our own group where possible, so that a limit on the server holds for its 
 group of that name is ever touched.
 """
 
+import contextlib
 import errno
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _MIB = 1 << 20
@@ -137,12 +139,10 @@ class Group:
     freeze_file: str
     freeze_version: int
     peak_file: str
-    joins: list[int] = field(default_factory=list)
+    _joins: list[str] = field(default_factory=list)
     """Files by which a process that has one thread puts itself, and with it all that it will start, into the version 1
     groups: it writes 0. Of the files that can do it, the one for which the kernel need not stop all forking (0.03 ms
     and not 11)."""
-    birth: int = -1
-    """The directory of the version 2 group, for a process to be born in, which costs as little; -1 for none."""
     _memory: str = ""
     _memory_version: int = 0
     _pids: str = ""
@@ -153,6 +153,21 @@ class Group:
     def birthplace(self) -> str:
         """Where a process is to be born, a path; empty without version 2."""
         return self._place
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[tuple[list[int], int]]:
+        """What a process that is about to be born needs, and nobody later: the files by which it joins the version 1
+        groups, and the directory of the version 2 group, -1 for none, to be born in, which costs as little. Raises
+        OSError."""
+        with contextlib.ExitStack() as stack:
+
+            def opened(path: str, flags: int) -> int:
+                descriptor = os.open(path, flags | os.O_CLOEXEC)
+                stack.callback(os.close, descriptor)
+                return descriptor
+
+            joins = [opened(path, os.O_WRONLY) for path in self._joins]
+            yield joins, opened(self._place, os.O_RDONLY | os.O_DIRECTORY) if self._place else -1
 
     def shelter(self, first: int, program: int, owner: int) -> None:
         """Let others be born by the program, below this version 2 group, and not stop with it or count as it does.
@@ -190,10 +205,6 @@ class Group:
 
     def remove(self) -> None:
         """Remove the groups, of which every process must be gone or dying."""
-        for descriptor in (*self.joins, self.birth):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.joins, self.birth = [], -1
         for directory in self.directories:
             _remove_directory(directory)
 
@@ -222,10 +233,9 @@ def _fill(group: Group, choice: Choice, name: str, sandbox_id: str, origin: str)
         os.mkdir(directory)
         group.directories.append(directory)
         if hierarchy.version == 1:
-            group.joins.append(os.open(f"{directory}/tasks", os.O_WRONLY | os.O_CLOEXEC))
+            group._joins.append(f"{directory}/tasks")
         else:
             group._place = directory
-            group.birth = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if hierarchy is choice.memory:
             group._memory, group._memory_version = directory, hierarchy.version
         if hierarchy is choice.pids:

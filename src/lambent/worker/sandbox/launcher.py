@@ -31,6 +31,7 @@ from lambent.worker.sandbox.containers import Containers
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.plain import Plain
+from lambent.worker.sandbox.reserve import Reserve
 from lambent.worker.sandbox.run import TOLD_AT_MOST, Cell, Run
 
 PACKET = 1 << 18
@@ -82,6 +83,7 @@ class Launcher:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._loop = Loop()
+        self._reserve = Reserve()
         self._way: Way = Plain({})
         self._cells: dict[str, Cell] = {}
         self._loop.watch(connection.fileno(), self._receive)
@@ -92,7 +94,8 @@ class Launcher:
     def serve(self) -> None:
         while not (self._leaving and not self._cells):
             self._loop.turn()
-        self._way.close()
+        with self._reserve:
+            self._way.close()
 
     def _send(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
         data = json.dumps(message).encode()
@@ -283,7 +286,8 @@ class Launcher:
     def _kill(self, cell: Cell) -> None:
         if cell.run is not None:
             cell.run.killed = True
-            self._way.kill(cell, cell.run)
+            with self._reserve:
+                self._way.kill(cell, cell.run)
 
     def _conclude(self, cell: Cell, run: Run) -> None:
         """Tell the end of a run, once our child and what it could tell us have ended."""
@@ -293,10 +297,11 @@ class Launcher:
             self._tell_end(cell, run)
         if not is_over:
             return
-        if cell.group is not None:
-            cell.group.thaw()
-        cell.run = None
-        self._way.bury(cell, run)
+        with self._reserve:
+            if cell.group is not None:
+                cell.group.thaw()
+            cell.run = None
+            self._way.bury(cell, run)
         run.close()
         if cell.destroy_number or cell.is_destroyed or cell.boot_number or self._leaving:
             self._destroy(cell)
@@ -327,7 +332,8 @@ class Launcher:
             return  # its first process is about to end
         del self._cells[cell.name]
         try:
-            self._way.destroy(cell)
+            with self._reserve:
+                self._way.destroy(cell)
         except OSError as error:
             # One that can not be taken away must not end the others; its user id stays taken.
             self._send({"n": cell.destroy_number, "error": f"sandbox {cell.name} could not be taken away: {error}"})

@@ -6,6 +6,7 @@ command, the directory and the variables, so that a program finds what it is tol
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lambent.worker.sandbox import kernel
-from lambent.worker.sandbox.run import Cell, Run, pipe_end
+from lambent.worker.sandbox.run import Cell, Run, new_run
 from lambent.worker.sandbox.zygote import CANNOT_START
 
 _BACKLOG = 64
@@ -90,8 +91,6 @@ class Plain:
         del born  # it is known at once
         if request["snapshot"]:
             raise OSError("without isolation a program can not be a template")
-        status_read, status_write = os.pipe2(os.O_CLOEXEC)
-        output_read, output_write = os.pipe2(os.O_CLOEXEC)
         variables = {name: self._translate(cell, value) for name, value in request["variables"].items()}
         variables["TMPDIR"] = cell.scratch
         # Below it are the paths of the sandbox that a program knows by itself.
@@ -101,15 +100,21 @@ class Plain:
         if not os.path.isdir(directory):
             directory = cell.scratch
         parent = os.getpid()
-        process = os.fork()
-        if process == 0:
-            try:
-                _become(command, variables, directory, output_write, status_write, parent)
-            finally:
-                os._exit(CANNOT_START)
-        os.close(status_write)
-        os.close(output_write)
-        return Run(pipe_end(status_read), output_read, process=process)
+        run, (status, output) = new_run(controlled=False)
+        try:
+            run.process = os.fork()
+            if run.process == 0:
+                try:
+                    _become(command, variables, directory, output, status, cell.request["file_descriptors"], parent)
+                finally:
+                    os._exit(CANNOT_START)
+        except OSError:
+            run.close()
+            raise
+        finally:
+            os.close(status)
+            os.close(output)
+        return run
 
     def prepare(self, cell: Cell, run: Run) -> None:
         run.listeners = [os.dup(listener.fileno()) for listener in self._listeners[cell.name]]
@@ -145,7 +150,13 @@ class Plain:
 
 
 def _become(
-    command: list[str], variables: dict[str, str], directory: str, output: int, status: int, parent: int
+    command: list[str],
+    variables: dict[str, str],
+    directory: str,
+    output: int,
+    status: int,
+    descriptors: int,
+    parent: int,
 ) -> None:
     """In the fresh child: returns only when the program can not be executed, which is told then."""
     try:
@@ -160,6 +171,9 @@ def _become(
             return
         for number in _IGNORED_HERE:
             signal.signal(number, signal.SIG_DFL)
+        # Not ours, which may be more than some programs can count (select).
+        most = min(descriptors, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         os.write(status, b"ready\n")
         os.execve(command[0], command, variables)
     except (OSError, ValueError) as error:
