@@ -14,10 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from lambent.worker.sandbox import kernel
+from lambent.worker.sandbox.freezing import descendants, kill_all
 from lambent.worker.sandbox.run import Cell, Run, new_run
 from lambent.worker.sandbox.zygote import CANNOT_START
 
 _BACKLOG = 64
+_ROOT = "LAMBENT_ROOT"
 _IGNORED_HERE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -93,8 +95,8 @@ class Plain:
             raise OSError("without isolation a program can not be a template")
         variables = {name: self._translate(cell, value) for name, value in request["variables"].items()}
         variables["TMPDIR"] = cell.scratch
-        # Below it are the paths of the sandbox that a program knows by itself.
-        variables["LAMBENT_ROOT"] = self._home(cell)
+        # Below it are the paths of the sandbox that a program knows by itself. Its processes are known by it, too.
+        variables[_ROOT] = self._home(cell)
         command = [self._translate(cell, word) for word in request["command"]]
         directory = self._translate(cell, request["directory"])
         if not os.path.isdir(directory):
@@ -130,7 +132,7 @@ class Plain:
         if run.ended is not None:
             return
         # The process too: it may not have come to make its group yet.
-        os.kill(run.process, signal.SIGKILL)
+        kill_all(lambda: [run.process, *descendants(run.process)])
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.process, signal.SIGKILL)
 
@@ -138,7 +140,9 @@ class Plain:
         """It is our child, and its end is all that there is to tell."""
 
     def bury(self, cell: Cell, run: Run) -> None:
-        """Nothing is kept for a run."""
+        """What left the process group is our child by now, as that of whoever has ended."""
+        mark = os.fsencode(f"{_ROOT}={self._home(cell)}")
+        kill_all(lambda: [one for one in descendants(os.getpid()) if mark in _variables(one)])
 
     def destroy(self, cell: Cell) -> None:
         for listener in self._listeners.pop(cell.name, ()):
@@ -146,7 +150,17 @@ class Plain:
         shutil.rmtree(self._home(cell))
 
     def close(self) -> None:
-        """Nothing is shared between the sandboxes."""
+        """No program runs any more: what is left below us is what changed its variables."""
+        kill_all(lambda: descendants(os.getpid()))
+
+
+def _variables(process: int) -> list[bytes]:
+    """Those that a process was started with. Of one that has ended there are none."""
+    try:
+        with open(f"/proc/{process}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []
 
 
 def _become(
