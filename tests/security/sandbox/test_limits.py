@@ -19,6 +19,12 @@ for place in range(0, len(block), 4096):
     block[place] = 1
 print('taken')
 """
+HAVE_A_CHILD_TAKE_MEMORY = """
+import subprocess, sys, time
+subprocess.run([sys.executable, '-c', {script!r}, '256'])
+time.sleep(5)  # it is a matter of a moment
+print('the child alone has ended')
+"""
 FORK = """
 import os, signal
 children = []
@@ -81,6 +87,19 @@ def test_memory_up_to_its_size_can_be_used_and_the_peak_is_told(driver: str) -> 
         sandbox = await bench.create(memory_mib=128)
         assert (await bench.probe(sandbox, TAKE_MEMORY, "256")).exit.signal == 9
         assert sandbox.memory_peak_mib() == 128
+        assert (await bench.probe(sandbox, TAKE_MEMORY, "96")).output == "taken\n"
+
+    on_a_bench(driver, work)
+
+
+@every_driver
+def test_a_child_that_takes_too_much_memory_ends_all_of_the_environment(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        if any("Memory is bounded per process" in sentence for sentence in bench.missing):
+            pytest.skip(bench.missing[0])
+        sandbox = await bench.create(memory_mib=128)
+        outcome = await bench.probe(sandbox, HAVE_A_CHILD_TAKE_MEMORY.format(script=TAKE_MEMORY))
+        assert (outcome.exit.signal, outcome.output) == (9, "")
         assert (await bench.probe(sandbox, TAKE_MEMORY, "96")).output == "taken\n"
 
     on_a_bench(driver, work)

@@ -143,6 +143,9 @@ class Group:
     """Files by which a process that has one thread puts itself, and with it all that it will start, into the version 1
     groups: it writes 0. Of the files that can do it, the one for which the kernel need not stop all forking (0.03 ms
     and not 11)."""
+    out_of_memory: int = -1
+    """An event descriptor that can be read when the version 1 memory group is out of memory. There the kernel kills one
+    process; in version 2 all of the group. -1 for none."""
     _memory: str = ""
     _memory_version: int = 0
     _pids: str = ""
@@ -190,6 +193,10 @@ class Group:
         for limit in limits:
             _write(f"{self._place}/{_TEMPLATE}/{limit}", _read(f"{self._place}/{limit}").strip())
             _write(f"{self._place}/{limit}", "max")
+        if os.path.exists(f"{self._place}/{_TEMPLATE}/memory.oom.group"):
+            # Where the machine is out of memory, what was restored does not end with the template.
+            _write(f"{self._place}/memory.oom.group", "0")
+            _end_together(f"{self._place}/{_TEMPLATE}")
         os.chown(f"{self._place}/cgroup.procs", owner, -1)
         if self.freeze_version == 2:
             self.freeze_file = f"{self._place}/{_TEMPLATE}/cgroup.freeze"
@@ -205,6 +212,9 @@ class Group:
 
     def remove(self) -> None:
         """Remove the groups, of which every process must be gone or dying."""
+        if self.out_of_memory >= 0:
+            os.close(self.out_of_memory)
+            self.out_of_memory = -1
         for directory in self.directories:
             _remove_directory(directory)
 
@@ -238,6 +248,10 @@ def _fill(group: Group, choice: Choice, name: str, sandbox_id: str, origin: str)
             group._place = directory
         if hierarchy is choice.memory:
             group._memory, group._memory_version = directory, hierarchy.version
+            if hierarchy.version == 1:
+                group.out_of_memory = _hear_of_no_memory(directory)
+            else:
+                _end_together(directory)
         if hierarchy is choice.pids:
             group._pids = directory
         if hierarchy is choice.freezer:
@@ -252,6 +266,27 @@ def _limit(group: Group, choice: Choice, memory_mib: int, processes: int, *, res
         # was restored is put into those of version 1, too.
         count = processes + 1 if choice.pids.version == 2 or restored else processes
         _write(f"{group._pids}/pids.max", str(count))
+
+
+def _hear_of_no_memory(directory: str) -> int:
+    """Source: the kernel's documentation of cgroup version 1, memory.rst, 10 (OOM control). Raises OSError."""
+    event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    try:
+        control = os.open(f"{directory}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _write(f"{directory}/cgroup.event_control", f"{event} {control}")
+        finally:
+            os.close(control)
+    except OSError:
+        os.close(event)
+        raise
+    return event
+
+
+def _end_together(directory: str) -> None:
+    """Have the kernel kill all of a version 2 group when it is out of memory, and not one process."""
+    if os.path.exists(f"{directory}/memory.oom.group"):
+        _write(f"{directory}/memory.oom.group", "1")
 
 
 def _limit_memory(directory: str, version: int, memory_mib: int) -> str:

@@ -169,6 +169,16 @@ class Confinement:
             if origin is not None and origin.group is not None:
                 owner, birthplace = origin.uid, origin.group.birthplace
             cell.group = cgroups.make(self._choice, self._group_name, cell.name, *limits, owner, birthplace)
+            if cell.group.out_of_memory >= 0:
+                self._loop.watch(cell.group.out_of_memory, partial(self._end_without_memory, cell, cell.group))
+
+    def _end_without_memory(self, cell: Cell, group: cgroups.Group) -> None:
+        """All of the environment: a function whose child alone was killed might wait for it."""
+        os.eventfd_read(group.out_of_memory)
+        if cell.run is not None:
+            cell.run.killed = True
+            self.kill(cell, cell.run)
+
     def _take_uid(self) -> int:
         for _ in range(self._uid_count):
             uid: int = self._uid_base + self._next_uid
@@ -472,6 +482,7 @@ class Confinement:
 
     def destroy(self, cell: Cell) -> None:
         if cell.group is not None:
+            self._loop.forget(cell.group.out_of_memory)  # which is told of its own end, too
             cell.group.remove()
         self._scratches.remove_all_of(cell)
         if cell.origin is None:
