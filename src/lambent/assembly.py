@@ -67,7 +67,7 @@ from lambent.store.metadata import MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.store.secret import read_or_make
 from lambent.wire.routes import Router
-from lambent.worker import memory
+from lambent.worker import descriptor_limit, memory
 from lambent.worker.agent import Agent
 from lambent.worker.execution_environment import EndpointFactory
 from lambent.worker.messages import Event, Hello, MemoryMeasured
@@ -101,6 +101,7 @@ def serve_worker(settings: Settings, socket: Path) -> int:
 
 def _run(work: Coroutine[Any, Any, None], settings: Settings) -> int:
     operator_log.configure(settings.log_level)
+    descriptor_limit.raise_to_most()
     refusals: list[BaseException] = []
     try:
         uvloop.run(work)

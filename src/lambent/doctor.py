@@ -20,6 +20,7 @@ from lambent.service_clients import ServiceClients, Unusable
 from lambent.settings import Settings
 from lambent.store.keyring import KeyFileError, read_key_file
 from lambent.store.metadata import key_file_of
+from lambent.worker import descriptor_limit
 from lambent.worker.runtimes.catalog import Runtimes
 from lambent.worker.sandbox import drivers, probe
 from lambent.worker.sandbox.probe import Finding as SandboxFinding
@@ -69,6 +70,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield look_at_disk("runtimes directory", settings.runtimes_dir, "--runtimes-dir")
     yield look_at_key_file(settings.data_dir / "metadata.sqlite", settings.environment_key_file)
     yield from look_at_services(settings)
+    yield look_at_descriptors(descriptor_limit.most(), settings.concurrency_limit)
     yield from look_at_runtimes(settings)
     if settings.sandbox == "process":
         detail = "none: functions can do what the server can"
@@ -197,6 +199,17 @@ def _missing_key_file(subject: str, path: Path, database: Path, named: Path | No
             subject, Grade.LIMITED, detail, "Put it back, if it was lost or is on a disk that is not mounted."
         )
     return Finding(subject, Grade.GOOD, "is made at the first start")
+
+
+def look_at_descriptors(most: int, concurrency_limit: int) -> Finding:
+    """How many environments a server that may have so many descriptors has room for."""
+    environments = descriptor_limit.environments_within(most)
+    subject, detail = "open files", f"a limit of {most:,}, good for about {environments:,} environments"
+    if environments >= concurrency_limit:
+        return Finding(subject, Grade.GOOD, detail)
+    wanted = descriptor_limit.enough_for(concurrency_limit)
+    mend = f"Raise the hard limit to {wanted:,} (LimitNOFILE= of systemd, ulimit -Hn), or lower --concurrency-limit."
+    return Finding(subject, Grade.LIMITED, detail, mend)
 
 
 def look_at_services(settings: Settings) -> Iterator[Finding]:

@@ -79,7 +79,7 @@ class Settings:
     preboot_minimum: int = _setting(1, "sandboxes kept booted ahead for each runtime in use; 0 for none without demand")
     preboot_memory_mib: int = _setting(64, "memory that all sandboxes booted ahead may take; 0 for none at all")
     sandbox_uid_base: int = _setting(200_000, "first of the user ids given to environments, when started as root")
-    sandbox_uid_count: int = _setting(10_000, "how many user ids there are")
+    sandbox_uid_count: int = _setting(10_000, "how many user ids there are, at least 2")
     network: str = _setting(
         "loopback", "network of functions that no other is for: loopback, internet, or one of the file"
     )
@@ -353,7 +353,6 @@ def _check(settings: Settings) -> None:
         "maximal_life_s",
         "parallel_starts",
         "sandbox_uid_base",
-        "sandbox_uid_count",
         "memory_overcommit",
     ):
         if getattr(settings, name) < 1:
@@ -361,3 +360,6 @@ def _check(settings: Settings) -> None:
     for name in ("memory_mib", "memory_reserve_mib", "waiting_for_memory", "wait_for_memory_s"):
         if getattr(settings, name) < 0:
             raise SettingsError(f"{name} must be at least 0, not {getattr(settings, name)}")
+    if settings.sandbox_uid_count < 2:
+        # The zygotes, from which environments are forked, have the first.
+        raise SettingsError(f"sandbox_uid_count must be at least 2, not {settings.sandbox_uid_count}")

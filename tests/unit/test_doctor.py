@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -14,6 +15,7 @@ from lambent.doctor import (
     Grade,
     examine,
     judge,
+    look_at_descriptors,
     look_at_disk,
     look_at_key_file,
     look_at_networks,
@@ -40,6 +42,15 @@ def test_a_taken_port_is_found_with_who_holds_it() -> None:
 def test_an_address_that_others_reach_is_refused_unless_it_was_asked_for() -> None:
     assert look_at_port("0.0.0.0", 0, without_authentication_allowed=False).grade is Grade.MISSING
     assert look_at_port("0.0.0.0", 0, without_authentication_allowed=True).grade is Grade.GOOD
+
+
+def test_a_limit_of_open_files_is_judged_by_the_environments_that_it_is_good_for() -> None:
+    assert look_at_descriptors(20_000, 1000).grade is Grade.GOOD
+    low = look_at_descriptors(1024, 1000)
+    assert (low.grade, low.detail) == (Grade.LIMITED, "a limit of 1,024, good for about 112 environments")
+    wanted = int(re.search(r"hard limit to ([0-9,]+)", low.mend)[1].replace(",", ""))  # type: ignore[index]
+    assert look_at_descriptors(wanted, 1000).grade is Grade.GOOD
+    assert look_at_descriptors(wanted - 1, 1000).grade is Grade.LIMITED
 
 
 def test_a_directory_that_is_yet_to_be_made_is_judged_by_the_one_it_will_be_in(tmp_path: Path) -> None:

@@ -518,10 +518,20 @@ class ExecutionEnvironment:
             around.emit(messages.TemplateRefused(self.environment_id))
             self._feed_if_allowed(machine.SandboxFailed(""))
         except (SandboxError, OSError) as error:
-            self._starting = None
-            self._feed_if_allowed(machine.SandboxFailed(str(error)))
+            self._not_started(str(error))
+        except Exception as error:  # noqa: BLE001 a bug of ours must be the end of this environment alone
+            _log.exception("fault in starting an environment", extra={"environment": self.environment_id})
+            self._not_started(f"a fault of the worker: {type(error).__name__}")
         else:
             self._starting = None
+
+    def _not_started(self, reason: str) -> None:
+        self._starting = None
+        if machine.allows(self._state, machine.SandboxFailed):
+            self._feed(machine.SandboxFailed(reason))
+        else:
+            # It runs, and nobody would hear it.
+            self._around.tasks.create_task(self._kill())
 
     def _log_init_start(self) -> None:
         wall_ms = self._around.clock.wall_ms()

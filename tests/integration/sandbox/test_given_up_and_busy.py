@@ -62,6 +62,18 @@ def test_a_start_that_is_given_up_in_the_moment_of_its_answer_leaves_no_descript
     asyncio.run(run())
 
 
+def test_a_request_that_the_launcher_does_not_understand_is_answered_and_the_next_one_too() -> None:
+    async def run() -> None:
+        async with open_bench(DRIVER) as bench:
+            link = bench.driver._link  # type: ignore[attr-defined]
+            async with asyncio.timeout(10):
+                with pytest.raises(SandboxError, match="a fault of the sandbox launcher: KeyError"):
+                    await link.ask("create", id="box", origin="", booted="")
+            assert (await bench.run(await bench.create(), "/bin/echo", "works")).output == "works\n"
+
+    asyncio.run(run())
+
+
 def processes_of(bench: Bench) -> list[int]:
     return descendants(bench.driver.launcher_pid)  # type: ignore[attr-defined]
 

@@ -240,3 +240,51 @@ def test_a_template_and_what_was_restored_from_it_end_with_the_launcher() -> Non
             assert await (await functions.restore(again.sandbox)).ask(2) == 2
 
     asyncio.run(run())
+
+
+def sleeping(launcher: int, how_many: int) -> set[int]:
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while len(found := {one for one in below(launcher) if command_line(one).startswith("sleep ")}) < how_many:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    return found
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "by itself"])
+def test_without_isolation_what_has_left_the_process_group_ends_with_the_program(killed: bool) -> None:
+    async def run() -> None:
+        async with open_bench("process") as bench:
+            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
+            staying = await bench.create()
+            other = await bench.start(staying, "/bin/sh", "-c", "setsid sleep 600 & wait")
+            others = sleeping(launcher, 1)
+            # One is a child of the program, the other of nobody any more.
+            script = "setsid sleep 601 & (setsid sleep 602 & exit 0); sleep 603; exit 0"
+            sandbox = await bench.create()
+            program = await bench.start(sandbox, "/bin/sh", "-c", script)
+            ours = sleeping(launcher, 4) - others
+            if killed:
+                await sandbox.kill()
+            else:
+                os.kill(next(one for one in ours if "603" in command_line(one)), signal.SIGTERM)
+            await program.outcome()
+            wait_until_gone(ours)
+            assert all(map(alive, others))
+            await staying.kill()
+            await other.outcome()
+
+    asyncio.run(run())
+
+
+def test_without_isolation_what_hides_whose_it_is_ends_with_the_launcher() -> None:
+    async def run() -> None:
+        async with open_bench("process") as bench:
+            sandbox = await bench.create()
+            await bench.run(sandbox, "/bin/sh", "-c", "(env -i setsid sleep 600 & exit 0); exit 0")
+            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
+            hidden = sleeping(launcher, 1)
+            await sandbox.destroy()
+            assert all(map(alive, hidden))
+        wait_until_gone(hidden)
+
+    asyncio.run(run())

@@ -21,6 +21,12 @@ for place in range(0, len(block), 4096):
     block[place] = 1
 print('taken')
 """
+HAVE_A_CHILD_TAKE_MEMORY = """
+import subprocess, sys, time
+subprocess.run([sys.executable, '-c', {script!r}, '256'])
+time.sleep(5)  # it is a matter of a moment
+print('the child alone has ended')
+"""
 FORK = """
 import os, signal
 children = []
@@ -110,6 +116,19 @@ def test_processor_time_is_had_in_proportion_to_memory(driver: str) -> None:
         # 14 times as much, but what else runs on the machine has its part of that processor.
         assert float(one.output) * 4 < float(other.output)
         assert float(one.output) * 2 < float(alone.output), "alone it has what nobody wants"
+
+    on_a_bench(driver, work)
+
+
+@every_driver
+def test_a_child_that_takes_too_much_memory_ends_all_of_the_environment(driver: str) -> None:
+    async def work(bench: Bench) -> None:
+        if any("Memory is bounded per process" in sentence for sentence in bench.missing):
+            pytest.skip(bench.missing[0])
+        sandbox = await bench.create(memory_mib=128)
+        outcome = await bench.probe(sandbox, HAVE_A_CHILD_TAKE_MEMORY.format(script=TAKE_MEMORY))
+        assert (outcome.exit.signal, outcome.output) == (9, "")
+        assert (await bench.probe(sandbox, TAKE_MEMORY, "96")).output == "taken\n"
 
     on_a_bench(driver, work)
 

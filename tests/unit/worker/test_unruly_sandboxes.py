@@ -162,6 +162,55 @@ def test_an_event_that_crosses_the_loss_of_the_launcher_disturbs_nothing():
     assert told[-1] == messages.Gone("e1")
 
 
+def test_a_fault_in_starting_one_environment_ends_that_one_alone():
+    class Faulty(Unruly):
+        async def start(self, program, on_exit, on_snapshot=None):
+            raise ValueError("not enough values to unpack")
+
+        async def destroy(self):
+            self.told.append("destroy")
+
+    sandbox = Faulty()
+    events = []
+
+    async def run():
+        async with asyncio.TaskGroup() as tasks:
+            await started(ExecutionEnvironment("e1", SPEC, surroundings(sandbox, events.append, tasks)))
+
+    asyncio.run(run())
+    assert sandbox.told == ["destroy"]
+    assert messages.Gone("e1", "a fault of the worker: ValueError") in events
+
+
+def test_a_program_that_can_not_be_listened_to_is_ended():
+    class Deaf(Unruly):
+        async def start(self, program, on_exit, on_snapshot=None):
+            running = await super().start(program, on_exit)
+            running.endpoint.close()
+            return running
+
+        async def kill(self):
+            self.told.append("kill")
+            os.close(self.write)
+            self.on_exit(Exit(signal=9))
+
+        async def destroy(self):
+            self.told.append("destroy")
+
+    sandbox = Deaf()
+    events = []
+
+    async def run():
+        async with asyncio.TaskGroup() as tasks:
+            environment = ExecutionEnvironment("e1", SPEC, surroundings(sandbox, events.append, tasks))
+            await started(environment)
+            environment.retire()
+
+    asyncio.run(run())
+    assert sandbox.told == ["kill", "destroy"]
+    assert messages.Initialised("e1", failed=True) in events
+
+
 def test_an_environment_whose_sandbox_refuses_to_go_is_gone_for_its_dispatcher_all_the_same():
     sandbox = Unruly()
     gone = asyncio.Event()

@@ -7,10 +7,12 @@ where possible, so that a limit on the server holds for its sandboxes too. Nothi
 ever touched.
 """
 
+import contextlib
 import errno
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _MIB = 1 << 20
@@ -154,12 +156,13 @@ class Group:
     freeze_file: str
     freeze_version: int
     peak_file: str
-    joins: list[int] = field(default_factory=list)
+    _joins: list[str] = field(default_factory=list)
     """Files by which a process that has one thread puts itself, and with it all that it will start, into the version 1
     groups: it writes 0. Of the files that can do it, the one for which the kernel need not stop all forking (0.03 ms
     and not 11)."""
-    birth: int = -1
-    """The directory of the version 2 group, for a process to be born in, which costs as little; -1 for none."""
+    out_of_memory: int = -1
+    """An event descriptor that can be read when the version 1 memory group is out of memory. There the kernel kills one
+    process; in version 2 all of the group. -1 for none."""
     _memory: str = ""
     _memory_version: int = 0
     _pids: str = ""
@@ -173,6 +176,21 @@ class Group:
     def birthplace(self) -> str:
         """Where a process is to be born, a path; empty without version 2."""
         return self._place
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[tuple[list[int], int]]:
+        """What a process that is about to be born needs, and nobody later: the files by which it joins the version 1
+        groups, and the directory of the version 2 group, -1 for none, to be born in, which costs as little. Raises
+        OSError."""
+        with contextlib.ExitStack() as stack:
+
+            def opened(path: str, flags: int) -> int:
+                descriptor = os.open(path, flags | os.O_CLOEXEC)
+                stack.callback(os.close, descriptor)
+                return descriptor
+
+            joins = [opened(path, os.O_WRONLY) for path in self._joins]
+            yield joins, opened(self._place, os.O_RDONLY | os.O_DIRECTORY) if self._place else -1
 
     def shelter(self, first: int, program: int, owner: int) -> None:
         """Let others be born by the program, below this version 2 group, and not stop with it or count as it does.
@@ -196,6 +214,10 @@ class Group:
         for limit in limits:
             _write(f"{self._place}/{_TEMPLATE}/{limit}", _read(f"{self._place}/{limit}").strip())
             _write(f"{self._place}/{limit}", "max")
+        if os.path.exists(f"{self._place}/{_TEMPLATE}/memory.oom.group"):
+            # Where the machine is out of memory, what was restored does not end with the template.
+            _write(f"{self._place}/memory.oom.group", "0")
+            _end_together(f"{self._place}/{_TEMPLATE}")
         os.chown(f"{self._place}/cgroup.procs", owner, -1)
         if self.freeze_version == 2:
             self.freeze_file = f"{self._place}/{_TEMPLATE}/cgroup.freeze"
@@ -213,10 +235,9 @@ class Group:
 
     def remove(self) -> None:
         """Remove the groups, of which every process must be gone or dying."""
-        for descriptor in (*self.joins, self.birth):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.joins, self.birth = [], -1
+        if self.out_of_memory >= 0:
+            os.close(self.out_of_memory)
+            self.out_of_memory = -1
         for directory in self.directories:
             _remove_directory(directory)
 
@@ -243,12 +264,15 @@ def _fill(group: Group, choice: Choice, name: str, sandbox_id: str, origin: str)
         os.mkdir(directory)
         group.directories.append(directory)
         if hierarchy.version == 1:
-            group.joins.append(os.open(f"{directory}/tasks", os.O_WRONLY | os.O_CLOEXEC))
+            group._joins.append(f"{directory}/tasks")
         else:
             group._place = directory
-            group.birth = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if hierarchy is choice.memory:
             group._memory, group._memory_version = directory, hierarchy.version
+            if hierarchy.version == 1:
+                group.out_of_memory = _hear_of_no_memory(directory)
+            else:
+                _end_together(directory)
         if hierarchy is choice.cpu:
             group._cpu, group._cpu_version = directory, hierarchy.version
         if hierarchy is choice.pids:
@@ -265,6 +289,27 @@ def _limit(group: Group, choice: Choice, limits: Limits, *, restored: bool) -> N
         # was restored is put into those of version 1, too.
         count = limits.processes + 1 if choice.pids.version == 2 or restored else limits.processes
         _write(f"{group._pids}/pids.max", str(count))
+
+
+def _hear_of_no_memory(directory: str) -> int:
+    """Source: the kernel's documentation of cgroup version 1, memory.rst, 10 (OOM control). Raises OSError."""
+    event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    try:
+        control = os.open(f"{directory}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _write(f"{directory}/cgroup.event_control", f"{event} {control}")
+        finally:
+            os.close(control)
+    except OSError:
+        os.close(event)
+        raise
+    return event
+
+
+def _end_together(directory: str) -> None:
+    """Have the kernel kill all of a version 2 group when it is out of memory, and not one process."""
+    if os.path.exists(f"{directory}/memory.oom.group"):
+        _write(f"{directory}/memory.oom.group", "1")
 
 
 def _limit_memory(directory: str, version: int, memory_mib: int) -> str:

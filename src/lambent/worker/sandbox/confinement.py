@@ -21,7 +21,7 @@ from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.network import Networks
 from lambent.worker.sandbox.resolvers import resolver_configuration
-from lambent.worker.sandbox.run import Cell, Run, check_words, pipe_end
+from lambent.worker.sandbox.run import Cell, Run, check_words, new_run
 from lambent.worker.sandbox.scratch import Scratches
 from lambent.worker.sandbox.snapshots import Snapshot, Untrustworthy, examine
 from lambent.worker.sandbox.stage import GROUP_ID, HOSTNAME, USER_ID, Stage
@@ -174,6 +174,15 @@ class Confinement:
             if origin is not None and origin.group is not None:
                 owner, birthplace = origin.uid, origin.group.birthplace
             cell.group = cgroups.make(self._choice, self._group_name, cell.name, limits, owner, birthplace)
+            if cell.group.out_of_memory >= 0:
+                self._loop.watch(cell.group.out_of_memory, partial(self._end_without_memory, cell, cell.group))
+
+    def _end_without_memory(self, cell: Cell, group: cgroups.Group) -> None:
+        """All of the environment: a function whose child alone was killed might wait for it."""
+        os.eventfd_read(group.out_of_memory)
+        if cell.run is not None:
+            cell.run.killed = True
+            self.kill(cell, cell.run)
 
     def _take_uid(self) -> int:
         for _ in range(self._uid_count):
@@ -210,16 +219,12 @@ class Confinement:
         }
 
     def spawn(self, cell: Cell, request: dict[str, Any], born: Callable[[Run], None]) -> Run:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        status_read, status_write = os.pipe2(os.O_CLOEXEC)
-        output_read, output_write = os.pipe2(os.O_CLOEXEC)
-        run = Run(pipe_end(status_read), output_read, ours)
+        run, given = new_run()
 
         def told(process: int, reason: str) -> None:
             run.process, run.failure = process, reason
             born(run)
 
-        given = [theirs.fileno(), status_write, output_write]
         try:
             if cell.origin is None:
                 self._ask_zygote(cell, given, told)
@@ -229,9 +234,8 @@ class Confinement:
             run.close()
             raise
         finally:
-            theirs.close()
-            os.close(status_write)
-            os.close(output_write)
+            for descriptor in given:
+                os.close(descriptor)
         return run
 
     def _ask_zygote(self, cell: Cell, given: list[int], told: Callable[[int, str], None]) -> None:
@@ -243,10 +247,12 @@ class Confinement:
             "owner": cell.uid - self._zygotes_user,
             "limits": limits,
         }
-        if cell.group is not None:
-            given = [*given, *cell.group.joins, *([cell.group.birth] if cell.group.birth >= 0 else [])]
-            wanted["in_group"] = cell.group.birth >= 0
-        self._zygotes.ask(cell.request["template"], wanted, given, told)
+        with contextlib.ExitStack() as stack:
+            if cell.group is not None:
+                joins, birth = stack.enter_context(cell.group.opened())
+                given = [*given, *joins, *([birth] if birth >= 0 else [])]
+                wanted["in_group"] = birth >= 0
+            self._zygotes.ask(cell.request["template"], wanted, given, told)
 
     def _order_fork(self, cell: Cell, run: Run, given: list[int], born: Callable[[int], None]) -> None:
         """The template gets its child's group as a mount that shows nothing else: from a descriptor of the machine's
@@ -259,19 +265,17 @@ class Confinement:
             "limits": self._limits(cell),
             "filter": self._refuse_clone3.decode("latin-1"),
         }
-        group = -1
-        try:
+        with contextlib.ExitStack() as stack:
             if cell.group is not None:
-                given = [*given, *cell.group.joins]
+                joins, _ = stack.enter_context(cell.group.opened())
+                given = [*given, *joins]
             if cell.group is not None and cell.group.birthplace:
                 group = kernel.clone_mount(cell.group.birthplace)
+                stack.callback(os.close, group)
                 kernel.set_mount_attributes(group, _SHOWN)
                 order["in_group"] = True
                 given = [*given, group]
             cell.origin.snapshot.fork(run, order, given, born)
-        finally:
-            if group >= 0:
-                os.close(group)
 
     def _hand_proc(self, run: Run, born: Callable[[], None], process: int) -> None:
         """A template has borne a child: have a /proc made for it, while it goes on."""
@@ -296,7 +300,10 @@ class Confinement:
     def _limits(self, cell: Cell) -> dict[int, int]:
         """Resource limits of a program; the first process counts among the user's processes."""
         return {
-            resource.RLIMIT_NOFILE: cell.request["file_descriptors"],
+            # A machine may let nobody have so many.
+            resource.RLIMIT_NOFILE: min(
+                cell.request["file_descriptors"], resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            ),
             resource.RLIMIT_CORE: _NO_CORE_DUMP,
             resource.RLIMIT_NPROC: cell.request["processes"] + 1,
         }
@@ -378,6 +385,10 @@ class Confinement:
             run.control = None
         if cell.origin is not None:
             self._prepare_next(cell.origin)
+        if not request["snapshot"] and cell.image >= 0:
+            # The loop device has it, and only a template's is read again.
+            os.close(cell.image)
+            cell.image = -1
 
     def _prepare_next(self, template: Cell) -> None:
         self._loop.put_off(partial(self._scratches.prepare_copy, template, self._aside))
@@ -476,6 +487,7 @@ class Confinement:
 
     def destroy(self, cell: Cell) -> None:
         if cell.group is not None:
+            self._loop.forget(cell.group.out_of_memory)  # which is told of its own end, too
             cell.group.remove()
         self._scratches.remove_all_of(cell)
         if cell.origin is None:

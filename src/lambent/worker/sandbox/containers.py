@@ -5,10 +5,10 @@ come to be. Nothing of the customer runs before the listeners exist: a container
 and started when they are made. See `keeper.py`.
 """
 
+import contextlib
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from lambent.worker.sandbox import bundle, keeper, kernel, seccomp, seccomp_profile, view
 from lambent.worker.sandbox.confinement import Confinement
 from lambent.worker.sandbox.loop import Loop
-from lambent.worker.sandbox.run import Cell, Run, pipe_end
+from lambent.worker.sandbox.run import Cell, Run, new_run
 from lambent.worker.sandbox.stage import GROUP_ID, USER_ID
 
 _OPTIONS = {"crun": ("--cgroup-manager=disabled",)}
@@ -62,13 +62,25 @@ class Containers(Confinement):
         del born  # it is known at once
         if request["snapshot"]:
             raise OSError("in a container of an OCI runtime a program can not be a template")
+        run, given = new_run()
+        try:
+            with contextlib.ExitStack() as stack:
+                _, birth = stack.enter_context(cell.group.opened()) if cell.group is not None else ([], -1)
+                run.process = self._start_keeper(self._order(cell, request, given, birth))
+        except OSError:
+            run.close()
+            raise
+        finally:
+            for descriptor in given:
+                os.close(descriptor)
+        return run
+
+    def _order(self, cell: Cell, request: dict[str, Any], given: list[int], birth: int) -> keeper.Order:
         place = self._new_bundle(cell)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        status_read, status_write = os.pipe2(os.O_CLOEXEC)
-        output_read, output_write = os.pipe2(os.O_CLOEXEC)
         group = cell.group
         users, groups, user = self._users(cell)
-        order = keeper.Order(
+        control, status, output = given
+        return keeper.Order(
             runtime=self._command,
             bundle=place,
             nothing=self._stage.path("nothing"),
@@ -78,22 +90,24 @@ class Containers(Confinement):
             groups=groups,
             inside=self._as_root or self._wants_user_0,
             alone=not self._as_root,
-            birth=group.birth if group is not None else -1,
+            birth=birth,
             joins=tuple(f"{directory}/cgroup.procs" for directory in group.directories) if group is not None else (),
-            control=theirs.fileno(),
-            status=status_write,
-            output=output_write,
+            control=control,
+            status=status,
+            output=output,
         )
+
+    @staticmethod
+    def _start_keeper(order: keeper.Order) -> int:
         launcher = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
-        process = os.fork()
-        if not process:
-            keeper.keep(order, launcher)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
-        theirs.close()
-        os.close(status_write)
-        os.close(output_write)
-        return Run(pipe_end(status_read), output_read, ours, process)
+        try:
+            process = os.fork()
+            if not process:
+                keeper.keep(order, launcher)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+        return process
 
     def _new_bundle(self, cell: Cell) -> str:
         place = self._bundle(cell)

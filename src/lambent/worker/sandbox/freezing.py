@@ -6,7 +6,7 @@ SIGSTOP, which a parent inside can notice, and which a process tree in the middl
 
 import os
 import signal
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterable
 from typing import Protocol
 
 
@@ -91,6 +91,16 @@ def descendants(process: int, besides: Container[int] = ()) -> list[int]:
     for member in found:  # grows as it is walked
         found += _children(member)
     return found
+
+
+def kill_all(find: Callable[[], Iterable[int]]) -> None:
+    """Kill all that are found. Once all that were seen have been killed none of them can fork, so a round that finds no
+    other is the last."""
+    seen: set[int] = set()
+    while new := set(find()) - seen:
+        for process in new:
+            _send(process, signal.SIGKILL)
+        seen |= new
 
 
 def _children(process: int) -> list[int]:

@@ -60,7 +60,11 @@ class LaunchedSandbox:
         self._on_exit: Callable[[Exit], None] | None = None
         self._destroyed = False
         self._freezer = FileFreezer(reply["freeze_file"], reply["freeze_version"]) if reply["freeze_file"] else signals
-        self._peak = _open_peak(reply["peak_file"]) if reply["peak_file"] else -1
+        try:
+            self._peak = _open_peak(reply["peak_file"]) if reply["peak_file"] else -1
+        except OSError:
+            self._freezer.close()
+            raise
         self._peak_mib = 0
         """The highest that was seen of this program; 0 before the first one, of which a cgroup is new."""
 
@@ -271,7 +275,10 @@ class LaunchedDriver(ABC):
         old, self._link = self._link, None
         if old is not None:
             await old.close()
-        link = Link()
+        try:
+            link = Link()
+        except OSError as error:
+            raise SandboxError(f"the sandbox launcher could not be started: {error}") from error
         try:
             reply, _ = await link.ask("open", share=msgspec.to_builtins(self.share), **self.configuration())
         except BaseException:
@@ -322,12 +329,12 @@ class LaunchedDriver(ABC):
         link.unwatch(name)
         try:
             reply, _ = await link.ask("create", booted=name, origin=_origin(snapshot), **_fields(spec))
+            return self.sandbox(link, spec, reply)
         except BaseException:
             # Given up or refused: it is there by one of these names, or not at all.
             for either in filter(None, (name, spec.sandbox_id)):
                 link.post("destroy", id=either)
             raise
-        return self.sandbox(link, spec, reply)
 
     async def close(self) -> None:
         if self._opening is not None:  # nobody is left to have what it would open

@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -30,6 +31,7 @@ from lambent.worker.sandbox.containers import Containers
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.loop_device import ImageError
 from lambent.worker.sandbox.plain import Plain
+from lambent.worker.sandbox.reserve import Reserve
 from lambent.worker.sandbox.run import TOLD_AT_MOST, Cell, Run
 
 PACKET = 1 << 18
@@ -81,6 +83,7 @@ class Launcher:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._loop = Loop()
+        self._reserve = Reserve()
         self._way: Way = Plain({})
         self._cells: dict[str, Cell] = {}
         self._loop.watch(connection.fileno(), self._receive)
@@ -91,7 +94,8 @@ class Launcher:
     def serve(self) -> None:
         while not (self._leaving and not self._cells):
             self._loop.turn()
-        self._way.close()
+        with self._reserve:
+            self._way.close()
 
     def _send(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
         data = json.dumps(message).encode()
@@ -114,9 +118,8 @@ class Launcher:
         request = json.loads(data)
         try:
             self._obey(request)
-        except (OSError, ImageError, ValueError) as error:
-            # A ValueError is a word that can not be handed to a program: it must not end everybody's launcher.
-            self._send({"n": request["n"], "error": str(error)})
+        except Exception as error:  # noqa: BLE001 whoever asked is told, and the others go on
+            self._send({"n": request["n"], "error": _told(error)})
 
     def _obey(self, request: dict[str, Any]) -> None:
         what = request["do"]
@@ -204,9 +207,9 @@ class Launcher:
         elif run.prepared and not run.handed_over and cell.start is not None:
             try:
                 self._way.tell(cell, run, cell.start, partial(self._tell_snapshot, cell))
-            except (OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 it is told
                 # It can have died meanwhile, or been killed; either way its end is coming, or is brought about here.
-                run.failure = str(error)
+                run.failure = _told(error)
                 self._kill(cell)
                 return
             run.handed_over = True
@@ -270,8 +273,8 @@ class Launcher:
         try:
             self._way.prepare(cell, run)
             memory_bytes = self._way.own_memory_bytes(run) if cell.boot_number else 0
-        except OSError as error:
-            run.failure = str(error)
+        except Exception as error:  # noqa: BLE001 it is told
+            run.failure = _told(error)
             self._kill(cell)
             return
         run.prepared = True
@@ -283,7 +286,8 @@ class Launcher:
     def _kill(self, cell: Cell) -> None:
         if cell.run is not None:
             cell.run.killed = True
-            self._way.kill(cell, cell.run)
+            with self._reserve:
+                self._way.kill(cell, cell.run)
 
     def _conclude(self, cell: Cell, run: Run) -> None:
         """Tell the end of a run, once our child and what it could tell us have ended."""
@@ -293,10 +297,11 @@ class Launcher:
             self._tell_end(cell, run)
         if not is_over:
             return
-        if cell.group is not None:
-            cell.group.thaw()
-        cell.run = None
-        self._way.bury(cell, run)
+        with self._reserve:
+            if cell.group is not None:
+                cell.group.thaw()
+            cell.run = None
+            self._way.bury(cell, run)
         run.close()
         if cell.destroy_number or cell.is_destroyed or cell.boot_number or self._leaving:
             self._destroy(cell)
@@ -327,7 +332,8 @@ class Launcher:
             return  # its first process is about to end
         del self._cells[cell.name]
         try:
-            self._way.destroy(cell)
+            with self._reserve:
+                self._way.destroy(cell)
         except OSError as error:
             # One that can not be taken away must not end the others; its user id stays taken.
             self._send({"n": cell.destroy_number, "error": f"sandbox {cell.name} could not be taken away: {error}"})
@@ -343,6 +349,15 @@ class Launcher:
         self._loop.forget(self._connection.fileno())
         for cell in list(self._cells.values()):
             self._destroy(cell)
+
+
+def _told(error: Exception) -> str:
+    """What is told of why something could not be done. What the machine refuses, or can not be handed to a program (a
+    ValueError), is foreseen; all else is a bug of ours, to be found in the server's log."""
+    if isinstance(error, (OSError, ImageError, ValueError)):
+        return str(error)
+    traceback.print_exception(error)
+    return f"a fault of the sandbox launcher: {type(error).__name__}: {error}"
 
 
 def _take_turn(directory: str) -> int:

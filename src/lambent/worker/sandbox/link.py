@@ -32,18 +32,23 @@ class Link:
     """One launcher process and the conversation with it. Used from one event loop."""
 
     def __init__(self) -> None:
+        """Raises OSError when it can not be started."""
         self._loop = asyncio.get_running_loop()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = (sys.executable, "-I", "-S", "-c", _BOOT, str(_PACKAGES), str(theirs.fileno()))
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                env={},
-                cwd="/",
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    env={},
+                    cwd="/",
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+            except OSError:
+                self._socket.close()
+                raise
         self._socket.setblocking(False)
         self._unsent: deque[bytes] = deque()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
@@ -125,15 +130,22 @@ class Link:
     def _receive(self) -> None:
         while True:
             try:
-                data, descriptors, _, _ = socket.recv_fds(self._socket, _PACKET, _DESCRIPTORS)
+                data, descriptors, flags, _ = socket.recv_fds(self._socket, _PACKET, _DESCRIPTORS)
             except BlockingIOError:
                 return
             except OSError:
-                data, descriptors = b"", []
+                data, descriptors, flags = b"", [], 0
             if not data:
                 self._lose()
                 return
-            self._hear(json.loads(data), descriptors)
+            message = json.loads(data)
+            if flags & socket.MSG_CTRUNC:
+                # The kernel hands on as many as we have room for, and drops the others.
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                message = {"n": message.get("n", 0), "error": "the server has no room for its descriptors"}
+                descriptors = []
+            self._hear(message, descriptors)
 
     def _hear(self, message: dict[str, Any], descriptors: list[int]) -> None:
         future = self._waiting.get(message.get("n", 0))

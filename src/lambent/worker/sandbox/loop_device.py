@@ -88,7 +88,11 @@ class Images:
         source = os.open(template, os.O_RDONLY | os.O_CLOEXEC)
         try:
             image = self.make_file()
-            copy_written_blocks(source, image)
+            try:
+                copy_written_blocks(source, image)
+            except OSError:
+                os.close(image)
+                raise
         finally:
             os.close(source)
         return image

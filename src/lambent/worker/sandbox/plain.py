@@ -6,6 +6,7 @@ command, the directory and the variables, so that a program finds what it is tol
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -13,10 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from lambent.worker.sandbox import kernel
-from lambent.worker.sandbox.run import Cell, Run, check_words, pipe_end
+from lambent.worker.sandbox.freezing import descendants, kill_all
+from lambent.worker.sandbox.run import Cell, Run, check_words, new_run
 from lambent.worker.sandbox.zygote import CANNOT_START
 
 _BACKLOG = 64
+_ROOT = "LAMBENT_ROOT"
 _IGNORED_HERE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -93,26 +96,30 @@ class Plain:
         if request["snapshot"]:
             raise OSError("without isolation a program can not be a template")
         check_words(request["command"], request["variables"])
-        status_read, status_write = os.pipe2(os.O_CLOEXEC)
-        output_read, output_write = os.pipe2(os.O_CLOEXEC)
         variables = {name: self._translate(cell, value) for name, value in request["variables"].items()}
         variables["TMPDIR"] = cell.scratch
-        # Below it are the paths of the sandbox that a program knows by itself.
-        variables["LAMBENT_ROOT"] = self._home(cell)
+        # Below it are the paths of the sandbox that a program knows by itself. Its processes are known by it, too.
+        variables[_ROOT] = self._home(cell)
         command = [self._translate(cell, word) for word in request["command"]]
         directory = self._translate(cell, request["directory"])
         if not os.path.isdir(directory):
             directory = cell.scratch
         parent = os.getpid()
-        process = os.fork()
-        if process == 0:
-            try:
-                _become(command, variables, directory, output_write, status_write, parent)
-            finally:
-                os._exit(CANNOT_START)
-        os.close(status_write)
-        os.close(output_write)
-        return Run(pipe_end(status_read), output_read, process=process)
+        run, (status, output) = new_run(controlled=False)
+        try:
+            run.process = os.fork()
+            if run.process == 0:
+                try:
+                    _become(command, variables, directory, output, status, cell.request["file_descriptors"], parent)
+                finally:
+                    os._exit(CANNOT_START)
+        except OSError:
+            run.close()
+            raise
+        finally:
+            os.close(status)
+            os.close(output)
+        return run
 
     def prepare(self, cell: Cell, run: Run) -> None:
         run.listeners = [os.dup(listener.fileno()) for listener in self._listeners[cell.name]]
@@ -128,7 +135,7 @@ class Plain:
         if run.ended is not None:
             return
         # The process too: it may not have come to make its group yet.
-        os.kill(run.process, signal.SIGKILL)
+        kill_all(lambda: [run.process, *descendants(run.process)])
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.process, signal.SIGKILL)
 
@@ -136,7 +143,9 @@ class Plain:
         """It is our child, and its end is all that there is to tell."""
 
     def bury(self, cell: Cell, run: Run) -> None:
-        """Nothing is kept for a run."""
+        """What left the process group is our child by now, as that of whoever has ended."""
+        mark = os.fsencode(f"{_ROOT}={self._home(cell)}")
+        kill_all(lambda: [one for one in descendants(os.getpid()) if mark in _variables(one)])
 
     def destroy(self, cell: Cell) -> None:
         for listener in self._listeners.pop(cell.name, ()):
@@ -144,11 +153,27 @@ class Plain:
         shutil.rmtree(self._home(cell))
 
     def close(self) -> None:
-        """Nothing is shared between the sandboxes."""
+        """No program runs any more: what is left below us is what changed its variables."""
+        kill_all(lambda: descendants(os.getpid()))
+
+
+def _variables(process: int) -> list[bytes]:
+    """Those that a process was started with. Of one that has ended there are none."""
+    try:
+        with open(f"/proc/{process}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []
 
 
 def _become(
-    command: list[str], variables: dict[str, str], directory: str, output: int, status: int, parent: int
+    command: list[str],
+    variables: dict[str, str],
+    directory: str,
+    output: int,
+    status: int,
+    descriptors: int,
+    parent: int,
 ) -> None:
     """In the fresh child: returns only when the program can not be executed, which is told then."""
     try:
@@ -163,6 +188,9 @@ def _become(
             return
         for number in _IGNORED_HERE:
             signal.signal(number, signal.SIG_DFL)
+        # Not ours, which may be more than some programs can count (select).
+        most = min(descriptors, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         os.write(status, b"ready\n")
         os.execve(command[0], command, variables)
     except (OSError, ValueError) as error:

@@ -1,5 +1,6 @@
 """A sandbox and a program running in it, as the launcher sees them."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -157,14 +158,29 @@ def _wait_status(told: str) -> int:
     return status if is_one else int(signal.SIGKILL)
 
 
-def pipe_end(descriptor: int) -> int:
-    os.set_blocking(descriptor, False)
-    return descriptor
-
-
 def check_words(command: Sequence[str], variables: Mapping[str, str]) -> None:
     """Raises ValueError for what a program can not be given."""
     if any(b"\0" in os.fsencode(word) for word in (*command, *variables, *variables.values())):
         raise ValueError("a word of the program has a NUL character in it")
     if any(not name or "=" in name for name in variables):
         raise ValueError("a variable of the program has a name that can not be")
+
+
+def new_run(*, controlled: bool = True) -> tuple[Run, list[int]]:
+    """A run, and the ends that its process gets: of `control` if it is to be told what to run, `status` and `output`.
+    Raises OSError."""
+    with contextlib.ExitStack() as stack:
+
+        def pipe() -> tuple[int, int]:
+            ends = os.pipe2(os.O_CLOEXEC)
+            for end in ends:
+                stack.callback(os.close, end)
+            return ends
+
+        status, theirs_of_status = pipe()
+        output, theirs_of_output = pipe()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if controlled else (None, None)
+        os.set_blocking(status, False)
+        stack.pop_all()
+    control = [theirs.detach()] if theirs is not None else []
+    return Run(status, output, ours), [*control, theirs_of_status, theirs_of_output]

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import select
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from lambent.worker.sandbox import kernel, zygote
-from lambent.worker.sandbox.freezing import descendants
+from lambent.worker.sandbox.freezing import descendants, kill_all
 from lambent.worker.sandbox.loop import Loop
 from lambent.worker.sandbox.run import Cell, Run
 
@@ -116,12 +115,7 @@ class Snapshot:
         """Kill all of the template but its first process, which those that were restored depend on."""
         self._stop()
         self._freezer.reset()
-        seen: set[int] = set()
-        # Once all that were seen have been killed none of them can fork, so a round that finds no other is the last.
-        while new := set(descendants(self._first, self._restored)) - seen:
-            for process in new:
-                _kill(process)
-            seen |= new
+        kill_all(lambda: descendants(self._first, self._restored))
 
     def close(self) -> None:
         """The first process has ended, and so has everything. Not before that: where nobody listens, whoever is under
@@ -272,10 +266,3 @@ def _examine_rights(process: int, user: int) -> None:
     is_bound = fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2" and fields["Threads"].strip() == "1"
     if not is_bound or fields["Uid"].split() != [str(user)] * 4:
         raise Untrustworthy("it is not bound as a template is")
-
-
-def _kill(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return

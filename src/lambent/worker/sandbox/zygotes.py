@@ -61,13 +61,13 @@ class Zygotes:
         if one is None:
             one = self._start(key, template)
         self._number += 1
+        data = json.dumps({"n": self._number, **request}).encode()
+        if not one.entered:
+            one.unsent.append((data, _copies(descriptors)))
         one.waiting[self._number] = told
         self._loop.expect(1)
-        data = json.dumps({"n": self._number, **request}).encode()
         if one.entered:
             self._send(one, data, descriptors)
-        else:
-            one.unsent.append((data, [os.dup(descriptor) for descriptor in descriptors]))
 
     def close(self) -> None:
         for one in self._zygotes.values():
@@ -162,3 +162,15 @@ class Zygotes:
         self._loop.expect(-len(one.waiting))
         for told in one.waiting.values():
             told(0, reason)
+
+
+def _copies(descriptors: Sequence[int]) -> list[int]:
+    copies: list[int] = []
+    try:
+        for descriptor in descriptors:
+            copies.append(os.dup(descriptor))  # noqa: PERF401 what was copied is closed where one can not be
+    except OSError:
+        for copy in copies:
+            os.close(copy)
+        raise
+    return copies
