@@ -134,6 +134,21 @@ def test_a_child_that_takes_too_much_memory_ends_all_of_the_environment(driver: 
 
 
 @every_driver
+def test_where_all_together_have_no_more_memory_one_environment_ends_and_not_all(driver: str) -> None:
+    async def run() -> None:
+        async with open_bench(driver, share=Share(memory_mib=256)) as bench:
+            if any("Memory is bounded per process" in sentence for sentence in bench.missing):
+                pytest.skip(bench.missing[0])
+            small, greedy = [await bench.create(memory_mib=size) for size in (128, 512)]
+            waits = asyncio.create_task(bench.probe(small, "import time; time.sleep(3); print('lives')"))
+            taken = await bench.probe(greedy, TAKE_MEMORY, "400")
+            assert (taken.exit.signal, taken.output) == (9, "")
+            assert (await waits).output == "lives\n"
+
+    asyncio.run(run())
+
+
+@every_driver
 def test_where_it_is_capped_that_is_all_there_is(driver: str) -> None:
     async def run() -> None:
         async with open_bench(driver, share=Share(cpu_capped=True)) as bench:

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+_CHARGED_AHEAD = 2 << 20
+"""What a group may be short of its limit when it can have no more: memory is charged in batches on each processor."""
 _MIB = 1 << 20
 _LIMITED = frozenset({"memory", "cpu", "pids"})
 _WANTED = _LIMITED | {"freezer"}
@@ -165,6 +167,7 @@ class Group:
     process; in version 2 all of the group. -1 for none."""
     _memory: str = ""
     _memory_version: int = 0
+    _memory_kills: int = 0
     _pids: str = ""
     _cpu: str = ""
     _cpu_version: int = 0
@@ -221,6 +224,19 @@ class Group:
         os.chown(f"{self._place}/cgroup.procs", owner, -1)
         if self.freeze_version == 2:
             self.freeze_file = f"{self._place}/{_TEMPLATE}/cgroup.freeze"
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether one of its processes was killed for memory since this was asked, or is about to be as the group is
+        full. The kernel tells of `out_of_memory` in a version 1 group also when one that is around it has no more."""
+        with open(f"{self._memory}/memory.oom_control") as control:
+            kills = dict(line.split() for line in control).get("oom_kill", "0")
+        before, self._memory_kills = self._memory_kills, int(kills)
+        with (
+            open(f"{self._memory}/memory.usage_in_bytes") as usage,
+            open(f"{self._memory}/memory.limit_in_bytes") as size,
+        ):
+            is_full = int(usage.read()) + _CHARGED_AHEAD >= int(size.read())
+        return is_full or self._memory_kills > before
 
     def limit_memory(self, memory_mib: int) -> None:
         """And processor time, in proportion to it. Raises OSError."""

@@ -180,7 +180,7 @@ class Confinement:
     def _end_without_memory(self, cell: Cell, group: cgroups.Group) -> None:
         """All of the environment: a function whose child alone was killed might wait for it."""
         os.eventfd_read(group.out_of_memory)
-        if cell.run is not None:
+        if cell.run is not None and group.ran_out_of_memory():
             cell.run.killed = True
             self.kill(cell, cell.run)
 
