@@ -85,6 +85,37 @@ def test_two_that_are_restored_share_no_chance_no_process_and_no_variables(
     with_functions(work, runtime, executed=executed)
 
 
+WRAPPED = ("/usr/bin/env", "EXPORTED=by a wrapper", "/var/lang/bin/python3.11", "-S", "-B", "/var/runtime/bootstrap.py")
+
+
+@pytest.mark.parametrize(("command", "replaced"), [((), True), (WRAPPED, False)], ids=["replaced", "wrapped"])
+def test_variables_stay_as_the_initialisation_has_left_them_but_for_those_that_are_each_ones_own(
+    command: tuple[str, ...], replaced: bool, with_functions: WithFunctions
+) -> None:
+    code = f"""
+import ctypes, os
+names = ("SET", "PUT", "EXPORTED", "PATH", "WHO", "_HANDLER")
+native = ctypes.CDLL(None).getenv
+native.restype = ctypes.c_char_p
+os.environ.update(SET="initialised", WHO="template")
+os.putenv("PUT", "to C alone")
+del os.environ["PATH"]
+if {replaced}: os.environ = dict(os.environ)
+def handler(event, context):
+    return [os.environ.get(name) for name in names], [(native(name.encode()) or b"-").decode() for name in names]
+"""
+    exported = "by a wrapper" if command else None
+
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(code, command)
+        for who in ("a", "b"):
+            seen, native = await (await functions.restore(template, WHO=who)).ask()
+            assert seen == ["initialised", None, exported, None, who, "app.handler"]
+            assert native == ["initialised", "to C alone", exported or "-", "-", who, "app.handler"]
+
+    with_functions(work)
+
+
 @pytest.mark.parametrize("size", [0, 5_000_000], ids=["small", "copied by another process"])
 def test_each_has_its_tmp_as_it_was_at_the_snapshot(size: int, with_functions: WithFunctions) -> None:
     code = f"""

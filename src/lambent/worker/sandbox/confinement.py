@@ -361,8 +361,11 @@ class Confinement:
         if cell.origin is None:
             self._mount(cell, run.process)
         if request["snapshot"]:
+            cell.variables = request["variables"]
             self._make_template(cell, run, on_snapshot)
         word = {name: request[name] for name in ("command", "variables", "directory", "snapshot")}
+        if cell.origin is not None:
+            word["variables"] = _changes(cell.origin.variables, request["variables"])
         # The processes that are restored from a template count against its own limit, too; its group has the same one.
         is_grouped = request["snapshot"] and self._choice.pids is not None
         limit = resource.RLIMIT_NPROC
@@ -481,6 +484,12 @@ class Confinement:
             self._zygotes.close()
         cgroups.remove(self._choice, self._group_name)
         self._networks.close()
+
+
+def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str | None]:
+    """What makes the new variables of the old ones; None takes one away."""
+    changed = {name: value for name, value in new.items() if old.get(name) != value}
+    return {**dict.fromkeys(old.keys() - new.keys()), **changed}
 
 
 def _memory_bytes(run: Run, fields: Collection[str]) -> int:

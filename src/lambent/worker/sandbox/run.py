@@ -127,6 +127,8 @@ class Cell:
     """The disk image of its /tmp."""
     snapshot: "Snapshot | None" = None
     """Of a template."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Of a template: those that its program was started with."""
     kept: int | str | None = None
     """Of a template: its /tmp as it was at the snapshot, an image or a directory."""
     spare: "Scratch | None" = None
