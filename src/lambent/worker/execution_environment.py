@@ -204,9 +204,8 @@ class ExecutionEnvironment:
     def fails_init(self, connection: RuntimeConnection, posted: Posted) -> Refusal | None:
         if not machine.allows(self._state, machine.InitFailed):
             return failures.not_now(self._state.phase, "InitError")
-        error_type = posted.error_type or "Runtime.Unknown"
         connection.accept()
-        failure = Failure(failures.error_type_of(posted.body) or error_type, "", posted.body)
+        failure = Failure(posted.error_type or "Runtime.Unknown", "", posted.body)
         self._feed(machine.InitFailed(failure))
         return None
 
