@@ -1,9 +1,9 @@
 """The launcher's side of templates: programs that have initialised and are forked for each environment to be restored.
 
 See `restoring.py` for the other side, of which nothing is believed. A template can not make a namespace by itself: its
-filter asks here about the one call by which it could, and it is answered once for each order to fork, and to the
-template's own thread alone. What comes of it is looked at from outside before anything is given to it: it must be
-alone in namespaces of its own and have no right over them any more.
+filter asks here about the one call by which it could, and it is answered once for each order to fork that is still
+wanted, and to the template's own thread alone. What comes of it is looked at from outside before anything is given to
+it: it must be alone in namespaces of its own and have no right over them any more.
 """
 
 import json
@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -56,8 +57,10 @@ class Snapshot:
         self._over = False
         self._orders: dict[Run, tuple[Callable[[int], None], float]] = {}
         """Those that are not born yet, in their order: who is told, and the time of the order."""
-        self._unanswered = 0
-        self._allowed = 0
+        self._unanswered: deque[Run] = deque()
+        """The orders that the template has not answered yet, which it does in their turn."""
+        self._has_cloned = False
+        """Whether it was allowed to for the first of these."""
         self._restored: dict[int, Run] = {}
         """By their first processes."""
         self._freezer = cell.freezer(self._restored)
@@ -87,8 +90,7 @@ class Snapshot:
         assert run.control is not None
         self._freezer.thaw(self._first)
         self._orders[run] = born, time.monotonic()
-        self._unanswered += 1
-        self._allowed += 1
+        self._unanswered.append(run)
         run.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._loop.watch(run.control.fileno(), partial(self._hear_child, run, run.control))
         try:
@@ -146,7 +148,6 @@ class Snapshot:
         order = self._orders.pop(run, None)
         if order is None:
             return
-        self._allowed = max(0, self._allowed - 1)
         run.failure = reason
         self._forget_child(run)
         born, _ = order
@@ -175,9 +176,10 @@ class Snapshot:
             os.close(descriptor)
 
     def _answered(self, data: bytes) -> None:
-        self._unanswered -= 1
-        if data != b"forked" and self._orders:
-            self._fail(next(iter(self._orders)), data.decode(errors="replace"))
+        run = self._unanswered.popleft()
+        self._has_cloned = False
+        if data != b"forked":
+            self._fail(run, data.decode(errors="replace"))
         self._freeze_if_idle()
 
     def _freeze_if_idle(self) -> None:
@@ -196,12 +198,12 @@ class Snapshot:
             return
         try:
             number, thread = kernel.receive_call(self._listener)
-            may = thread == self._thread and self._allowed > 0
+            wanted = bool(self._unanswered) and self._unanswered[0] in self._orders and not self._has_cloned
+            may = wanted and thread == self._thread
             kernel.answer_call(self._listener, number, 0 if may else _ENOSYS)
         except OSError:
             return  # it was killed meanwhile
-        if may:
-            self._allowed -= 1
+        self._has_cloned |= may
 
     def _hear_child(self, run: Run, control: socket.socket) -> None:
         try:
