@@ -491,15 +491,14 @@ class ExecutionEnvironment:
         around = self._around
         try:
             async with around.slots(self._spec):
-                if self._spec.template_id is not None:
-                    self._feed(machine.Restoring())
-                kind = self._state.kind
-                if kind is Kind.RESTORED:
-                    self._log_restore_start()
                 if self._sandbox is None or self._program is None:
+                    kind = self._state.kind if self._spec.template_id is None else Kind.RESTORED
                     self._sandbox, self._program = await around.make_sandbox(self.environment_id, self._spec, kind)
+                    if kind is Kind.RESTORED:
+                        self._feed(machine.Restoring())
+                        self._log_restore_start()
                 running = await self._sandbox.start(self._program, self._exited, self._snapshotted)
-                if kind is not Kind.RESTORED:
+                if self._state.kind is not Kind.RESTORED:
                     self._log_init_start()
                 await self._listen(running)
         except LaunchError as error:
@@ -590,6 +589,9 @@ class ExecutionEnvironment:
     async def _destroy(self, reason: str) -> None:
         self._keep_books()
         self._stop_timers()
+        if self._starting is not None:  # what comes too late would be nobody's
+            self._starting.cancel()
+            await asyncio.wait((self._starting,))
         self._close_program()
         self._log.send()
         try:
