@@ -161,14 +161,18 @@ class Confinement:
             cell.uid = self._take_uid() if self._as_root else os.geteuid()
         if origin is None:
             cell.scratch, cell.image = self._scratches.make(cell.name, request["ephemeral_mib"])
-        else:
-            cell.scratch, cell.image = self._scratches.take_copy(origin)
         if self._choice.all():
             limits = request["memory_mib"], request["processes"]
             owner, birthplace = self._zygotes_user, None
             if origin is not None and origin.group is not None:
                 owner, birthplace = origin.uid, origin.group.birthplace
             cell.group = cgroups.make(self._choice, self._group_name, cell.name, *limits, owner, birthplace)
+
+    def furnish(self, cell: Cell, done: Callable[[str], None]) -> None:
+        if cell.origin is None:
+            done("")
+        else:
+            self._scratches.give_copy(cell, cell.origin, self._aside, done)
 
     def _take_uid(self) -> int:
         for _ in range(self._uid_count):
@@ -508,6 +512,7 @@ def _in_a_child(work: Callable[[], None]) -> int:
     process = os.fork()
     if process == 0:
         try:
+            kernel.die_with_parent(signal.SIGKILL)  # whose end the server would not notice before ours
             work()
             os._exit(0)
         finally:
