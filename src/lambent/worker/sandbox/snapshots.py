@@ -156,6 +156,8 @@ class Snapshot:
     def _hear(self) -> None:
         try:
             data, received, _, _ = socket.recv_fds(self._control, zygote.PACKET, _DESCRIPTORS)
+        except BlockingIOError:
+            return  # heard already, before a decision
         except OSError:
             data, received = b"", []
         for descriptor in received:
@@ -196,6 +198,8 @@ class Snapshot:
             if events & select.POLLHUP:
                 self._loop.forget(self._listener)  # nobody is left under the filter
             return
+        while not self._over and _is_readable(self._control):
+            self._hear()  # what it has answered to the order before it asked for this one
         try:
             number, thread = kernel.receive_call(self._listener)
             wanted = bool(self._unanswered) and self._unanswered[0] in self._orders and not self._has_cloned
@@ -274,6 +278,12 @@ def _examine_rights(process: int, user: int) -> None:
     is_bound = fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2" and fields["Threads"].strip() == "1"
     if not is_bound or fields["Uid"].split() != [str(user)] * 4:
         raise Untrustworthy("it is not bound as a template is")
+
+
+def _is_readable(one: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(one, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _kill(process: int) -> None:
