@@ -21,7 +21,7 @@ to be copied; a *restored* environment begins as a copy of it. Neither is starte
 
 ```
 TEMPLATE   initialised, and waiting to be copied
-RESTORE    the copy is being made, and the function's hooks for it run, on a budget of 10 s
+RESTORE    the program is copied into the sandbox, and the function's hooks for it run, on a budget of 10 s
 ```
 
 `step(environment, event, now)` returns the next environment and the commands that its owner must perform, in order.
@@ -139,7 +139,7 @@ class Snapshotted(Record, frozen=True):
 
 
 class Restoring(Record, frozen=True):
-    """The sandbox is going to be a copy of the template's."""
+    """The sandbox is there, and is about to have a copy of the template's program."""
 
 
 class RestoreFailed(Record, frozen=True):

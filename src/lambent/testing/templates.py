@@ -91,9 +91,9 @@ class Functions:
         await self._serve(template)
         return template, ready
 
-    async def initialised(self, code: str) -> Sandbox:
+    async def initialised(self, code: str, command: tuple[str, ...] = ()) -> Sandbox:
         """A template that can be restored."""
-        template, ready = await self.template(code)
+        template, ready = await self.template(code, command)
         template.watched.ended.add_done_callback(lambda _: waiting.cancel())
         waiting = asyncio.ensure_future(ready.wait())
         await asyncio.wait([waiting], timeout=_WITHIN_S)

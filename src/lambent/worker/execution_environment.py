@@ -209,9 +209,8 @@ class ExecutionEnvironment:
     def fails_init(self, connection: RuntimeConnection, posted: Posted) -> Refusal | None:
         if not machine.allows(self._state, machine.InitFailed):
             return failures.not_now(self._state.phase, "InitError")
-        error_type = posted.error_type or "Runtime.Unknown"
         connection.accept()
-        failure = Failure(failures.error_type_of(posted.body) or error_type, "", posted.body)
+        failure = Failure(posted.error_type or "Runtime.Unknown", "", posted.body)
         self._feed(machine.InitFailed(failure))
         return None
 
@@ -497,15 +496,14 @@ class ExecutionEnvironment:
         around = self._around
         try:
             async with around.slots(self._spec):
-                if self._spec.template_id is not None:
-                    self._feed(machine.Restoring())
-                kind = self._state.kind
-                if kind is Kind.RESTORED:
-                    self._log_restore_start()
                 if self._sandbox is None or self._program is None:
+                    kind = self._state.kind if self._spec.template_id is None else Kind.RESTORED
                     self._sandbox, self._program = await around.make_sandbox(self.environment_id, self._spec, kind)
+                    if kind is Kind.RESTORED:
+                        self._feed(machine.Restoring())
+                        self._log_restore_start()
                 running = await self._sandbox.start(self._program, self._exited, self._snapshotted)
-                if kind is not Kind.RESTORED:
+                if self._state.kind is not Kind.RESTORED:
                     self._log_init_start()
                 await self._listen(running)
         except LaunchError as error:
@@ -606,6 +604,9 @@ class ExecutionEnvironment:
     async def _destroy(self, reason: str) -> None:
         self._keep_books()
         self._stop_timers()
+        if self._starting is not None:  # what comes too late would be nobody's
+            self._starting.cancel()
+            await asyncio.wait((self._starting,))
         self._close_program()
         self._log.send()
         try:

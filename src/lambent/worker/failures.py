@@ -90,13 +90,3 @@ _SIGNAL_NAMES: dict[int, str] = {
     signal.SIGSYS: "bad system call",
 }
 """As Go names them, in which the platform's own supervisor is written."""
-
-
-def error_type_of(document: bytes) -> str | None:
-    """The `errorType` inside a runtime's error document, for the log; the document itself passes unread."""
-    try:
-        parsed = json.loads(document)
-    except (ValueError, RecursionError):
-        return None
-    error_type = parsed.get("errorType") if isinstance(parsed, dict) else None
-    return error_type[:128] if isinstance(error_type, str) else None

@@ -215,12 +215,12 @@ def handler(event, context):
 @pytest.mark.parametrize(
     ("code", "error_type", "output"),
     [
-        ("raise ValueError('not today')", "ValueError", "not today"),
+        ("raise ValueError('not today')", "Runtime.Unknown", "not today"),
         ("import os; os._exit(7)", "Runtime.ExitError", ""),
         (
             "from snapshot_restore_py import register_before_snapshot\nregister_before_snapshot(lambda: 1 / 0)\n"
             "def handler(event, context): pass",
-            "ZeroDivisionError",
+            "Runtime.BeforeSnapshotError",
             "division by zero",
         ),
     ],

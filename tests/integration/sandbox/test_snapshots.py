@@ -3,6 +3,8 @@ they do not. The program is the official client on each Python that this machine
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -85,6 +87,37 @@ def test_two_that_are_restored_share_no_chance_no_process_and_no_variables(
     with_functions(work, runtime, executed=executed)
 
 
+WRAPPED = ("/usr/bin/env", "EXPORTED=by a wrapper", "/var/lang/bin/python3.11", "-S", "-B", "/var/runtime/bootstrap.py")
+
+
+@pytest.mark.parametrize(("command", "replaced"), [((), True), (WRAPPED, False)], ids=["replaced", "wrapped"])
+def test_variables_stay_as_the_initialisation_has_left_them_but_for_those_that_are_each_ones_own(
+    command: tuple[str, ...], replaced: bool, with_functions: WithFunctions
+) -> None:
+    code = f"""
+import ctypes, os
+names = ("SET", "PUT", "EXPORTED", "PATH", "WHO", "_HANDLER")
+native = ctypes.CDLL(None).getenv
+native.restype = ctypes.c_char_p
+os.environ.update(SET="initialised", WHO="template")
+os.putenv("PUT", "to C alone")
+del os.environ["PATH"]
+if {replaced}: os.environ = dict(os.environ)
+def handler(event, context):
+    return [os.environ.get(name) for name in names], [(native(name.encode()) or b"-").decode() for name in names]
+"""
+    exported = "by a wrapper" if command else None
+
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(code, command)
+        for who in ("a", "b"):
+            seen, native = await (await functions.restore(template, WHO=who)).ask()
+            assert seen == ["initialised", None, exported, None, who, "app.handler"]
+            assert native == ["initialised", "to C alone", exported or "-", "-", who, "app.handler"]
+
+    with_functions(work)
+
+
 @pytest.mark.parametrize("size", [0, 5_000_000], ids=["small", "copied by another process"])
 def test_each_has_its_tmp_as_it_was_at_the_snapshot(size: int, with_functions: WithFunctions) -> None:
     code = f"""
@@ -110,6 +143,69 @@ def handler(event, context):
             names = sorted(["directory", "kept", "large", name])
             assert await restored.ask(name) == [text, text, names, True]
             await asyncio.sleep(0.1)  # in which the next one's is made
+
+    with_functions(work)
+
+
+LARGE = """
+import os
+content = os.urandom(5_000_000)
+with open("/tmp/large", "wb") as file: file.write(content)
+def handler(event, context): return open("/tmp/large", "rb").read() == content
+"""
+
+
+def test_several_at_one_time_have_each_a_copy_of_a_large_tmp(with_functions: WithFunctions) -> None:
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(LARGE)
+        restored = await asyncio.gather(*(functions.restore(template) for _ in range(4)))
+        assert [await one.ask() for one in restored] == [True] * 4
+
+    with_functions(work)
+
+
+def test_those_that_are_given_up_while_they_wait_for_a_tmp_leave_nothing(with_functions: WithFunctions) -> None:
+    async def work(bench: Bench, functions: Functions) -> None:
+        template = await functions.initialised(LARGE)
+
+        def left() -> tuple[list[str], int]:
+            mounts = Path(f"/proc/{bench.driver.launcher_pid}/mountinfo").read_text()  # type: ignore[attr-defined]
+            groups = [place for place in groups_of(mark_of(bench.data_dir)) if "restored" in place or "booted" in place]
+            return groups, mounts.count("/tmp-template")
+
+        waiting = [asyncio.ensure_future(functions.create(template)) for _ in range(6)]
+        await asyncio.sleep(0.01)
+        for one in waiting:
+            one.cancel()
+        for one in await asyncio.gather(*waiting, return_exceptions=True):
+            if not isinstance(one, BaseException):
+                await one.destroy()
+        restored = await functions.restore(template)  # after those that were asked for before
+        assert await restored.ask() is True
+        await restored.sandbox.destroy()
+        for _ in range(200):
+            if left() == ([], 2):  # the template's own, and the one that is made ahead
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(left())
+
+    with_functions(work)
+
+
+def test_one_that_is_given_up_takes_nothing_from_the_next(with_functions: WithFunctions) -> None:
+    """The template is stopped until both are ordered."""
+
+    async def work(bench: Bench, functions: Functions) -> None:
+        template = await functions.initialised("def handler(event, context): return event")
+        assert isinstance(template, LaunchedSandbox)
+        (program,) = descendants(template._process)
+        os.kill(program, signal.SIGSTOP)
+        given_up, wanted = [asyncio.ensure_future(functions.restore(template)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        given_up.cancel()
+        await asyncio.sleep(0.1)
+        os.kill(program, signal.SIGCONT)
+        assert await (await wanted).ask("well") == "well"
 
     with_functions(work)
 

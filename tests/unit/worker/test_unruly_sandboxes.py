@@ -5,7 +5,9 @@ import contextlib
 import os
 import socket
 
+import pytest
 from environment_specs import SPEC
+from msgspec.structs import replace
 
 from lambent.core.allowance import Allowance
 from lambent.core.invocation import Invocation
@@ -56,6 +58,39 @@ class Unruly:
         raise SandboxError("the directory is busy")
 
 
+class Late(Unruly):
+    """Starts when it is let, and ends when it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+        self.listeners: list[socket.socket] = []
+
+    async def start(self, program, on_exit, on_snapshot=None):
+        self.asked.set()
+        await self.let.wait()
+        running = await super().start(program, on_exit, on_snapshot)
+        self.listeners += [running.runtime_api, running.endpoint]
+        return running
+
+    async def kill(self):
+        self.told.append("kill")
+
+    async def destroy(self):
+        self.told.append("destroy")
+        if self.listeners:
+            os.close(self.write)
+            self.on_exit(Exit(signal=9))
+
+
+class LateClock(ManualClock):
+    """By which every deadline has passed when it is looked at."""
+
+    def monotonic_us(self) -> int:
+        self.advance_ms(3_600_000)
+        return super().monotonic_us()
+
+
 class Connection:
     """One of the runtime's, in `next`; `open` is False for one that is hanging up."""
 
@@ -72,14 +107,14 @@ class Connection:
         pass
 
 
-def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None):
-    async def make_sandbox(environment_id, spec, kind):
+def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None, *, clock=None, make_sandbox=None):
+    async def make_sandbox_at_once(environment_id, spec, kind):
         return sandbox, Program(("/bin/true",), {})
 
     return Surroundings(
-        clock=ManualClock(),
+        clock=clock or ManualClock(),
         emit=emit,
-        make_sandbox=make_sandbox,
+        make_sandbox=make_sandbox or make_sandbox_at_once,
         front_door=lambda _allowance: asyncio.Protocol(),
         allowance=Allowance(connections=100, held_bytes=1),
         slots=lambda _spec: asyncio.Semaphore(1),
@@ -90,6 +125,63 @@ def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None):
         init_ahead_budget_us=130_000_000,
         restore_budget_us=10_000_000,
     )
+
+
+def telling(gone):
+    """Hears what an environment tells, for its end."""
+    return lambda event: isinstance(event, messages.Gone) and gone.set()
+
+
+KINDS = {"fresh": (SPEC, False), "template": (SPEC, True), "restored": (replace(SPEC, template_id="t"), False)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sandbox_that_comes_when_its_environment_is_to_go_is_taken_away(kind):
+    """Whatever the time: each deadline of the environment has passed before."""
+    spec, template = KINDS[kind]
+    sandbox = Late()
+    sandbox.let.set()
+
+    async def run():
+        asked, let, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def make_sandbox(environment_id, spec, kind):
+            asked.set()
+            await let.wait()
+            return sandbox, Program(("/bin/true",), {})
+
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            emit = telling(gone)
+            around = surroundings(sandbox, emit, tasks, clock=LateClock(), make_sandbox=make_sandbox)
+            environment = ExecutionEnvironment("e1", spec, around, template=template)
+            environment.start()
+            await asked.wait()
+            environment.retire()
+            for _ in range(20):  # in which what is due happens
+                await asyncio.sleep(0.001)
+            let.set()
+            await gone.wait()
+
+    asyncio.run(run())
+    assert "destroy" in sandbox.told
+    assert all(listener.fileno() < 0 for listener in sandbox.listeners)
+
+
+def test_a_program_that_is_restored_too_late_is_not_served():
+    sandbox = Late()
+
+    async def run():
+        gone = asyncio.Event()
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            around = surroundings(sandbox, telling(gone), tasks, clock=LateClock())
+            environment = ExecutionEnvironment("e1", KINDS["restored"][0], around)
+            environment.start()
+            await gone.wait()
+            sandbox.let.set()
+
+    asyncio.run(run())
+    assert "destroy" in sandbox.told
+    assert sandbox.listeners == []
 
 
 async def settled():

@@ -221,7 +221,7 @@ FAULTS: tuple[Fault, ...] = (
     WELL,
     _fault("exits in init", _EXITED, init="exits", serves_again=False),
     _fault("exits in its first init only", ANSWERED, init="exits_once"),
-    _fault("raises in init", "ValueError", init="raises", serves_again=False),
+    _fault("raises in init", "Runtime.Unknown", init="raises", serves_again=False),
     _fault("hangs in init", _TIMED_OUT, init="hangs", timeout_ms=500, serves_again=False, weight=2),
     _fault("takes memory in init", *_OUT_OF_MEMORY, init="takes_memory", serves_again=False),
     BOOTSTRAP_EXITING,

@@ -166,8 +166,6 @@ class Confinement:
             cell.uid = self._take_uid() if self._as_root else os.geteuid()
         if origin is None:
             cell.scratch, cell.image = self._scratches.make(cell.name, request["ephemeral_mib"])
-        else:
-            cell.scratch, cell.image = self._scratches.take_copy(origin)
         if self._choice.all():
             limits = cgroups.Limits(request["memory_mib"], request["processes"], self._share["cpu_capped"])
             owner, birthplace = self._zygotes_user, None
@@ -183,6 +181,12 @@ class Confinement:
         if cell.run is not None and group.ran_out_of_memory():
             cell.run.killed = True
             self.kill(cell, cell.run)
+
+    def furnish(self, cell: Cell, done: Callable[[str], None]) -> None:
+        if cell.origin is None:
+            done("")
+        else:
+            self._scratches.give_copy(cell, cell.origin, self._aside, done)
 
     def _take_uid(self) -> int:
         for _ in range(self._uid_count):
@@ -373,8 +377,11 @@ class Confinement:
         if cell.origin is None:
             self._mount(cell, run.process)
         if request["snapshot"]:
+            cell.variables = request["variables"]
             self._make_template(cell, run, on_snapshot)
         word = {name: request[name] for name in ("command", "variables", "directory", "snapshot")}
+        if cell.origin is not None:
+            word["variables"] = _changes(cell.origin.variables, request["variables"])
         # The processes that are restored from a template count against its own limit, too; its group has the same one.
         is_grouped = request["snapshot"] and self._choice.pids is not None
         limit = resource.RLIMIT_NPROC
@@ -500,6 +507,12 @@ class Confinement:
         self._networks.close()
 
 
+def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str | None]:
+    """What makes the new variables of the old ones; None takes one away."""
+    changed = {name: value for name, value in new.items() if old.get(name) != value}
+    return {**dict.fromkeys(old.keys() - new.keys()), **changed}
+
+
 def _memory_bytes(run: Run, fields: Collection[str]) -> int:
     """The sum of these fields of what all processes of the sandbox take. Of memory that is shared, Pss has a part."""
     total = 0
@@ -516,6 +529,7 @@ def _in_a_child(work: Callable[[], None]) -> int:
     process = os.fork()
     if process == 0:
         try:
+            kernel.die_with_parent(signal.SIGKILL)  # whose end the server would not notice before ours
             work()
             os._exit(0)
         finally:

@@ -135,8 +135,9 @@ class Sandbox(Protocol):
         `on_snapshot` is called once, when the program was to be a template and has come to the point where it waits
         to be restored. From then on it is frozen but for the moments in which it is forked.
 
-        A sandbox that is restored goes on from that point. It has no command, its variables take the place of the
-        template's, and it is started once: SandboxError at the second time."""
+        A sandbox that is restored goes on from that point. It has no command and is started once: SandboxError at the
+        second time. Of its variables those that the template was not given alike are changed in the program's, which
+        are memory otherwise."""
 
     def freeze(self) -> None:
         """Stop every process of the sandbox; returns at once. No CPU is used until `thaw`."""

@@ -48,6 +48,10 @@ class Way(Protocol):
         """Make what lives as long as the sandbox, and leave nothing if that fails. `origin` is the template that it is
         restored from."""
 
+    def furnish(self, cell: Cell, done: Callable[[str], None]) -> None:
+        """Give it what may take long to make. `done` is called when it has that, which may be now; or it is told why it
+        can not, and raises nothing."""
+
     def claim(self, cell: Cell, request: dict[str, Any]) -> None:
         """Make what was booted ahead into what is wanted now."""
 
@@ -171,21 +175,13 @@ class Launcher:
         cell = self._make(request)
         cell.boot_number = request["n"]
         cell.is_for_anyone = True
-        try:
-            self._spawn(cell)
-        except OSError:
-            self._destroy(cell)
-            raise
+        self._furnish(cell, request["n"], partial(self._spawn, cell))
 
     def _create(self, request: dict[str, Any]) -> None:
         booted = self._cells.get(request["booted"])
         if booted is None:
             cell = self._make(request)
-            if cell.origin is not None:
-                try:
-                    self._spawn(cell)  # it is born while the server comes to asking for its start
-                except OSError as error:
-                    cell.failure = str(error)
+            self._furnish(cell, request["n"], partial(self._hand_out, cell, request["n"]))
         else:
             cell = booted
             self._way.claim(cell, request)
@@ -193,7 +189,30 @@ class Launcher:
             cell.name = request["id"]
             cell.is_for_anyone = False
             self._cells[cell.name] = cell
-        self._send({"n": request["n"], **self._way.describe(cell)})
+            self._send({"n": request["n"], **self._way.describe(cell)})
+
+    def _furnish(self, cell: Cell, number: int, then: Callable[[], None]) -> None:
+        """Have it given what may take long, and go on then; the others do meanwhile."""
+
+        def done(failure: str) -> None:
+            try:
+                if not failure:
+                    then()
+            except OSError as error:
+                failure = str(error)
+            if failure:
+                self._destroy(cell)
+                self._send({"n": number, "error": failure})
+
+        self._way.furnish(cell, done)
+
+    def _hand_out(self, cell: Cell, number: int) -> None:
+        if cell.origin is not None:
+            try:
+                self._spawn(cell)  # it is born while the server comes to asking for its start
+            except OSError as error:
+                cell.failure = str(error)
+        self._send({"n": number, **self._way.describe(cell)})
 
     def _advance(self, cell: Cell) -> None:
         """Take the next step towards the start that is asked for."""

@@ -55,6 +55,10 @@ class Plain:
         self._listeners[cell.name] = [_listen(), _listen()]
         return cell
 
+    def furnish(self, cell: Cell, done: Callable[[str], None]) -> None:
+        del cell  # it has everything
+        done("")
+
     def claim(self, cell: Cell, request: dict[str, Any]) -> None:
         raise OSError("without isolation nothing is booted ahead")
 

@@ -30,6 +30,8 @@ from typing import Any
 
 from . import descriptors, first_process, kernel, zygote
 
+_VARIABLES = os.environ
+"""The interpreter's own, whatever the program puts in its place."""
 _LARGE_PAGE = 1 << 21
 _USED = 0.75
 """Of a mapping, how much must be: large pages are filled up."""
@@ -69,14 +71,25 @@ def wait(control: socket.socket) -> None:
                 kernel.tell_before_fork()  # of the program's process
             control.close()
             word = _be_born(order, received, user, group, executable)
-            os.environ.clear()
-            os.environ.update(word["variables"])
-            time.tzset()
+            _change_variables(word["variables"])
             shared.let_go()
             return
         for descriptor in received:
             os.close(descriptor)
         control.send(answer)
+
+
+def _change_variables(changes: dict[str, str | None]) -> None:
+    """Those that are not the template's; None for one that is not there. All others are memory, and stay as the
+    initialisation has left them."""
+    for variables in {id(one): one for one in (_VARIABLES, os.environ)}.values():
+        for name, value in changes.items():
+            if value is None:
+                variables.pop(name, None)
+            else:
+                variables[name] = value
+    if "TZ" in changes:
+        time.tzset()
 
 
 def _gather_memory() -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -128,12 +128,16 @@ class Cell:
     """The disk image of its /tmp."""
     snapshot: "Snapshot | None" = None
     """Of a template."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Of a template: those that its program was started with."""
     kept: int | str | None = None
     """Of a template: its /tmp as it was at the snapshot, an image or a directory."""
     spare: "Scratch | None" = None
     """Of a template: a /tmp for the next one that is restored from it."""
     is_copied: bool = False
     """Of a template: another process makes such a /tmp."""
+    awaiting: "dict[Cell, Callable[[str], None]]" = field(default_factory=dict)
+    """Of a template: those that wait for such a /tmp, in their order, and who is told that they have it, or why not."""
     origin: "Cell | None" = None
     """The template that it is restored from."""
     offspring: "set[Cell]" = field(default_factory=set)
@@ -144,11 +148,6 @@ class Cell:
         if self.group is not None and self.group.freeze_file:
             return FileFreezer(self.group.freeze_file, self.group.freeze_version)
         return TreeFreezer(besides)
-
-    def end_copying(self, status: int) -> bool:
-        """The process that made a copy of a template's /tmp has ended. Returns whether the copy is wanted."""
-        self.is_copied = False
-        return not status and self.kept is not None and self.spare is None
 
 
 def _wait_status(told: str) -> int:

@@ -4,6 +4,7 @@ templates, as they were at the snapshot."""
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from lambent.worker.sandbox import kernel
@@ -16,8 +17,17 @@ _COPIED_AT_ONCE = 1 << 20
 """Bytes, up to which a copy takes no longer than having another process make it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """One that another process makes: what that does, then either of two."""
+
+    make: Callable[[], None]
+    mount: Callable[[], Scratch]
+    discard: Callable[[], None]
+
+
 class Scratches:
-    """Makes them below the stage. Everything but `open` may raise OSError or ImageError."""
+    """Makes them below the stage. What makes, keeps or removes one may raise OSError or ImageError."""
 
     def __init__(self, stage: Stage, directory: str, *, as_root: bool) -> None:
         self._stage = stage
@@ -53,54 +63,90 @@ class Scratches:
             return self._stage.make_scratch(f"tmp-{name}", size_mib), -1
         return self._mount(f"tmp-{name}", lambda path: images.mount(path, size_mib))
 
-    def take_copy(self, template: Cell) -> Scratch:
-        """One like that of a template at its snapshot."""
-        spare, template.spare = template.spare, None
-        return spare or self._copy(template)
+    def give_copy(self, cell: Cell, template: Cell, aside: Aside, done: Callable[[str], None]) -> None:
+        """Give a sandbox one like that of its template at the snapshot. `done` is told that it has it, which may be
+        now, or why it can not. `aside` has another process do something that takes long, and calls what comes after it
+        with that one's wait status."""
+        scratch, template.spare = template.spare, None
+        try:
+            if scratch is None and _is_small(template.kept):
+                scratch = self._copy(template)
+        except (OSError, ImageError) as error:
+            done(str(error))
+            return
+        if scratch is None:
+            template.awaiting[cell] = done
+            self._copy_for_those_that_wait(template, aside)
+        else:
+            cell.scratch, cell.image = scratch
+            done("")
 
     def prepare_copy(self, template: Cell, aside: Aside) -> None:
-        """Have one ready for the next sandbox that is restored, off its way. `aside` has another process do something
-        that takes long, and calls what comes after it with that one's wait status."""
-        if template.spare is not None or template.is_destroyed or template.is_copied or template.kept is None:
+        """Have one ready for the next sandbox that is restored, off its way."""
+        if template.spare is not None or template.is_destroyed or template.kept is None:
             return
         with contextlib.suppress(OSError, ImageError):  # who needs it tries again, and is told
-            if _size(template.kept) <= _COPIED_AT_ONCE:
+            if _is_small(template.kept):
                 template.spare = self._copy(template)
-            elif isinstance(template.kept, str):
-                self._copy_directory(template, template.kept, aside)
             else:
-                self._copy_image(template, template.kept, aside)
+                self._copy_aside(template, aside)
 
-    def _copy_directory(self, template: Cell, kept: str, aside: Aside) -> None:
-        path = self._stage.make_scratch(self._name_of_copy(template), template.request["ephemeral_mib"])
+    def _copy_for_those_that_wait(self, template: Cell, aside: Aside) -> None:
+        try:
+            self._copy_aside(template, aside)
+        except (OSError, ImageError) as error:
+            waiting, template.awaiting = template.awaiting, {}
+            for done in waiting.values():
+                done(str(error))
 
-        def finish(status: int) -> None:
-            if template.end_copying(status):
-                template.spare = path, -1
-            else:
-                self._stage.remove(path)
-
+    def _copy_aside(self, template: Cell, aside: Aside) -> None:
+        """One at a time of each template: so the first that waits has its own before the last one's is begun, and no
+        function has more than one process of ours."""
+        if template.is_copied:
+            return
+        kept = template.kept
+        copy = self._begin_directory(template, kept) if isinstance(kept, str) else self._begin_image(template, kept)
         template.is_copied = True
-        aside(partial(copy_tree, kept, path), finish)
+        aside(copy.make, partial(self._copied, template, copy, aside))
 
-    def _copy_image(self, template: Cell, kept: int, aside: Aside) -> None:
+    def _copied(self, template: Cell, copy: "_Copy", aside: Aside, status: int) -> None:
+        template.is_copied = False
+        scratch, failure = None, "its /tmp could not be copied"
+        try:
+            if not status and (template.awaiting or (template.kept is not None and template.spare is None)):
+                scratch = copy.mount()
+        except (OSError, ImageError) as error:
+            failure = str(error)
+        if scratch is None:
+            copy.discard()
+        cell = next(iter(template.awaiting), None)
+        if cell is None:
+            template.spare = scratch or template.spare
+            return
+        done = template.awaiting.pop(cell)
+        if template.awaiting:
+            self._copy_for_those_that_wait(template, aside)
+        if scratch is not None:
+            cell.scratch, cell.image = scratch
+        done("" if scratch is not None else failure)
+
+    def _begin_directory(self, template: Cell, kept: str) -> "_Copy":
+        path = self._stage.make_scratch(self._name_of_copy(template), template.request["ephemeral_mib"])
+        return _Copy(partial(copy_tree, kept, path), lambda: (path, -1), partial(self._stage.remove, path))
+
+    def _begin_image(self, template: Cell, kept: int | None) -> "_Copy":
         images, name = self._images, self._name_of_copy(template)
         assert images is not None
+        assert kept is not None
         image = images.make_file()
 
         def mount(path: str) -> int:
             images.mount_image(image, path)
             return image
 
-        def finish(status: int) -> None:
-            if template.end_copying(status):
-                with contextlib.suppress(OSError, ImageError):
-                    template.spare = self._mount(name, mount)
-                    return
-            os.close(image)
-
-        template.is_copied = True
-        aside(partial(copy_written_blocks, kept, image), finish)
+        return _Copy(
+            partial(copy_written_blocks, kept, image), lambda: self._mount(name, mount), partial(os.close, image)
+        )
 
     def keep(self, template: Cell) -> Callable[[], None]:
         """Have the template's /tmp kept as it is. Returns what takes long of that, for another process to do."""
@@ -123,6 +169,8 @@ class Scratches:
             os.close(image)
 
     def remove_all_of(self, cell: Cell) -> None:
+        if cell.origin is not None:
+            cell.origin.awaiting.pop(cell, None)
         if cell.scratch:
             self.remove((cell.scratch, cell.image))
         if cell.spare is not None:
@@ -158,9 +206,11 @@ class Scratches:
             raise
 
 
-def _size(kept: int | str) -> int:
+def _is_small(kept: int | str | None) -> bool:
     """Of what is kept of a /tmp: an image, or a directory that is a file system."""
-    if isinstance(kept, int):
-        return os.fstat(kept).st_blocks * 512
-    used = os.statvfs(kept)
-    return (used.f_blocks - used.f_bfree) * used.f_frsize + (used.f_files - used.f_ffree) * 4096
+    if isinstance(kept, str):
+        used = os.statvfs(kept)
+        size = (used.f_blocks - used.f_bfree) * used.f_frsize + (used.f_files - used.f_ffree) * 4096
+    else:
+        size = 0 if kept is None else os.fstat(kept).st_blocks * 512
+    return size <= _COPIED_AT_ONCE

@@ -1,9 +1,9 @@
 """The launcher's side of templates: programs that have initialised and are forked for each environment to be restored.
 
 See `restoring.py` for the other side, of which nothing is believed. A template can not make a namespace by itself: its
-filter asks here about the one call by which it could, and it is answered once for each order to fork, and to the
-template's own thread alone. What comes of it is looked at from outside before anything is given to it: it must be
-alone in namespaces of its own and have no right over them any more.
+filter asks here about the one call by which it could, and it is answered once for each order to fork that is still
+wanted, and to the template's own thread alone. What comes of it is looked at from outside before anything is given to
+it: it must be alone in namespaces of its own and have no right over them any more.
 """
 
 import json
@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -55,8 +56,10 @@ class Snapshot:
         self._over = False
         self._orders: dict[Run, tuple[Callable[[int], None], float]] = {}
         """Those that are not born yet, in their order: who is told, and the time of the order."""
-        self._unanswered = 0
-        self._allowed = 0
+        self._unanswered: deque[Run] = deque()
+        """The orders that the template has not answered yet, which it does in their turn."""
+        self._has_cloned = False
+        """Whether it was allowed to for the first of these."""
         self._restored: dict[int, Run] = {}
         """By their first processes."""
         self._freezer = cell.freezer(self._restored)
@@ -86,8 +89,7 @@ class Snapshot:
         assert run.control is not None
         self._freezer.thaw(self._first)
         self._orders[run] = born, time.monotonic()
-        self._unanswered += 1
-        self._allowed += 1
+        self._unanswered.append(run)
         run.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._loop.watch(run.control.fileno(), partial(self._hear_child, run, run.control))
         try:
@@ -140,7 +142,6 @@ class Snapshot:
         order = self._orders.pop(run, None)
         if order is None:
             return
-        self._allowed = max(0, self._allowed - 1)
         run.failure = reason
         self._forget_child(run)
         born, _ = order
@@ -149,6 +150,8 @@ class Snapshot:
     def _hear(self) -> None:
         try:
             data, received, _, _ = socket.recv_fds(self._control, zygote.PACKET, _DESCRIPTORS)
+        except BlockingIOError:
+            return  # heard already, before a decision
         except OSError:
             data, received = b"", []
         for descriptor in received:
@@ -169,9 +172,10 @@ class Snapshot:
             os.close(descriptor)
 
     def _answered(self, data: bytes) -> None:
-        self._unanswered -= 1
-        if data != b"forked" and self._orders:
-            self._fail(next(iter(self._orders)), data.decode(errors="replace"))
+        run = self._unanswered.popleft()
+        self._has_cloned = False
+        if data != b"forked":
+            self._fail(run, data.decode(errors="replace"))
         self._freeze_if_idle()
 
     def _freeze_if_idle(self) -> None:
@@ -188,14 +192,16 @@ class Snapshot:
             if events & select.POLLHUP:
                 self._loop.forget(self._listener)  # nobody is left under the filter
             return
+        while not self._over and _is_readable(self._control):
+            self._hear()  # what it has answered to the order before it asked for this one
         try:
             number, thread = kernel.receive_call(self._listener)
-            may = thread == self._thread and self._allowed > 0
+            wanted = bool(self._unanswered) and self._unanswered[0] in self._orders and not self._has_cloned
+            may = wanted and thread == self._thread
             kernel.answer_call(self._listener, number, 0 if may else _ENOSYS)
         except OSError:
             return  # it was killed meanwhile
-        if may:
-            self._allowed -= 1
+        self._has_cloned |= may
 
     def _hear_child(self, run: Run, control: socket.socket) -> None:
         try:
@@ -266,3 +272,9 @@ def _examine_rights(process: int, user: int) -> None:
     is_bound = fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2" and fields["Threads"].strip() == "1"
     if not is_bound or fields["Uid"].split() != [str(user)] * 4:
         raise Untrustworthy("it is not bound as a template is")
+
+
+def _is_readable(one: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(one, select.POLLIN)
+    return bool(poll.poll(0))
