@@ -46,7 +46,7 @@ def test_a_call_waits_for_memory_and_an_event_from_a_queue_is_refused(data_dir: 
         assert refused.value.members["Reason"] == "ConcurrentInvocationLimitExceeded"
         call(bench, "waits", OTHER)
         assert not bench.sent
-        bench.dispatcher.on_event(Gone(environments[0]))
+        bench.dispatcher.on_event(Gone(environments[0], took="r0"))
         assert len(sent(bench, Start)) == 1
 
     on_bench(data_dir, test)
@@ -73,7 +73,7 @@ def test_what_waits_for_memory_is_not_started_when_its_call_is_served_otherwise(
         bench.dispatcher.on_event(Answered(environments[0], "r0", Answer(b"1")))
         bench.dispatcher.on_event(Available(environments[0]))
         bench.sent.clear()
-        bench.dispatcher.on_event(Gone(environments[1]))
+        bench.dispatcher.on_event(Gone(environments[1], took="r1"))
         assert sent(bench, Start) == []
 
     on_bench(data_dir, test)
