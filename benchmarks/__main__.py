@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import subjects, table, wire
-from benchmarks.parts import burst, cold, events, many_functions, memory, snap_start, soak, startup, warm
+from benchmarks.parts import burst, cold, events, many_functions, memory, simulation, snap_start, soak, startup, warm
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[float], Iterable[table.Row]]] = {
     "memory": memory.run,
     "many_functions": lambda _: many_functions.run(),
     "events": events.run,
+    "simulation": simulation.run,
     "soak": soak.run,
 }
 """Each takes the share of its counts that it is to do, if it can do less."""
@@ -38,7 +39,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of what cold, burst, snap_start, memory, events and soak repeat, to see that they work",
+        help="of what cold, burst, snap_start, memory, events, simulation and soak repeat, to see that they work",
     )
     given = parser.parse_args()
     parts = given.parts or list(PARTS)

@@ -20,6 +20,7 @@ from lambent.invoke import dispatcher, events
 from lambent.invoke.dispatcher import Dispatcher
 from lambent.invoke.events import EventInvocations
 from lambent.observe.ledger import Ended
+from lambent.testing.simulation import hour
 from lambent.testing.simulation.checks import Violation
 from lambent.testing.simulation.scenario import Day
 
@@ -67,6 +68,13 @@ def test_without_faults_nobody_is_told_of_one(first: int) -> None:
     assert not [day for day in days if day.faulted]
 
 
+def test_an_hour_in_small_has_fewer_starts_the_longer_environments_are_kept() -> None:
+    kept, longer, ended = [hour.run(policy, 3, functions=40, seconds=120) for policy in hour.POLICIES]
+    assert kept.invocations == longer.invocations == ended.invocations > 0
+    assert longer.cold_share <= kept.cold_share < ended.cold_share
+    assert ended.memory_gib_h < kept.memory_gib_h <= longer.memory_gib_h
+
+
 # Bugs, each planted for what is to catch it --------------------------------------------------------------------------
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -82,7 +90,7 @@ def _reservation_is_not_heard_of(patch: pytest.MonkeyPatch) -> None:
 
 def _limit_is_twice_as_high(patch: pytest.MonkeyPatch) -> None:
     original = Admission.__init__
-    twice = {"concurrency": 2 * scenario.LIMITS.concurrency}
+    twice = {"concurrency": 2 * scenario.RULES.limits.concurrency}
     patch.setattr(Admission, "__init__", lambda self, limits: original(self, replace(limits, **twice)))
 
 

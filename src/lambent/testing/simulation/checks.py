@@ -16,6 +16,7 @@ from lambent.core.placement import Policy
 from lambent.invoke.configuration import Serving
 from lambent.invoke.dispatcher import Completed, Dispatcher
 from lambent.observe.ledger import Began, Entry
+from lambent.testing.simulation.timeline import Timeline
 from lambent.worker import messages
 
 
@@ -44,6 +45,8 @@ class _Hosted:
     """An environment between its start and its end. `runs` is the invocation whose answer is owed."""
 
     spec: messages.EnvironmentSpec
+    since_us: int
+    has_run: bool = False
     available: bool = False
     runs: str | None = None
 
@@ -52,7 +55,8 @@ class Checks:
     """Stands between a dispatcher, its worker, its ledger and its callers. It is the `Ledger`, and the
     `CredentialSource`."""
 
-    def __init__(self, limits: Limits, policy: Policy, memory_mib: int) -> None:
+    def __init__(self, timeline: Timeline, limits: Limits, policy: Policy, memory_mib: int) -> None:
+        self._timeline = timeline
         self._limits = limits
         self._room_mib = policy.overcommit * (memory_mib - policy.reserve_mib)
         self._placed_mib = 0
@@ -65,8 +69,13 @@ class Checks:
         """Admitted and not answered yet."""
         self.reserved: dict[FunctionName, int] = {}
         self.provisioned: dict[tuple[FunctionName, str], int] = {}
+        self._unanswered = 0
         self._of_version: Counter[tuple[FunctionName, str]] = Counter()
         self.told = self.starts = self.attempts = 0
+        self.cold = 0
+        """Attempts that were an environment's first."""
+        self.memory_mib_us = 0
+        """MemorySize of environments, by the time that each was there."""
         self.dispatcher: Dispatcher
 
     # Callers ------------------------------------------------------------------------------------------------------
@@ -84,6 +93,7 @@ class Checks:
         call = self._calls[request_id] = _Call(serving)
         version = serving.version
         key = (version.function, version.version)
+        self._unanswered += 1
         self.in_flight[version.function] += 1
         self._of_version[key] += 1
 
@@ -109,6 +119,9 @@ class Checks:
         if reserved is not None:
             hold(self.in_flight[function] <= reserved, f"{function.name} has more than its reserved concurrency")
             return
+        if not self.reserved and not self.provisioned:
+            hold(self._unanswered <= self._limits.concurrency, "more runs than the account may")
+            return
         unclaimed = self._limits.concurrency - sum(self.reserved.values())
         used = 0
         for (name, version), count in self._of_version.items():
@@ -121,6 +134,7 @@ class Checks:
         if not call.answered:
             call.answered = True
             version = call.serving.version
+            self._unanswered -= 1
             self.in_flight[version.function] -= 1
             self._of_version[version.function, version.version] -= 1
 
@@ -131,8 +145,9 @@ class Checks:
     def forget(self, function: FunctionName) -> None:
         """The function is gone. What it still runs counts as nobody's."""
         for call in self._calls.values():
-            if call.serving.version.function == function:
+            if call.serving.version.function == function and not call.answered:
                 call.answered = True
+                self._unanswered -= 1
         self.in_flight.pop(function, None)
         for key in [key for key in self._of_version if key[0] == function]:
             del self._of_version[key]
@@ -143,7 +158,7 @@ class Checks:
         match command:
             case messages.Start(environment_id, spec) | messages.MakeTemplate(environment_id, spec):
                 hold(environment_id not in self._hosted, f"{environment_id} is started twice")
-                self._hosted[environment_id] = _Hosted(spec)
+                self._hosted[environment_id] = _Hosted(spec, self._timeline.now_us)
                 self._placed_mib += spec.memory_mib
                 hold(self._placed_mib <= self._room_mib, f"{environment_id} is placed where there is no room")
                 self.starts += 1
@@ -173,6 +188,8 @@ class Checks:
         )  # fmt: skip
         hosted.available = False
         hosted.runs = request_id
+        self.cold += not hosted.has_run
+        hosted.has_run = True
         call.attempts += 1
         self.attempts += 1
 
@@ -206,6 +223,7 @@ class Checks:
         hosted = self._hosted.pop(environment_id, None)
         if hosted is not None:
             self._placed_mib -= hosted.spec.memory_mib
+            self.memory_mib_us += hosted.spec.memory_mib * (self._timeline.now_us - hosted.since_us)
         return hosted
 
     def _ends(self, request_id: str) -> None:
@@ -250,6 +268,12 @@ class Checks:
         hold(census.environments <= self._hosted.keys(), f"believed in: {census.environments - self._hosted.keys()}")
         began = sum(call.attempts for call in self._calls.values() if not call.over)
         hold(self._began.total() == began, f"{self._began.total()} attempts are open in the ledger, {began} are")
+
+    def memory_gib_h(self) -> float:
+        """The MemorySize of environments by the time that each has been there, so far."""
+        now = self._timeline.now_us
+        there = sum(hosted.spec.memory_mib * (now - hosted.since_us) for hosted in self._hosted.values())
+        return (self.memory_mib_us + there) / 1024 / 3_600_000_000
 
     def rest(self) -> None:
         """Nothing runs any more, and nobody asks for anything."""

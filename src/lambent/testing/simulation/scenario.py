@@ -12,28 +12,26 @@ from lambent.core.errors import (
 from lambent.core.event_invoke import EventInvokeConfig, QueuedEvent, Trials
 from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Logging, Package, Status
 from lambent.core.invocation import Invocation
-from lambent.core.network import Networks
 from lambent.core.placement import Policy
 from lambent.core.record import Record
 from lambent.invoke.configuration import Serving, ServingConfiguration, serving_of
-from lambent.invoke.dispatcher import Completed, Dispatcher
+from lambent.invoke.dispatcher import Completed
 from lambent.invoke.events import EventInvocations, Tell
 from lambent.store.changes import EventInvokeChanged, FunctionRemoved, ReservationChanged, VersionChanged
-from lambent.testing.simulation.checks import Checks, Violation
+from lambent.testing.simulation.checks import Violation
 from lambent.testing.simulation.events import EventChecks, MemoryQueue, Neighbours, run_at_once
-from lambent.testing.simulation.link import Link
-from lambent.testing.simulation.nature import FAULTLESS, Faults, Nature
-from lambent.testing.simulation.timeline import Timeline
-from lambent.testing.simulation.worker import MEASURED_EACH_US, Worker
-from lambent.worker.messages import Command, Event, Hello
+from lambent.testing.simulation.nature import FAULTLESS, Faults
+from lambent.testing.simulation.partition import Partition, Rules
+from lambent.testing.simulation.worker import MEASURED_EACH_US
 
-AUDIT_EACH = 1_000
-"""Steps between two full audits."""
-LIMITS = Limits(concurrency=100, scale_out_per_10_s=200)
-POLICY = Policy(overcommit=2.0, reserve_mib=256, waiting=50, wait_us=2_000_000)
+RULES = Rules(
+    limits=Limits(concurrency=100, scale_out_per_10_s=200),
+    policy=Policy(overcommit=2.0, reserve_mib=256, waiting=50, wait_us=2_000_000),
+    idle_timeout_s=60,
+    maximal_life_s=240,
+)
 EVENT_PLACES, EVENT_RETRY_DELAY_S = 64, 5
 MEMORIES_MIB = (2_048, 8_192, 1 << 20)
-IDLE_TIMEOUT_S, MAXIMAL_LIFE_S = 60, 240
 STEPS_FOR_EACH = 200
 """An invocation that takes more steps than this stands for a partition that does not come to rest."""
 
@@ -52,75 +50,6 @@ class Summary(Record, frozen=True):
     digest: int
 
 
-class _Logs:
-    def append(self, *_: object) -> None:
-        pass
-
-
-class Partition:
-    """A dispatcher, its worker and what watches them. `random` decides everything."""
-
-    def __init__(self, random: Random, faults: Faults, latency_us: int, memory_mib: int) -> None:
-        self.random = random
-        self.timeline = Timeline()
-        self.nature = Nature(random, faults)
-        self.checks = Checks(LIMITS, POLICY, memory_mib)
-        self._ids = 0
-        self.dispatcher = Dispatcher(
-            clock=self.timeline,
-            timers=self.timeline,
-            ledger=self.checks,
-            logs=_Logs(),
-            credentials=self.checks,
-            networks=Networks(),
-            new_id=self.new_id,
-            limits=LIMITS,
-            policy=POLICY,
-            idle_timeout_s=IDLE_TIMEOUT_S,
-            maximal_life_s=MAXIMAL_LIFE_S,
-        )
-        self.checks.dispatcher = self.dispatcher
-        self.link = Link(self.timeline, latency_us)
-        self.worker = Worker(self.timeline, self.nature, self.link.emit, memory_mib)
-        self.link.to_worker = self.worker.handle
-        self.link.to_dispatcher = self._on_event
-        self.dispatcher.send = self._send
-        self.steps = 0
-        self.digest = 0
-        self.worker.measure()
-        self.dispatcher.start()
-
-    def new_id(self) -> str:
-        self._ids += 1
-        return f"{self._ids:032x}"
-
-    def _send(self, command: Command) -> None:
-        self.checks.command(command)
-        if not isinstance(command, Hello):
-            self.digest = hash((self.digest, self.timeline.now_us, int(command.environment_id, 16)))
-        self.link.send(command)
-
-    def _on_event(self, event: Event) -> None:
-        self.checks.event(event)
-        self.dispatcher.on_event(event)
-
-    def kill_worker(self) -> None:
-        self.worker.die()
-        self.link.lose()
-
-    def step(self) -> None:
-        self.timeline.advance()
-        self.steps += 1
-        if self.steps % AUDIT_EACH == 0:
-            self.checks.audit()
-
-    def run_until(self, at_us: int) -> None:
-        reached: list[bool] = []
-        self.timeline.call_at(at_us, reached.append, True)
-        while not reached:
-            self.step()
-
-
 class Day:
     """The callers and the operators of one partition."""
 
@@ -133,6 +62,7 @@ class Day:
         self._throttled = self._faulted = 0
         self.partition = Partition(
             random,
+            RULES,
             _faults(random) if faults else FAULTLESS,
             latency_us=random.choice((0, 3_000)),
             memory_mib=random.choice(MEMORIES_MIB),
@@ -193,7 +123,7 @@ class Day:
                 raise Violation("the queue does not come to rest")
         for name in list(self._functions):
             self._delete(name)
-        partition.run_until(timeline.now_us + (MAXIMAL_LIFE_S + 60) * 1_000_000)
+        partition.run_until(timeline.now_us + (RULES.maximal_life_s + 60) * 1_000_000)
         partition.checks.rest()
         self.event_checks.rest()
         return Summary(
@@ -330,7 +260,7 @@ class Day:
                 self._call(random.choice(self._functions[name]))
         pause_us = random.choice((0, 1_000, 20_000, 200_000, 2_000_000))
         if random.random() < 0.01:
-            pause_us = (IDLE_TIMEOUT_S + 5) * 1_000_000
+            pause_us = (RULES.idle_timeout_s + 5) * 1_000_000
         self.partition.timeline.call_in(self.partition.nature.about(pause_us), self._arrivals)
 
     def _call(self, serving: Serving) -> None:
