@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
-from lambent.core.event_invoke import QueuedEvent
+from lambent.core.event_invoke import DELIVERY_TRIES, QueuedEvent
 from lambent.core.function import FunctionName
 from lambent.core.invocation_record import Condition, DeliveryFailed, Ended
 from lambent.core.limits import RETRY_ATTEMPTS
@@ -134,7 +134,8 @@ class EventChecks:
         hold(self.over[event.request_id] == 1, f"{event.request_id} is over twice")
         if event.ended is not None:
             for delivery in event.deliveries:
-                hold((event.request_id, delivery.target_arn) in self._told, f"{event.request_id} was not told")
+                was_told = (event.request_id, delivery.target_arn) in self._told
+                hold(was_told or delivery.failures + 1 == DELIVERY_TRIES, f"{event.request_id} was not told")
 
     def rest(self) -> None:
         left = self.accepted - self.over.keys()
