@@ -4,6 +4,7 @@
 """
 
 import logging
+import sys
 import time
 from collections.abc import Iterator
 
@@ -36,7 +37,7 @@ def _days(count: int) -> Iterator[Row]:
             Day(seed, A_DAY).run()
         except Violation as violation:
             violations += 1
-            print(f"{violation} ({', '.join(violation.__notes__)})")
+            print(violation, *getattr(violation, "__notes__", ()), file=sys.stderr)
     yield Row(f"simulation: of {count * A_DAY:,} invocations", "/s", count * A_DAY / (time.monotonic() - began))
     yield Row("simulation: days on which something did not hold", "", violations, promised_at_most=0, anywhere=True)
 

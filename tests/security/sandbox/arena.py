@@ -32,6 +32,8 @@ PLACES = _places("namespaces", "crun")
 """Where trials are."""
 OUTSIDE = _places("namespaces")
 """Where controls are, to which the driver does not matter: none of them runs in a sandbox of it."""
+UNLIMITED_FILES = 4096
+"""Beyond what a function may have open."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Arena:
             case Unisolated(right):
                 if right is not None and not (self.as_root and _root_has(right)):
                     pytest.skip("no control: only root, with all its rights, would be let through")
-                sandbox = self.create("process")
+                sandbox = self.create("process", files=UNLIMITED_FILES)
                 ended = self.run(sandbox, script, *self.filled_in(arguments), bench="process")
                 self.destroy(sandbox)
                 return ended

@@ -4,7 +4,11 @@ Each test runs in sandboxes, and without isolation, where the same programs must
 """
 
 import hashlib
+import os
 import secrets
+import signal
+import subprocess
+import sys
 
 import pytest
 from arena import Arena
@@ -161,21 +165,31 @@ def test_the_sockets_of_a_sibling_can_not_be_reached(arena: Arena, bench: str) -
     arena.outcome(program)
 
 
-@both
 @pytest.mark.parametrize("where", ["the same sandbox", "the next sandbox"])
-def test_what_a_program_left_listening_is_not_there_for_the_next(arena: Arena, bench: str, where: str) -> None:
+def test_what_a_program_left_listening_is_not_there_for_the_next(arena: Arena, where: str) -> None:
     """The reset of an environment starts a program in the same sandbox."""
     name = secrets.token_hex(8)
-    sandbox = arena.create(bench)
-    program = arena.start(sandbox, LISTEN, name, "wait", bench=bench)
+    sandbox = arena.create()
+    program = arena.start(sandbox, LISTEN, name, "wait")
     port = arena.says(program, "port").split()[1]
     arena.kill(sandbox)
     arena.outcome(program)
     if where == "the next sandbox":
         arena.destroy(sandbox)
-        sandbox = arena.create(bench)
-    assert_met(bench, arena.run(sandbox, CONNECT, name, port, bench=bench).output)
+        sandbox = arena.create()
+    assert_met("sandbox", arena.run(sandbox, CONNECT, name, port).output)
     arena.destroy(sandbox)
+
+
+def test_control_what_a_program_left_listening_is_there_where_nothing_is_kept_apart() -> None:
+    name = secrets.token_hex(8)
+    command = (sys.executable, "-I", "-c", LISTEN, name, "wait")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as program:
+        assert program.stdout is not None
+        port = program.stdout.readline().split()[1]
+        os.killpg(program.pid, signal.SIGKILL)
+    met = subprocess.run((sys.executable, "-I", "-c", CONNECT, name, port), stdout=subprocess.PIPE, text=True)
+    assert_met("process", met.stdout)
 
 
 @both

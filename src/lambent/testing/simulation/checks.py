@@ -20,8 +20,9 @@ from lambent.testing.simulation.timeline import Timeline
 from lambent.worker import messages
 
 
-class Violation(AssertionError):
-    """Something does not hold that must. The text says what."""
+class Violation(BaseException):
+    """Something does not hold that must. The text says what. It is no `Exception`: what keeps a server going whatever
+    goes wrong in one event must not keep this from being seen."""
 
 
 def hold(promise: bool, text: str) -> None:

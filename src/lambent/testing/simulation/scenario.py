@@ -32,7 +32,7 @@ RULES = Rules(
 )
 EVENT_PLACES, EVENT_RETRY_DELAY_S = 64, 5
 MEMORIES_MIB = (2_048, 8_192, 1 << 20)
-STEPS_FOR_EACH = 200
+STEPS_FOR_EACH = 60
 """An invocation that takes more steps than this stands for a partition that does not come to rest."""
 
 
@@ -102,8 +102,13 @@ class Day:
         try:
             return self._run()
         except Violation as violation:
-            violation.add_note(f"seed {self._seed}, {self._invocations} invocations, step {self.partition.steps}")
+            violation.add_note(self._where())
             raise
+        except Exception as error:
+            raise Violation(f"the dispatcher has failed: {error!r} ({self._where()})") from error
+
+    def _where(self) -> str:
+        return f"seed {self._seed}, {self._invocations} invocations, step {self.partition.steps}"
 
     def _run(self) -> Summary:
         partition = self.partition
