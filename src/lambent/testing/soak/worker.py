@@ -32,7 +32,7 @@ from lambent.worker.transport import MessageStream, WorkerServer, connect
 
 WITHIN_S = 60.0
 """How long anything that must come may take, with the machine full of others."""
-INIT_BUDGET_US, INIT_AHEAD_BUDGET_US, RESTORE_BUDGET_US = 2_000_000, 1_000_000, 4_000_000
+INIT_BUDGET_US, INIT_AHEAD_BUDGET_US, RESTORE_BUDGET_US = 2_000_000, 5_000_000, 4_000_000
 POOLED, POOL_MIB = 1, 40
 """Sandboxes booted ahead, of each kind: at the least, and what all of them may take."""
 _RUNTIME = f"python3.{sys.version_info[1]}"
