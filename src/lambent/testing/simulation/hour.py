@@ -5,11 +5,12 @@ from random import Random
 
 from lambent.core.admission import Limits
 from lambent.core.errors import TooManyRequestsException
-from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Logging, Package, Status
+from lambent.core.function import LATEST
 from lambent.core.invocation import Invocation
 from lambent.core.placement import Policy
 from lambent.core.record import Record
 from lambent.invoke.configuration import Serving, serving_of
+from lambent.testing.simulation.functions import named, version_of
 from lambent.testing.simulation.nature import FAULTLESS
 from lambent.testing.simulation.partition import Partition, Rules
 from lambent.testing.simulation.population import HOUR_S, LONGEST_S, Drawn, population
@@ -100,21 +101,5 @@ class _Calls:
 
 
 def _serving(number: int, drawn: Drawn) -> Serving:
-    name = FunctionName("111122223333", "us-east-1", f"f{number}")
-    return serving_of(
-        FunctionVersion(
-            function=name,
-            version=LATEST,
-            configuration=Configuration(
-                "arn:aws:iam::111122223333:role/r", "python3.13", "app.handler", timeout_s=int(LONGEST_S),
-                memory_mib=drawn.memory_mib, logging=Logging(f"/aws/lambda/{name.name}"),
-            ),
-            package=Package(f"{number:064x}", 1),
-            architectures=("x86_64",),
-            revision_id="r",
-            config_revision="c",
-            last_modified_ms=0,
-            state=Status("Active"),
-            last_update=None,
-        )
-    )  # fmt: skip
+    name = named(f"f{number}")
+    return serving_of(version_of(name, LATEST, number, timeout_s=int(LONGEST_S), memory_mib=drawn.memory_mib))

@@ -36,7 +36,6 @@ class Partition:
     """A dispatcher, its worker and what watches them. `random` decides everything."""
 
     def __init__(self, random: Random, rules: Rules, faults: Faults, *, latency_us: int, memory_mib: int) -> None:
-        self.random = random
         self.timeline = Timeline()
         self.nature = Nature(random, faults)
         self.checks = Checks(self.timeline, rules.limits, rules.policy, memory_mib)

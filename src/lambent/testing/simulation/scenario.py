@@ -10,7 +10,7 @@ from lambent.core.errors import (
     TooManyRequestsException,
 )
 from lambent.core.event_invoke import EventInvokeConfig, QueuedEvent, Trials
-from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Logging, Package, Status
+from lambent.core.function import LATEST, FunctionName
 from lambent.core.invocation import Invocation
 from lambent.core.placement import Policy
 from lambent.core.record import Record
@@ -20,6 +20,7 @@ from lambent.invoke.events import EventInvocations, Tell
 from lambent.store.changes import EventInvokeChanged, FunctionRemoved, ReservationChanged, VersionChanged
 from lambent.testing.simulation.checks import Violation
 from lambent.testing.simulation.events import EventChecks, MemoryQueue, Neighbours, run_at_once
+from lambent.testing.simulation.functions import named, version_of
 from lambent.testing.simulation.nature import FAULTLESS, Faults
 from lambent.testing.simulation.partition import Partition, Rules
 from lambent.testing.simulation.worker import MEASURED_EACH_US
@@ -147,7 +148,7 @@ class Day:
         """A function of a new name, or of one that is free again."""
         random = self._random
         free = [name for name in (f"f{number}" for number in range(20)) if name not in self._names()]
-        name = FunctionName("111122223333", "us-east-1", random.choice(free))
+        name = named(random.choice(free))
         run_us = int(10 ** random.uniform(3, 6))
         self.partition.nature.means[name.name] = (run_us, int(10 ** random.uniform(4, 6.3)))
         self._functions[name] = [self._publish(name, "$LATEST")]
@@ -171,24 +172,15 @@ class Day:
         self._revisions += 1
         tenants = "PER_TENANT" if self._random.random() < 0.2 else None
         return serving_of(
-            FunctionVersion(
-                function=name,
-                version=version,
-                configuration=Configuration(
-                    "arn:aws:iam::111122223333:role/r", "python3.13", "app.handler",
-                    timeout_s=self._random.choice((1, 3, 10)),
-                    memory_mib=self._random.choice((128, 128, 512, 1_024)), logging=Logging(f"/aws/lambda/{name.name}"),
-                    tenant_isolation_mode=tenants,
-                ),
-                package=Package(f"{self._revisions:064x}", 1),
-                architectures=("x86_64",),
-                revision_id=str(self._revisions),
-                config_revision=str(self._revisions),
-                last_modified_ms=0,
-                state=Status("Active"),
-                last_update=None,
+            version_of(
+                name,
+                version,
+                self._revisions,
+                timeout_s=self._random.choice((1, 3, 10)),
+                memory_mib=self._random.choice((128, 128, 512, 1_024)),
+                tenant_isolation_mode=tenants,
             )
-        )  # fmt: skip
+        )
 
     def _update(self, name: FunctionName) -> None:
         """New code: what ran the old one gets no invocation any more."""
