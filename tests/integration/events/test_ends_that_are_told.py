@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aws_services import AwsServices, aws_services, settings_of, sqs_server
+from aws_services import AwsServices, settings_of
 from event_runs import after_runs
 from live_functions import Functions, eventually
 
@@ -22,18 +22,6 @@ import json
 def handler(event, context):
     print("RAN " + json.dumps([context.aws_request_id, context.function_version, event]), flush=True)
 """
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServices]:
-    with aws_services(tmp_path_factory.mktemp("services")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def queues(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServices]:
-    with sqs_server(tmp_path_factory.mktemp("queues")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

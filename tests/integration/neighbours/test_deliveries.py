@@ -1,29 +1,16 @@
 """Records and dead letters, as the targets have them: real queues, topics, event buses and buckets."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aws_services import AwsServices, aws_services, sqs_server
+from aws_services import AwsServices
 from outcomes import ACCOUNT, ARN, FAILED, PAYLOAD, RECORD, TRACE, attempt, deliveries_to
 
 from lambent.core.errors import ModelledError, ResourceNotFoundException, ServiceException, TooManyRequestsException
 
 SERVER_ACCOUNT = "123456789012"
 FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:after"
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServices]:
-    with aws_services(tmp_path_factory.mktemp("services")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def queues(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServices]:
-    with sqs_server(tmp_path_factory.mktemp("queues")) as running:
-        yield running
 
 
 def only_message(server: AwsServices, queue_url: str) -> dict[str, Any]:
