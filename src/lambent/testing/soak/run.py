@@ -137,6 +137,8 @@ class _Soak:
                 tasks.create_task(in_turn(life))
             if upheaval is not None:
                 tasks.create_task(self._shake(upheaval))
+        if upheaval is not None:
+            await self._live(self._draw(WELL), shaken=True)  # by which it may be noticed
         # An hour later nothing is kept ready for the cold starts of the round. A life of each kind has its minimum be
         # there, and shows that the worker serves again.
         self._worker.clock.leap_h(1)
@@ -255,19 +257,22 @@ class _Soak:
                 end = _without_answer(known)
             else:
                 end = answer.error_type or ANSWERED
-                if fault.serves_again and life.twice and not await self._is_served_again(life, 2 if struck else 1):
-                    end = NOT_AGAIN
+                if fault.serves_again and life.twice:
+                    end = await self._end_served_again(life, known, 2 if struck else 1) or end
             dispatcher.retire(life)
             await known.until(lambda: False, "gone")
         return end
 
-    async def _is_served_again(self, life: Life, attempts: int) -> bool:
-        """A process that was just killed may still be given an event, and fail that one."""
+    async def _end_served_again(self, life: Life, known: Known, attempts: int) -> str:
+        """What came instead of an answer; nothing is wrong where it is empty. A process that was just killed may still
+        be given an event, and fail that one."""
+        came = []
         for _ in range(attempts):
             answer = await self._worker.dispatcher.invoke(life, "goes_well")
             if answer is not None and answer.error_type is None:
-                return True
-        return False
+                return ""
+            came.append(_without_answer(known) if answer is None else answer.error_type)
+        return f"{NOT_AGAIN}: {', '.join(map(str, came))}"
 
 
 def _without_answer(known: Known) -> str:
