@@ -215,6 +215,14 @@ def _event_that_waits_again_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(EventInvocations, "_wait_again", wait_again)
 
 
+def _disk_that_catches_up_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
+    def let_go(self: EventInvocations, event_id: int, event: Any) -> None:
+        self._held[event.function].remove(event_id)
+        self._held_count -= 1
+
+    patch.setattr(EventInvocations, "_let_go", let_go)
+
+
 @pytest.mark.parametrize(
     ("plant", "caught"),
     [
@@ -237,6 +245,7 @@ def _event_that_waits_again_is_forgotten(patch: pytest.MonkeyPatch) -> None:
         (_event_is_told_twice, "is told twice to"),
         (_event_that_went_well_waits_again, "runs again after it went well"),
         (_event_that_waits_again_is_forgotten, "the queue does not come to rest"),
+        (_disk_that_catches_up_wakes_nobody, "the queue does not come to rest"),
         (_session_outlives_its_environment, "sessions of nobody"),
     ],
 )

@@ -11,7 +11,7 @@ Owns what is at work. Nothing here outlives the process: what has not ended on d
 import asyncio
 import logging
 import sqlite3
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from typing import Any, Protocol
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 PAYLOAD_BYTES = 64 * 1024**2
 """Of events that are ready or at work; one fetch more at most."""
 UNSETTLED_MAX = 1024
-"""Events that are over, or wait again, and of which the disk does not know it yet. With more, no others begin."""
+"""With more of which the disk does not know what has become of them, no others begin."""
 AGAIN_AFTER_S = 1.0
 """When the disk has failed."""
 SLEEP_S_MAX = 60.0
@@ -57,6 +57,8 @@ SLEEP_S_MAX = 60.0
 
 Tell = Callable[[Serving, Completed | ModelledError], None]
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
+Ask = Callable[[Told], None]
+"""Asks the store to do something."""
 
 
 class EventStore(Protocol):
@@ -84,12 +86,16 @@ class Deliveries(Protocol):
 
 
 class QueueOfFunction(Record, frozen=True):
-    """The asynchronous invocations of a function that are not over: all of them, and those of them at work."""
+    """The asynchronous invocations of a function that are not over: all of them, and those of them at work. Counted
+    since the start are the events that were given up and went nowhere (`dropped`), and the records and dead letters
+    that were (`undelivered`)."""
 
     function: FunctionName
     queued: int
     at_work: int
     oldest_age_ms: int
+    dropped: int
+    undelivered: int
 
 
 class _Result(Record, frozen=True):
@@ -108,7 +114,8 @@ _read_error = msgspec.json.Decoder(_ErrorDocument).decode
 
 
 class EventInvocations:
-    """`accept` is called by the front end, which `attempt` leads to. `places` is how many events are held in memory."""
+    """`accept` is called by the front end, which `attempt` leads to. `places` is how many events are ready or at work
+    at one time; `unsettled_max` are over, or wait again, and the disk does not know it yet."""
 
     def __init__(
         self,
@@ -120,6 +127,7 @@ class EventInvocations:
         timers: Timers,
         places: int,
         retry_delay_s: int,
+        unsettled_max: int = UNSETTLED_MAX,
     ) -> None:
         self._store = store
         self._configuration = configuration
@@ -131,7 +139,7 @@ class EventInvocations:
         self._held: dict[FunctionName, set[int]] = {}
         """What is not to be fetched: it is at work, or the disk does not know yet that it is over or waits again."""
         self._held_count = 0
-        self._held_max = places + UNSETTLED_MAX
+        self._held_max = places + unsettled_max
         self._ready: dict[FunctionName, deque[tuple[int, QueuedEvent]]] = {}
         """Those of them that begin when others of their function are over, or its window grows."""
         self._spawn: Spawn | None = None
@@ -141,10 +149,10 @@ class EventInvocations:
         self._growing: dict[FunctionName, Timer] = {}
         self._settled: asyncio.Future[None] | None = None
         """While it closes: done when nothing is held any more."""
-        self.dropped = 0
-        """Events that were given up and went nowhere."""
-        self.undeliverable = 0
-        """Records and dead letters that were given up."""
+        self._unwritten: list[tuple[Ask, Told]] = []
+        """What the disk has failed at, to be asked again."""
+        self._dropped: Counter[FunctionName] = Counter()
+        self._undelivered: Counter[FunctionName] = Counter()
         self.attempt: Callable[[QueuedEvent, Tell], None] = _no_frontend
 
     async def open(self) -> None:
@@ -207,11 +215,21 @@ class EventInvocations:
 
     async def queues(self) -> list[QueueOfFunction]:
         """What an operator is shown. Raises sqlite3.Error."""
+        totals = {one.function: one for one in await self._store.totals()}
         now, at_work = self._clock.wall_ms(), self._queues.at_work()
-        return [
-            QueueOfFunction(one.function, one.count, at_work.get(one.function, 0), max(0, now - one.oldest_accepted_ms))
-            for one in await self._store.totals()
-        ]
+
+        def told(function: FunctionName) -> QueueOfFunction:
+            total = totals.get(function)
+            return QueueOfFunction(
+                function,
+                queued=0 if total is None else total.count,
+                at_work=at_work.get(function, 0),
+                oldest_age_ms=0 if total is None else max(0, now - total.oldest_accepted_ms),
+                dropped=self._dropped[function],
+                undelivered=self._undelivered[function],
+            )
+
+        return list(map(told, {*totals, *self._dropped, *self._undelivered}))
 
     # Which event begins -----------------------------------------------------------------------------------------
 
@@ -246,6 +264,8 @@ class EventInvocations:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        if self._held_count >= self._held_max:
+            return  # until the disk has caught up
         wake_ms = self._queues.wake_ms()
         if wake_ms is not None:
             delay_s = min(max(0, wake_ms - now) / 1000, SLEEP_S_MAX)
@@ -307,6 +327,8 @@ class EventInvocations:
         if not held:
             del self._held[event.function]
         self._held_count -= 1
+        if self._held_count == self._held_max - 1:
+            self._wake()
         if self._settled is not None and not self._held_count and not self._settled.done():
             self._settled.set_result(None)
 
@@ -392,7 +414,7 @@ class EventInvocations:
             targets = deliveries_of(self._config_of(event), _dead_letter_arn(version), end.condition)
         if version is None or not targets:
             if end.condition is not Condition.SUCCESS:
-                self.dropped += 1
+                self._dropped[event.function] += 1
                 _log.info("event dropped", extra={"request_id": event.request_id, "condition": end.condition.value})
             self._remove(event_id, event)
             return
@@ -424,17 +446,24 @@ class EventInvocations:
         self._leave_place(event)
         self._write(partial(self._store.remove, event_id), partial(self._let_go, event_id, event))
 
-    def _write(self, ask: Callable[[Callable[[Exception | None], None]], None], written: Callable[[], None]) -> None:
+    def _write(self, ask: Ask, written: Callable[[], None]) -> None:
         """Have the store do something, again and again while the disk fails."""
 
         def told(error: Exception | None) -> None:
             if error is None:
                 written()
-            else:
+                return
+            if not self._unwritten:
                 _log.error("event queue not written", extra={"why": str(error)})
-                self._timers.call_later(AGAIN_AFTER_S, ask, told)
+                self._timers.call_later(AGAIN_AFTER_S, self._write_again)
+            self._unwritten.append((ask, told))
 
         ask(told)
+
+    def _write_again(self) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        for ask, told in unwritten:
+            ask(told)
 
     # Deliveries -------------------------------------------------------------------------------------------------
 
@@ -455,7 +484,7 @@ class EventInvocations:
             if again is not None:
                 left.append(again)
                 continue
-            self.undeliverable += 1
+            self._undelivered[event.function] += 1
             what = "dead letter" if delivery.is_dead_letter else "record"
             about = {"request_id": event.request_id, "target": delivery.target_arn, "why": str(failed)}
             _log.error("%s not delivered", what, extra=about)

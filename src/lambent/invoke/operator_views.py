@@ -41,7 +41,8 @@ def environments(census: Census) -> list[dict[str, Any]]:
 
 
 def queues(functions: list[QueueOfFunction]) -> list[dict[str, Any]]:
-    """A row for each function that has asynchronous invocations which are not over."""
+    """A row for each function that has asynchronous invocations which are not over, or since the start had some that
+    went nowhere."""
     return [
         {
             "Account": one.function.account,
@@ -50,6 +51,8 @@ def queues(functions: list[QueueOfFunction]) -> list[dict[str, Any]]:
             "Queued": one.queued,
             "OldestAgeSeconds": one.oldest_age_ms / 1000,
             "InFlight": one.at_work,
+            "Dropped": one.dropped,
+            "Undelivered": one.undelivered,
         }
         for one in sorted(functions, key=lambda one: one.function)
     ]

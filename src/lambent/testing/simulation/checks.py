@@ -129,7 +129,7 @@ class Checks:
             if name not in self.reserved:
                 used += max(0, count - self.provisioned.get((name, version), 0))
         unclaimed -= sum(count for (name, _), count in self.provisioned.items() if name not in self.reserved)
-        hold(used <= unclaimed, "more runs than the account may have unreserved")
+        hold(used <= max(0, unclaimed), "more runs than the account may have unreserved")
 
     def _gives_back(self, call: _Call) -> None:
         if not call.answered:

@@ -14,7 +14,7 @@ from lambent.testing.simulation.checks import hold
 from lambent.testing.simulation.nature import Nature
 from lambent.testing.simulation.timeline import Timeline
 
-COMMIT_US = 2_000
+COMMIT_US, STALL_US = 2_000, 1_000_000
 
 
 def run_at_once(work: Coroutine[Any, Any, None]) -> None:
@@ -53,7 +53,8 @@ class MemoryQueue:
         self._checks.ends(event)
 
     def _commit(self, told: Told, change: Callable[..., None], *arguments: object) -> None:
-        self._timeline.call_in(COMMIT_US, self._committed, told, change, arguments)
+        takes_us = STALL_US if self._nature.happens(self._nature.faults.disk_stalls) else COMMIT_US
+        self._timeline.call_in(takes_us, self._committed, told, change, arguments)
 
     def _committed(self, told: Told, change: Callable[..., None], arguments: tuple[object, ...]) -> None:
         if self._nature.happens(self._nature.faults.disk_full):

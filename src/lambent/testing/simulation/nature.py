@@ -48,6 +48,8 @@ class Faults(Record, frozen=True):
     template_refused: float = 0.0
     disk_full: float = 0.0
     """That something which is asked of the event queue's disk fails."""
+    disk_stalls: float = 0.0
+    """That it takes its time for what it is asked."""
     undeliverable: float = 0.0
     """That a record or a dead letter is not taken for now."""
 

@@ -31,7 +31,7 @@ RULES = Rules(
     idle_timeout_s=60,
     maximal_life_s=240,
 )
-EVENT_PLACES, EVENT_RETRY_DELAY_S = 64, 5
+EVENT_PLACES, EVENTS_UNSETTLED_MAX, EVENT_RETRY_DELAY_S = 64, 4, 5
 MEMORIES_MIB = (2_048, 8_192, 1 << 20)
 STEPS_FOR_EACH = 60
 """An invocation that takes more steps than this stands for a partition that does not come to rest."""
@@ -94,6 +94,7 @@ class Day:
             timers=timeline,
             places=EVENT_PLACES,
             retry_delay_s=EVENT_RETRY_DELAY_S,
+            unsettled_max=EVENTS_UNSETTLED_MAX,
         )
         self.events.attempt = self._attempt
         self.events.begin(run_at_once)
@@ -353,6 +354,7 @@ def _faults(random: Random) -> Faults:
         misfortune=likelihood(0.2),
         idle_exit=likelihood(0.1),
         disk_full=likelihood(0.05),
+        disk_stalls=likelihood(0.2),
         undeliverable=likelihood(0.2),
         template_refused=likelihood(0.3),
     )
