@@ -17,8 +17,10 @@ from lambent.core.assignment import Assignment, Outlived, Use
 from lambent.core.event_invoke import EventInvokeConfig
 from lambent.core.placement import Placement
 from lambent.invoke import dispatcher, events
+from lambent.invoke.attempts import Attempts
 from lambent.invoke.dispatcher import Dispatcher
 from lambent.invoke.events import EventInvocations
+from lambent.invoke.launching import Launching
 from lambent.observe.ledger import Ended
 from lambent.testing.simulation import hour
 from lambent.testing.simulation.checks import Violation
@@ -145,20 +147,20 @@ def _event_is_handed_out_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def _end_is_not_written_down(patch: pytest.MonkeyPatch) -> None:
-    original = Dispatcher._note
+    original = Attempts._note
 
-    def note(self: Dispatcher, entry: Any) -> None:
+    def note(self: Attempts, entry: Any) -> None:
         if not isinstance(entry, Ended) or entry.outcome != "success":
             original(self, entry)
 
-    patch.setattr(Dispatcher, "_note", note)
+    patch.setattr(Attempts, "_note", note)
 
 
 def _unwritten_end_is_lost_with_its_worker(patch: pytest.MonkeyPatch) -> None:
     original = Dispatcher._gone
 
     def gone(self: Dispatcher, event: Any) -> None:
-        self._unwritten.pop(event.environment_id, None)
+        self._attempts._unwritten.pop(event.environment_id, None)
         original(self, event)
 
     patch.setattr(Dispatcher, "_gone", gone)
@@ -170,7 +172,7 @@ def _idle_environments_stay(patch: pytest.MonkeyPatch) -> None:
 
 
 def _session_outlives_its_environment(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Dispatcher, "_revoke", lambda self, environment_id: None)
+    patch.setattr(Launching, "revoke", lambda self, environment_id: None)
 
 
 def _memory_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:

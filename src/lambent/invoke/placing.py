@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from lambent.clock import Clock, Timer, Timers
 from lambent.core.placement import Placement, Policy
+from lambent.invoke.configuration import Serving
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +50,20 @@ class Placing:
         """Whether it waits."""
         return environment_id in self._placement
 
-    def ask(
-        self, environment_id: str, function: str, size_mib: int, begin: Callable[[], None], pool_id: str = ""
-    ) -> bool:
-        """Have an environment begun when there is room, which `settle` looks for. `pool_id` is that of the invocation
-        that waits for it, if one does. False if it is not to be had."""
+    def ask(self, serving: Serving, environment_id: str, begin: Callable[[], None]) -> bool:
+        """Have an environment begun, for an invocation that waits for it, when there is room, which `settle` looks for.
+        False if it is not to be had."""
+        return self._ask(serving, environment_id, begin, serving.pool_id)
+
+    def ask_ahead(self, serving: Serving, environment_id: str, begin: Callable[[], None]) -> None:
+        """The same where no invocation waits for it. One that is not to be had is given up."""
+        if not self._ask(serving, environment_id, begin, ""):
+            self._give_up(environment_id)
+
+    def _ask(self, serving: Serving, environment_id: str, begin: Callable[[], None], pool_id: str) -> bool:
         now = self._clock.monotonic_us()
-        if not self._placement.ask(environment_id, function, pool_id, size_mib, now):
+        size_mib = serving.version.configuration.memory_mib
+        if not self._placement.ask(environment_id, serving.arn, pool_id, size_mib, now):
             return False
         self._begin[environment_id] = begin
         return True
