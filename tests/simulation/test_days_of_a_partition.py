@@ -14,9 +14,10 @@ from msgspec.structs import replace
 import lambent.testing.simulation.scenario as scenario
 from lambent.core.admission import Admission, Share
 from lambent.core.assignment import Assignment, Outlived, Use
+from lambent.core.delivery_queue import DeliveryQueue
 from lambent.core.event_invoke import EventInvokeConfig
 from lambent.core.placement import Placement
-from lambent.invoke import dispatcher, events
+from lambent.invoke import dispatcher, event_deliveries, events
 from lambent.invoke.attempts import Attempts
 from lambent.invoke.dispatcher import Dispatcher
 from lambent.invoke.events import EventInvocations
@@ -217,6 +218,29 @@ def _event_that_waits_again_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(EventInvocations, "_wait_again", wait_again)
 
 
+def _answer_is_not_kept(patch: pytest.MonkeyPatch) -> None:
+    original = EventInvocations._wait_again
+
+    def wait_again(self: EventInvocations, event_id: int, event: Any, due_ms: int, answer: Any = None, **how: Any):
+        original(self, event_id, event, due_ms, None, **how)
+
+    patch.setattr(EventInvocations, "_wait_again", wait_again)
+
+
+def _delivery_that_failed_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(event_deliveries, "after_failed_delivery", lambda delivery, event_id, **_: None)
+
+
+def _place_at_an_endpoint_is_kept(patch: pytest.MonkeyPatch) -> None:
+    original = DeliveryQueue.over
+
+    def over(self: DeliveryQueue, lane: Any) -> None:
+        original(self, lane)
+        self._lines[lane.service, lane.function.account].free -= 1
+
+    patch.setattr(DeliveryQueue, "over", over)
+
+
 def _disk_that_catches_up_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
     def let_go(self: EventInvocations, event_id: int, event: Any) -> None:
         self._held[event.function].remove(event_id)
@@ -247,6 +271,9 @@ def _disk_that_catches_up_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
         (_event_is_told_twice, "is told twice to"),
         (_event_that_went_well_waits_again, "runs again after it went well"),
         (_event_that_waits_again_is_forgotten, "the queue does not come to rest"),
+        (_answer_is_not_kept, "is told without its answer"),
+        (_delivery_that_failed_is_forgotten, "was not told"),
+        (_place_at_an_endpoint_is_kept, "the queue does not come to rest"),
         (_disk_that_catches_up_wakes_nobody, "the queue does not come to rest"),
         (_session_outlives_its_environment, "sessions of nobody"),
     ],

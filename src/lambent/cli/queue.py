@@ -6,7 +6,7 @@ from typing import Any
 from lambent.cli import output
 from lambent.cli.outcome import ExitCode
 
-_HEADINGS = ("ACCOUNT", "REGION", "FUNCTION", "QUEUED", "OLDEST", "IN FLIGHT", "DROPPED", "UNDELIVERED")
+_HEADINGS = ("ACCOUNT", "REGION", "FUNCTION", "QUEUED", "OLDEST", "IN FLIGHT", "TO TELL", "DROPPED", "UNDELIVERED")
 
 
 def show(arguments: argparse.Namespace, functions: list[dict[str, Any]]) -> int:
@@ -27,6 +27,7 @@ def _row(function: dict[str, Any]) -> tuple[str, ...]:
         str(function["Queued"]),
         f"{function['OldestAgeSeconds']:.0f} s",
         str(function["InFlight"]),
+        str(function["ToTell"]),
         str(function["Dropped"]),
         str(function["Undelivered"]),
     )

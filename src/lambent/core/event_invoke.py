@@ -7,6 +7,8 @@ Lambda asynchronous invocations" and "How Lambda handles errors and retries with
 
 from msgspec.structs import replace
 
+from lambent.core import lineage
+from lambent.core.arn import function_arn
 from lambent.core.errors import (
     InvalidParameterValueException,
     InvalidRequestContentException,
@@ -15,9 +17,18 @@ from lambent.core.errors import (
     RequestTooLargeException,
     ResourceNotFoundException,
 )
-from lambent.core.function import FunctionName
-from lambent.core.invocation_record import Condition, Ended
-from lambent.core.limits import BACKOFF_S_MAX, BACKOFF_S_MIN, EVENT_AGE_S, RETRY_ATTEMPTS
+from lambent.core.function import LATEST, FunctionName, FunctionVersion
+from lambent.core.invocation_record import Condition, Ended, Run
+from lambent.core.limits import (
+    BACKOFF_S_MAX,
+    BACKOFF_S_MIN,
+    BUS_ENTRY_BYTES,
+    EVENT_AGE_S,
+    EVENT_REQUEST_BYTES,
+    QUEUE_MESSAGE_BYTES,
+    RETRY_ATTEMPTS,
+    TOPIC_MESSAGE_BYTES,
+)
 from lambent.core.record import Record
 
 
@@ -50,16 +61,25 @@ class Trials(Record, frozen=True):
 
 
 class Delivery(Record, frozen=True):
-    """Of what has become of an event, or of the event as a dead letter, to whom it is still to be told."""
+    """Of what has become of an event, or of the event as a dead letter, to whom it is still to be told, not before
+    `due_ms`."""
 
     target_arn: str
     is_dead_letter: bool
     failures: int = 0
+    due_ms: int = 0
+
+    @property
+    def service(self) -> str:
+        """As the ARN names it; empty for what is none."""
+        parts = self.target_arn.split(":", 5)
+        return parts[2] if len(parts) == 6 else ""
 
 
 class QueuedEvent(Record, frozen=True):
     """An asynchronous invocation that was accepted, until it is over. Every attempt has the same `request_id`;
-    `qualifier` is resolved anew at each. When it `ended`, `deliveries` are what keeps it."""
+    `qualifier` is resolved anew at each. `last_run` is there when one of them came to the function. When it `ended`,
+    `deliveries` are what keeps it, the next one first."""
 
     request_id: str
     function: FunctionName
@@ -68,6 +88,7 @@ class QueuedEvent(Record, frozen=True):
     trials: Trials
     payload: bytes = b""
     tenant_id: str | None = None
+    last_run: Run | None = None
     ended: Ended | None = None
     deliveries: tuple[Delivery, ...] = ()
 
@@ -119,19 +140,55 @@ def after_refusal(config: EventInvokeConfig, trials: Trials, error: ModelledErro
     return _retry(config, Trials(trials.accepted_ms, trials.ran, refused), now_ms + backoff_ms(refused))
 
 
-def deliveries_of(config: EventInvokeConfig, dead_letter_arn: str | None, condition: Condition) -> tuple[Delivery, ...]:
+def deliveries_of(config: EventInvokeConfig, version: FunctionVersion, condition: Condition) -> tuple[Delivery, ...]:
     """To whom is to be told that the event ended so. A failure goes to both, where there are both."""
     if condition is Condition.SUCCESS:
         return () if config.on_success is None else (Delivery(config.on_success, is_dead_letter=False),)
     to_destination = () if config.on_failure is None else (Delivery(config.on_failure, is_dead_letter=False),)
-    to_queue = () if dead_letter_arn is None else (Delivery(dead_letter_arn, is_dead_letter=True),)
+    queue = version.configuration.stored.get("DeadLetterConfig")
+    to_queue = (Delivery(queue["TargetArn"], is_dead_letter=True),) if isinstance(queue, dict) else ()
     return to_destination + to_queue
 
 
-def after_failed_delivery(delivery: Delivery, *, is_transient: bool) -> Delivery | None:
-    """The delivery as it is to be tried again, after `backoff_ms` of its failures; None where it is given up."""
+def ended_as(event: QueuedEvent, end: GiveUp, version: FunctionVersion, refusal: str, now_ms: int) -> Ended:
+    """What is to be told, without the answer. `refusal` is why it was not run at last: where it never was, that is what
+    is told."""
+    run = event.last_run
+    return Ended(
+        request_id=event.request_id,
+        function=event.function,
+        function_arn=function_arn(event.function, event.qualifier or LATEST),
+        condition=end.condition,
+        invoke_count=end.invoke_count,
+        payload=event.payload,
+        at_ms=now_ms,
+        trace_id=lineage.handed_on(event.trace_id, event.function),
+        role=version.configuration.role,
+        executed_version=None if run is None else run.executed_version,
+        status_code=None if run is None else 200,
+        function_error=None if run is None else run.function_error,
+        error_message=refusal if run is None else run.error_message,
+    )
+
+
+def is_too_large(delivery: Delivery, condition: Condition, payload_bytes: int, response_bytes: int) -> bool:
+    """Whether the target can never take it. Event and answer are in a record to the byte, or longer; a failure's record
+    goes to SNS without them if need be."""
+    if delivery.is_dead_letter:
+        told = payload_bytes
+    elif delivery.service == "sns" and condition is not Condition.SUCCESS:
+        return False
+    else:
+        told = payload_bytes + response_bytes
+    return told > _TAKES_BYTES.get(delivery.service, told)
+
+
+def after_failed_delivery(delivery: Delivery, event_id: int, *, is_transient: bool, now_ms: int) -> Delivery | None:
+    """The delivery as it is to be tried again; None where it is given up."""
     failures = delivery.failures + 1
-    return replace(delivery, failures=failures) if is_transient and failures < DELIVERY_TRIES else None
+    if not is_transient or failures >= DELIVERY_TRIES:
+        return None
+    return replace(delivery, failures=failures, due_ms=now_ms + spread_ms(backoff_ms(failures), event_id))
 
 
 def backoff_ms(times: int) -> int:
@@ -139,11 +196,25 @@ def backoff_ms(times: int) -> int:
     return min(1000 * BACKOFF_S_MIN << min(times - 1, 32), 1000 * BACKOFF_S_MAX)
 
 
+def spread_ms(wait_ms: int, key: int) -> int:
+    """The wait or a part of it, half at least, that is another for each key: what has failed together is not tried
+    again together."""
+    return wait_ms - wait_ms * (key * _SPREADS_EVENLY % 65_536) // 131_072
+
+
 def _retry(config: EventInvokeConfig, trials: Trials, due_ms: int) -> Retry:
     """An event that will be too old is looked at again when it is: its configuration may be another by then."""
     return Retry(min(due_ms, config.age_exceeded_ms(trials.accepted_ms)), trials)
 
 
+_SPREADS_EVENLY = 40_503
+"""65,536 by the golden ratio: keys that follow each other come far from each other."""
+_TAKES_BYTES = {
+    "lambda": EVENT_REQUEST_BYTES,
+    "sqs": QUEUE_MESSAGE_BYTES,
+    "sns": TOPIC_MESSAGE_BYTES,
+    "events": BUS_ENTRY_BYTES,
+}
 DELIVERY_TRIES = 8
 """Within two minutes. AWS says that deliveries are tried again, not how often."""
 

@@ -156,6 +156,10 @@ class EventQueues:
         lane.at_work += 1
         return True
 
+    def holds(self, more_bytes: int) -> None:
+        """So much comes to what an event at work had at first: it is to be told as its own by `over`."""
+        self._free_bytes -= more_bytes
+
     def growing_ms(self, function: FunctionName) -> int:
         """When the function's window may grow."""
         return self._lanes[function].grows_ms

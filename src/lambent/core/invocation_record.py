@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from lambent.core.function import FunctionName
+from lambent.core.invocation import Answer
 from lambent.core.json_text import is_json
-from lambent.core.limits import DEAD_LETTER_ERROR_MESSAGE_BYTES, TOPIC_MESSAGE_BYTES
+from lambent.core.limits import DEAD_LETTER_ERROR_MESSAGE_BYTES, DEAD_LETTER_MESSAGE_CHARS, TOPIC_MESSAGE_BYTES
 from lambent.core.record import Record
 
 
@@ -26,9 +27,19 @@ class Condition(StrEnum):
     ZERO_RESERVED = "ZeroReservedConcurrency"
 
 
+class Run(Record, frozen=True):
+    """How an attempt that came to the function has ended. What it answered is kept apart: so many bytes."""
+
+    executed_version: str
+    function_error: str | None = None
+    error_message: str = ""
+    response_bytes: int = 0
+
+
 class Ended(Record, frozen=True):
     """An event that is done with: it was handled, or is given up. `function_arn` is qualified; `at_ms` is of the wall
-    clock; `role` is the function's. What comes of a run is None, and `error_message` empty, where there was none."""
+    clock; `trace_id` tells that the chain has come by this function, too; `role` is the function's. What comes of a run
+    is None, and `error_message` empty, where there was none."""
 
     request_id: str
     function: FunctionName
@@ -44,6 +55,27 @@ class Ended(Record, frozen=True):
     function_error: str | None = None
     response: bytes | None = None
     error_message: str = ""
+
+
+class _ErrorDocument(msgspec.Struct):
+    errorMessage: str = ""  # noqa: N815 as runtimes spell it
+
+
+_read_error = msgspec.json.Decoder(_ErrorDocument).decode
+
+
+def run_of(version: str, answer: Answer) -> Run:
+    if answer.error_type is None:
+        return Run(version, response_bytes=len(answer.payload))
+    return Run(version, "Unhandled", _error_message(answer.payload), len(answer.payload))
+
+
+def _error_message(document: bytes) -> str:
+    """The function's own words, or nothing where it has none that can be read."""
+    try:
+        return _read_error(document).errorMessage[:DEAD_LETTER_MESSAGE_CHARS]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
 
 
 class DeliveryFailed(Exception):

@@ -30,6 +30,10 @@ DEAD_LETTER_ERROR_MESSAGE_BYTES = 1_024
 invocations"."""
 TOPIC_MESSAGE_BYTES = 262_144
 """Of a message to SNS. API reference of Lambda, OnFailure; API reference of SNS, Publish."""
+QUEUE_MESSAGE_BYTES = 1_048_576
+"""Of a message to SQS. API reference of SQS, SendMessage."""
+BUS_ENTRY_BYTES = 262_144
+"""Of an entry for EventBridge. API reference of EventBridge, PutEvents."""
 
 # Requests -----------------------------------------------------------------------------------------------------------
 # The body's limit is the one that CreateFunction's error text names; the head's is of the Invoke operation.

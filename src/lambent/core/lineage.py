@@ -36,6 +36,12 @@ def is_loop(count: int) -> bool:
     return count >= RECURSION_MAX
 
 
+def was_stopped(count: int) -> bool:
+    """Whether a chain that has come by so often has done so after it was stopped there: what was told of its end has
+    gone round, too."""
+    return count > RECURSION_MAX
+
+
 def extended(header: str, mark: str, count: int) -> str:
     """The header that the function is to hand on, when the chain came by `count` times before this one."""
     if _KEY not in header:
@@ -46,6 +52,12 @@ def extended(header: str, mark: str, count: int) -> str:
     told = "|".join(f"{one}:{times}" for one, times in list(marks.items())[-_MARKS_MAX:])
     others = [part for part in header.split(";") if not part.strip().startswith(_KEY)]
     return ";".join([*others, _KEY + told])
+
+
+def handed_on(header: str, function: FunctionName) -> str:
+    """The header that what follows from an invocation of the function has, whatever became of it."""
+    mark = mark_of(function)
+    return extended(header, mark, passes(header, mark))
 
 
 def _read(header: str) -> dict[str, int]:

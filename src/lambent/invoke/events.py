@@ -3,7 +3,8 @@
 An event is accepted when it is on disk. It begins at once where its function has a place free (`core.event_queue`),
 and is fetched when its turn comes otherwise. What becomes of it after an attempt is decided by `core.event_invoke`, by
 the configuration of that moment, and written down; nobody waits for that but the event itself. Concurrency is looked
-at where every invocation's is: at the dispatcher.
+at where every invocation's is: at the dispatcher. What is to be told of an event that has ended is told by
+`event_deliveries`.
 
 Owns what is at work. Nothing here outlives the process: what has not ended on disk begins again after a crash.
 """
@@ -12,15 +13,13 @@ import asyncio
 import logging
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from lambent.clock import Clock, Timer, Timers
-from lambent.core.arn import function_arn
 from lambent.core.errors import ModelledError, ServiceException
 from lambent.core.event_invoke import (
     Delivery,
@@ -28,89 +27,64 @@ from lambent.core.event_invoke import (
     GiveUp,
     QueuedEvent,
     Retry,
-    after_failed_delivery,
     after_function_error,
     after_refusal,
-    backoff_ms,
     before_attempt,
     deliveries_of,
+    ended_as,
+    is_too_large,
 )
 from lambent.core.event_queue import EventQueues, Fetch
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
-from lambent.core.invocation_record import Condition, DeliveryFailed, Ended
-from lambent.core.limits import DEAD_LETTER_MESSAGE_CHARS
+from lambent.core.invocation import Answer
+from lambent.core.invocation_record import Condition, run_of
 from lambent.core.record import Record
 from lambent.invoke.configuration import Serving, ServingConfiguration
 from lambent.invoke.dispatcher import Completed
+from lambent.invoke.event_deliveries import (
+    AGAIN_AFTER_S,
+    SLEEP_S_MAX,
+    Ask,
+    Deliveries,
+    EndedEvents,
+    EventDeliveries,
+    Spawn,
+)
 from lambent.store.event_queue import Due, Told, Total
 
 _log = logging.getLogger(__name__)
 
 PAYLOAD_BYTES = 64 * 1024**2
-"""Of events that are ready or at work; one fetch more at most."""
+"""Of events that are ready or at work, and of the answers that the disk does not have yet; one fetch more at most, and
+what those at work answer."""
 UNSETTLED_MAX = 1024
 """With more of which the disk does not know what has become of them, no others begin."""
-AGAIN_AFTER_S = 1.0
-"""When the disk has failed."""
-SLEEP_S_MAX = 60.0
-"""However far away the next event is: the wall clock may be set."""
 
 Tell = Callable[[Serving, Completed | ModelledError], None]
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
-Ask = Callable[[Told], None]
-"""Asks the store to do something."""
 
 
-class EventStore(Protocol):
+class EventStore(EndedEvents, Protocol):
     """`store.event_queue`."""
 
     def put(self, event: QueuedEvent, due_ms: int, told: Told) -> int: ...
-
-    def change(self, event_id: int, event: QueuedEvent, due_ms: int, told: Told) -> None: ...
-
-    def remove(self, event_id: int, told: Told) -> None: ...
 
     async def due(self, function: FunctionName, limit: int, besides: Collection[int], now_ms: int) -> Due: ...
 
     async def totals(self) -> list[Total]: ...
 
 
-class Deliveries(Protocol):
-    """Tells others what has become of an event. Both raise DeliveryFailed, after a time of their own at the latest."""
-
-    async def deliver(self, target_arn: str, ended: Ended) -> None:
-        """The record of it, to a destination."""
-
-    async def dead_letter(self, target_arn: str, ended: Ended) -> None:
-        """The event itself, to a dead-letter queue."""
-
-
 class QueueOfFunction(Record, frozen=True):
-    """The asynchronous invocations of a function that are not over: all of them, and those of them at work. Counted
-    since the start are the events that were given up and went nowhere (`dropped`), and the records and dead letters
-    that were (`undelivered`)."""
+    """The asynchronous invocations of a function that are not over: all of them, those of them at work, and those that
+    have ended and are to be told of (`to_tell`). Counted since the start are the events that were given up and went
+    nowhere (`dropped`), and the records and dead letters that were (`undelivered`)."""
 
     function: FunctionName
     queued: int
     at_work: int
+    to_tell: int
     oldest_age_ms: int
     dropped: int
     undelivered: int
-
-
-class _Result(Record, frozen=True):
-    """How the last attempt of an event ended, or that there was none."""
-
-    version: FunctionVersion | None
-    completed: Completed | None = None
-    error_message: str = ""
-
-
-class _ErrorDocument(msgspec.Struct):
-    errorMessage: str = ""  # noqa: N815 as runtimes spell it
-
-
-_read_error = msgspec.json.Decoder(_ErrorDocument).decode
 
 
 class EventInvocations:
@@ -131,7 +105,6 @@ class EventInvocations:
     ) -> None:
         self._store = store
         self._configuration = configuration
-        self._deliveries = deliveries
         self._clock = clock
         self._timers = timers
         self._retry_delay_ms = retry_delay_s * 1000
@@ -152,14 +125,19 @@ class EventInvocations:
         self._unwritten: list[tuple[Ask, Told]] = []
         """What the disk has failed at, to be asked again."""
         self._dropped: Counter[FunctionName] = Counter()
-        self._undelivered: Counter[FunctionName] = Counter()
+        self._deliveries = EventDeliveries(
+            store=store, deliveries=deliveries, clock=clock, timers=timers, write=self._write
+        )
         self.attempt: Callable[[QueuedEvent, Tell], None] = _no_frontend
 
     async def open(self) -> None:
         """Learn what was left. Raises sqlite3.Error."""
         now = self._clock.wall_ms()
         for total in await self._store.totals():
-            self._queues.queued(total.function, total.count, total.first_due_ms, now)
+            if total.service is not None:
+                self._deliveries.waits(total.function, total.service, total.first_due_ms)
+            else:
+                self._queues.queued(total.function, total.count, total.first_due_ms, now)
 
     async def run(self) -> None:
         """Have events begin, until cancelled or closed."""
@@ -174,10 +152,12 @@ class EventInvocations:
         """Have events begin. `spawn` runs what takes time."""
         self._spawn = spawn
         self._wake()
+        self._deliveries.begin(spawn)
 
     def stop(self) -> None:
-        """Have no more events begin. Those that are accepted wait for the next start."""
+        """Have no more events begin, and no deliveries. What waits does so until the next start."""
         self._spawn = None
+        self._deliveries.stop()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -191,9 +171,11 @@ class EventInvocations:
     async def close(self, grace_s: float) -> None:
         """Stop, and wait until what is at work is over and the disk knows, up to the grace."""
         self.stop()
+        delivered = asyncio.ensure_future(self._deliveries.close(grace_s))
         if self._held_count:
             self._settled = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._settled,), timeout=grace_s)
+        await delivered
 
     def accept(self, event: QueuedEvent, tell: Callable[[ModelledError | None], None]) -> None:
         """Keep an event, and tell when it is on disk; or why it is not kept."""
@@ -215,21 +197,24 @@ class EventInvocations:
 
     async def queues(self) -> list[QueueOfFunction]:
         """What an operator is shown. Raises sqlite3.Error."""
-        totals = {one.function: one for one in await self._store.totals()}
-        now, at_work = self._clock.wall_ms(), self._queues.at_work()
+        totals: dict[FunctionName, list[Total]] = {}
+        for one in await self._store.totals():
+            totals.setdefault(one.function, []).append(one)
+        now, at_work, undelivered = self._clock.wall_ms(), self._queues.at_work(), self._deliveries.undelivered
 
         def told(function: FunctionName) -> QueueOfFunction:
-            total = totals.get(function)
+            of_function = totals.get(function, ())
             return QueueOfFunction(
                 function,
-                queued=0 if total is None else total.count,
+                queued=sum(total.count for total in of_function),
                 at_work=at_work.get(function, 0),
-                oldest_age_ms=0 if total is None else max(0, now - total.oldest_accepted_ms),
+                to_tell=sum(total.count for total in of_function if total.service is not None),
+                oldest_age_ms=max((now - total.oldest_accepted_ms for total in of_function), default=0),
                 dropped=self._dropped[function],
-                undelivered=self._undelivered[function],
+                undelivered=undelivered[function],
             )
 
-        return list(map(told, {*totals, *self._dropped, *self._undelivered}))
+        return list(map(told, {*totals, *self._dropped, *undelivered}))
 
     # Which event begins -----------------------------------------------------------------------------------------
 
@@ -332,9 +317,10 @@ class EventInvocations:
         if self._settled is not None and not self._held_count and not self._settled.done():
             self._settled.set_result(None)
 
-    def _leave_place(self, event: QueuedEvent, *, refused: bool = False) -> None:
+    def _leave_place(self, event: QueuedEvent, answered: Answer | None = None, *, refused: bool = False) -> None:
         function = event.function
-        if self._queues.over(function, len(event.payload), self._clock.wall_ms(), refused=refused):
+        held_bytes = len(event.payload) + _size(answered)
+        if self._queues.over(function, held_bytes, self._clock.wall_ms(), refused=refused):
             self._give_back(function)
         elif function in self._ready:
             self._timers.call_soon(self._begin_ready, function)
@@ -343,13 +329,10 @@ class EventInvocations:
     # An attempt -------------------------------------------------------------------------------------------------
 
     def _begin(self, event_id: int, event: QueuedEvent) -> None:
-        if event.ended is not None:
-            self._start_delivering(event_id, event)
-            return
         reserved = self._configuration.reserved(event.function)
         given_up = before_attempt(self._config_of(event), event.trials, reserved, self._clock.wall_ms())
         if given_up is not None:
-            self._end(event_id, event, given_up, _Result(self._version_of(event)))
+            self._end(event_id, event, given_up, self._version_of(event))
             return
         try:
             self.attempt(event, partial(self._attempted, event_id, event))
@@ -366,24 +349,26 @@ class EventInvocations:
             self._refused(event_id, event, result)
             return
         answer = result.answer
+        ran = replace(event, last_run=run_of(serving.version.version, answer))
+        self._queues.holds(_size(answer))
         if answer.error_type is None:
             done = GiveUp(Condition.SUCCESS, event.trials.ran + 1)
-            self._end(event_id, event, done, _Result(serving.version, result))
+            self._end(event_id, ran, done, serving.version, answer)
             return
         decision = after_function_error(
             self._config_of(event), event.trials, self._clock.wall_ms(), self._retry_delay_ms
         )
         if isinstance(decision, Retry):
-            self._wait_again(event_id, replace(event, trials=decision.trials), decision.due_ms)
+            self._wait_again(event_id, replace(ran, trials=decision.trials), decision.due_ms, answer)
         else:
-            self._end(event_id, event, decision, _Result(serving.version, result, _error_message(answer.payload)))
+            self._end(event_id, ran, decision, serving.version, answer)
 
     def _refused(self, event_id: int, event: QueuedEvent, error: ModelledError) -> None:
         decision = after_refusal(self._config_of(event), event.trials, error, self._clock.wall_ms())
         if isinstance(decision, Retry):
             self._wait_again(event_id, replace(event, trials=decision.trials), decision.due_ms, refused=True)
         else:
-            self._end(event_id, event, decision, _Result(self._version_of(event), None, error.message or ""))
+            self._end(event_id, event, decision, self._version_of(event), refusal=error.message or "")
 
     def _config_of(self, event: QueuedEvent) -> EventInvokeConfig:
         qualifier = event.qualifier or LATEST
@@ -399,51 +384,62 @@ class EventInvocations:
 
     # What becomes of an event -----------------------------------------------------------------------------------
 
-    def _wait_again(self, event_id: int, event: QueuedEvent, due_ms: int, *, refused: bool = False) -> None:
+    def _wait_again(
+        self, event_id: int, event: QueuedEvent, due_ms: int, answer: Answer | None = None, *, refused: bool = False
+    ) -> None:
+        """The last answer is kept for as long as it can be told: another attempt need not come to the function."""
+
         def written() -> None:
             self._let_go(event_id, event)
             self._queues.queued(event.function, 1, due_ms, self._clock.wall_ms())
-            self._leave_place(event, refused=refused)
+            self._leave_place(event, answer, refused=refused)
 
-        self._write(partial(self._store.change, event_id, event, due_ms), written)
+        response = None if answer is None else answer.payload
+        self._write(partial(self._store.change, event_id, event, due_ms, response=response), written)
 
-    def _end(self, event_id: int, event: QueuedEvent, end: GiveUp, result: _Result) -> None:
-        version = result.version
+    def _end(
+        self,
+        event_id: int,
+        event: QueuedEvent,
+        end: GiveUp,
+        version: FunctionVersion | None,
+        answer: Answer | None = None,
+        *,
+        refusal: str = "",
+    ) -> None:
+        """It was answered now, if there is an answer."""
         targets: tuple[Delivery, ...] = ()
         if version is not None:
-            targets = deliveries_of(self._config_of(event), _dead_letter_arn(version), end.condition)
+            targets = deliveries_of(self._config_of(event), version, end.condition)
+        if not targets and end.condition is not Condition.SUCCESS:
+            self._dropped[event.function] += 1
+            _log.info("event dropped", extra={"request_id": event.request_id, "condition": end.condition.value})
+        targets = tuple(one for one in targets if self._may_be_taken(event, end.condition, one))
         if version is None or not targets:
-            if end.condition is not Condition.SUCCESS:
-                self._dropped[event.function] += 1
-                _log.info("event dropped", extra={"request_id": event.request_id, "condition": end.condition.value})
-            self._remove(event_id, event)
+            self._remove(event_id, event, answer)
             return
-        completed = result.completed
-        ended = Ended(
-            request_id=event.request_id,
-            function=event.function,
-            function_arn=function_arn(event.function, event.qualifier or LATEST),
-            condition=end.condition,
-            invoke_count=end.invoke_count,
-            payload=event.payload,
-            at_ms=self._clock.wall_ms(),
-            trace_id=event.trace_id,
-            role=version.configuration.role,
-            executed_version=None if completed is None else version.version,
-            status_code=None if completed is None else 200,
-            function_error=None if completed is None or completed.answer.error_type is None else "Unhandled",
-            response=None if completed is None else completed.answer.payload,
-            error_message=result.error_message,
-        )
-        after = replace(event, ended=ended, deliveries=targets)
-        due_ms = self._clock.wall_ms()
-        self._write(
-            partial(self._store.change, event_id, after, due_ms), partial(self._start_delivering, event_id, after)
-        )
+        now = self._clock.wall_ms()
+        after = replace(event, ended=ended_as(event, end, version, refusal, now), deliveries=targets)
 
-    def _remove(self, event_id: int, event: QueuedEvent) -> None:
+        def written() -> None:
+            self._let_go(event_id, event)
+            self._deliveries.waits(event.function, targets[0].service, now)
+            self._leave_place(event, answer)
+
+        is_told = answer is not None and any(not one.is_dead_letter for one in targets)
+        response = answer.payload if answer is not None and is_told else None
+        self._write(partial(self._store.change, event_id, after, now, response=response), written)
+
+    def _may_be_taken(self, event: QueuedEvent, condition: Condition, delivery: Delivery) -> bool:
+        response_bytes = 0 if event.last_run is None else event.last_run.response_bytes
+        if not is_too_large(delivery, condition, len(event.payload), response_bytes):
+            return True
+        self._deliveries.given_up(event, delivery, "it is too large")
+        return False
+
+    def _remove(self, event_id: int, event: QueuedEvent, answer: Answer | None) -> None:
         """The event is over, and its place free at once."""
-        self._leave_place(event)
+        self._leave_place(event, answer)
         self._write(partial(self._store.remove, event_id), partial(self._let_go, event_id, event))
 
     def _write(self, ask: Ask, written: Callable[[], None]) -> None:
@@ -465,58 +461,9 @@ class EventInvocations:
         for ask, told in unwritten:
             ask(told)
 
-    # Deliveries -------------------------------------------------------------------------------------------------
 
-    def _start_delivering(self, event_id: int, event: QueuedEvent) -> None:
-        if self._spawn is not None:
-            self._spawn(self._deliver(event_id, event))
-        else:
-            self._let_go(event_id, event)  # after the next start
-
-    async def _deliver(self, event_id: int, event: QueuedEvent) -> None:
-        assert event.ended is not None
-        left: list[Delivery] = []
-        for delivery in event.deliveries:
-            failed = await self._try_delivery(delivery, event.ended)
-            if failed is None:
-                continue
-            again = after_failed_delivery(delivery, is_transient=failed.is_transient)
-            if again is not None:
-                left.append(again)
-                continue
-            self._undelivered[event.function] += 1
-            what = "dead letter" if delivery.is_dead_letter else "record"
-            about = {"request_id": event.request_id, "target": delivery.target_arn, "why": str(failed)}
-            _log.error("%s not delivered", what, extra=about)
-        if left:
-            due_ms = self._clock.wall_ms() + backoff_ms(max(one.failures for one in left))
-            self._wait_again(event_id, replace(event, deliveries=tuple(left)), due_ms)
-        else:
-            self._remove(event_id, event)
-
-    async def _try_delivery(self, delivery: Delivery, ended: Ended) -> DeliveryFailed | None:
-        send = self._deliveries.dead_letter if delivery.is_dead_letter else self._deliveries.deliver
-        try:
-            await send(delivery.target_arn, ended)
-        except DeliveryFailed as failed:
-            return failed
-        except Exception as error:  # noqa: BLE001 a bug of ours, that must not end the others
-            _log.exception("delivery failed", extra={"request_id": ended.request_id})
-            return DeliveryFailed(str(error), is_transient=True)
-        return None
-
-
-def _dead_letter_arn(version: FunctionVersion) -> str | None:
-    queue = version.configuration.stored.get("DeadLetterConfig")
-    return queue["TargetArn"] if isinstance(queue, dict) else None
-
-
-def _error_message(document: bytes) -> str:
-    """The function's own words, or nothing where it has none that can be read."""
-    try:
-        return _read_error(document).errorMessage[:DEAD_LETTER_MESSAGE_CHARS]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
+def _size(answer: Answer | None) -> int:
+    return 0 if answer is None else len(answer.payload)
 
 
 def _no_frontend(_event: QueuedEvent, _tell: Tell) -> None:

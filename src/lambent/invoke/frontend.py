@@ -137,6 +137,8 @@ async def accept_record(frontend: Frontend, account: str, arn: str, payload: byt
     function, qualifier = resolve_name(arn, None, account=account, region=arn.split(":")[3])
     serving, _ = resolve(frontend, function, qualifier)
     _check_payload(payload, "Event", EVENT_REQUEST_BYTES)
+    if lineage.was_stopped(lineage.passes(trace_id, lineage.mark_of(function))):
+        _stop_loop(frontend, function)
     if serving.version.configuration.tenant_isolation_mode is not None:
         serving = _of_tenant(serving, None)
     accepted: asyncio.Future[ModelledError | None] = asyncio.get_running_loop().create_future()
@@ -155,16 +157,19 @@ def _accepted(trace_id: str) -> Reply:
 
 def _extended(frontend: Frontend, function: FunctionName, trace_id: str) -> str:
     """The trace that the function is handed, with its lineage. Raises RecursiveInvocationException."""
-    mark = lineage.mark_of(function)
-    count = lineage.passes(trace_id, mark)
-    if lineage.is_loop(count):
-        latest = frontend.configuration.find(function)
-        if latest is None or latest.current.recursive_loop == "Terminate":
-            raise RecursiveInvocationException(
-                "Lambda has detected your function being invoked in a recursive loop with other AWS resources and "
-                "stopped your function's invocation."
-            )
-    return lineage.extended(trace_id, mark, count)
+    if lineage.is_loop(lineage.passes(trace_id, lineage.mark_of(function))):
+        _stop_loop(frontend, function)
+    return lineage.handed_on(trace_id, function)
+
+
+def _stop_loop(frontend: Frontend, function: FunctionName) -> None:
+    """Unless it is allowed. Raises RecursiveInvocationException."""
+    latest = frontend.configuration.find(function)
+    if latest is None or latest.current.recursive_loop == "Terminate":
+        raise RecursiveInvocationException(
+            "Lambda has detected your function being invoked in a recursive loop with other AWS resources and "
+            "stopped your function's invocation."
+        )
 
 
 def _reply(version: str, trace_id: str, completed: Completed | ModelledError) -> Reply | ModelledError:

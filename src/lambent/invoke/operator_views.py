@@ -51,6 +51,7 @@ def queues(functions: list[QueueOfFunction]) -> list[dict[str, Any]]:
             "Queued": one.queued,
             "OldestAgeSeconds": one.oldest_age_ms / 1000,
             "InFlight": one.at_work,
+            "ToTell": one.to_tell,
             "Dropped": one.dropped,
             "Undelivered": one.undelivered,
         }

@@ -1,7 +1,7 @@
 """Takes what is told of an asynchronous invocation to its destination or dead-letter queue: each call is one attempt.
 
-Owns the threads in which other services are spoken to (`neighbours.sender`), and which attempts may be made at a time.
-Whether a failed one is made again, and when, is its caller's: it has the record where it is not lost.
+Owns the threads in which other services are spoken to (`neighbours.sender`). Which attempts are made at a time, whether
+a failed one is made again, and when, is its caller's: it has the record where it is not lost.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from lambent.clock import Clock
+from lambent.core.delivery_queue import Place
 from lambent.core.errors import ModelledError, TooManyRequestsException
 from lambent.core.invocation_record import DeliveryFailed, Ended, destination_record
 from lambent.endpoint import SERVICES, Endpoint
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 REQUESTS_AT_A_TIME = 4
-IN_HAND = 32
-"""To one endpoint: so many are under way, and so many of them and of those that wait. Another fails at once."""
+"""To one endpoint."""
+EVENTS_AT_A_TIME = 16
+"""To functions: each waits for a commit."""
 DEADLINE_S = 30
-"""Of an attempt, with its waiting. The silences that the client allows are shorter; a service that answers byte by byte
-would not be given up for them."""
+"""Of an attempt, from its beginning in a thread. The silences that the client allows are shorter; a service that
+answers byte by byte would not be given up for them."""
 _TOLD_AGAIN_US = 60_000_000
 _TARGETS_TOLD = 1_000
 
@@ -54,6 +56,13 @@ class Deliveries:
         self._queues: dict[tuple[str, Endpoint], _RequestQueue] = {}
         self._sender: Sender | None = None
         self._making_sender = threading.Lock()
+
+    def place(self, service: str, account: str) -> Place:
+        """Where what goes to the service for the account waits for each other."""
+        if service == "lambda":
+            return Place(service, EVENTS_AT_A_TIME)
+        where = self._endpoint_of(service, account) if service in SERVICES else None
+        return Place((service, where), REQUESTS_AT_A_TIME)
 
     async def deliver(self, target_arn: str, ended: Ended) -> None:
         """Send the record of the invocation to its destination. Raises DeliveryFailed."""
@@ -113,17 +122,21 @@ class Deliveries:
 
 
 class _Request:
-    """`call` raises DeliveryFailed. Whoever waits for it sets `given_up`: then it is not begun any more."""
+    """`call` raises DeliveryFailed. `begun` is set when a thread has taken it. Whoever waits for it sets `given_up`:
+    then it is not begun any more."""
 
-    __slots__ = ("_call", "given_up")
+    __slots__ = ("_call", "_loop", "begun", "given_up")
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
+        self._loop = asyncio.get_running_loop()
+        self.begun: asyncio.Future[None] = self._loop.create_future()
         self.given_up = False
 
     def perform(self) -> DeliveryFailed | None:
         if self.given_up:
             return None
+        self._loop.call_soon_threadsafe(self.begun.set_result, None)
         try:
             self._call()
         except DeliveryFailed as failure:
@@ -132,22 +145,18 @@ class _Request:
 
 
 class _RequestQueue:
-    """The requests to one endpoint, in threads of their own: one that does not answer holds up no other's."""
+    """The requests to one endpoint, in threads of their own: one that does not answer holds up no other's. A thread
+    whose request was given up is not free before it has let go of it. Until then another waits, which is no attempt."""
 
     def __init__(self, name: str, deadline_s: float) -> None:
         self._deadline_s = deadline_s
         self._threads = AbandonableThreads(REQUESTS_AT_A_TIME, name)
-        self._in_hand = 0
 
     async def run(self, call: Callable[[], None]) -> None:
-        if self._in_hand >= IN_HAND:
-            raise DeliveryFailed(f"{IN_HAND} others are in hand there", is_transient=True)
         request = _Request(call)
         done = asyncio.wrap_future(self._threads.submit(request.perform))
-        self._in_hand += 1
-        # Not before a thread has let go of it: who stops waiting does not make room.
-        done.add_done_callback(self._release)
         try:
+            await asyncio.wait((request.begun, done), return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait((done,), timeout=self._deadline_s)
         finally:
             request.given_up = True
@@ -161,9 +170,6 @@ class _RequestQueue:
 
     def close(self) -> None:
         self._threads.close()
-
-    def _release(self, _: object) -> None:
-        self._in_hand -= 1
 
 
 class _UnconfiguredTargets:

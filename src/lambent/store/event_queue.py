@@ -31,6 +31,7 @@ FETCHED_BYTES = 4 * 1024**2
 CHECKPOINT_PAGES = 8_192
 """Of the log, before it is merged into the file, which costs syncs of its own."""
 ROWS_PER_STATEMENT = 64
+_COLUMNS_PUT = "id, lane, due_ms, accepted_ms, state, payload"
 
 _SQL = queries.load("event_queue")
 _encode = msgspec.msgpack.Encoder().encode
@@ -52,7 +53,9 @@ class _Put:
 @dataclass(slots=True)
 class _Change:
     event_id: int
+    service: str | None
     state: bytes
+    response: bytes | None
     due_ms: int
     told: Told
 
@@ -73,10 +76,18 @@ class Due(Record, frozen=True):
     next_due_ms: int | None
 
 
+class EndedEvent(Record, frozen=True):
+    """The first event that is due for a delivery, with its id and the answer, and when the next one is."""
+
+    event: tuple[int, QueuedEvent] | None
+    next_due_ms: int | None
+
+
 class Total(Record, frozen=True):
-    """What of a function is in the store."""
+    """What of a function is in the store, and waits for the service, or to be run."""
 
     function: FunctionName
+    service: str | None
     count: int
     first_due_ms: int
     oldest_accepted_ms: int
@@ -129,19 +140,28 @@ class EventQueue:
         self._ask(_Put(self._last_id, event, _state(event), due_ms, told))
         return self._last_id
 
-    def change(self, event_id: int, event: QueuedEvent, due_ms: int, told: Told) -> None:
-        """Keep the event as it is now. Its payload stays as it was."""
-        self._ask(_Change(event_id, _state(event), due_ms, told))
+    def change(self, event_id: int, event: QueuedEvent, due_ms: int, told: Told, response: bytes | None = None) -> None:
+        """Keep the event as it is now, and what the function answered. Its payload stays as it was, and so does the
+        answer to the last run where there is no other."""
+        service = event.deliveries[0].service if event.deliveries else None
+        self._ask(_Change(event_id, service, _state(event), response, due_ms, told))
 
     def remove(self, event_id: int, told: Told) -> None:
         """The event is over."""
         self._ask(_Removal(event_id, told))
 
     async def due(self, function: FunctionName, limit: int, besides: Collection[int], now_ms: int) -> Due:
-        """The function's events that are due, the first ones first, besides those. Raises sqlite3.Error."""
+        """The function's events that are due to be run, the first ones first, besides those. Raises sqlite3.Error."""
         assert self._reader is not None
         return await asyncio.get_running_loop().run_in_executor(
             self._reader, self._due, function, limit, frozenset(besides), now_ms
+        )
+
+    async def ended(self, function: FunctionName, service: str, besides: Collection[int], now_ms: int) -> EndedEvent:
+        """The function's first event that is due for a delivery to the service, besides those. Raises sqlite3.Error."""
+        assert self._reader is not None
+        return await asyncio.get_running_loop().run_in_executor(
+            self._reader, self._ended, function, service, frozenset(besides), now_ms
         )
 
     async def totals(self) -> list[Total]:
@@ -162,17 +182,17 @@ class EventQueue:
 
     def _due(self, function: FunctionName, limit: int, besides: frozenset[int], now_ms: int) -> Due:
         assert self._reading is not None
-        scope = {
-            "account": function.account,
-            "region": function.region,
-            "name": function.name,
-            "besides": json.dumps(list(besides)),
-            "limit": limit,
-            "now_ms": now_ms,
-            "bytes": FETCHED_BYTES,
-        }
+        scope = _scope(function, None, besides, now_ms) | {"limit": limit, "bytes": FETCHED_BYTES}
         listed, next_due_ms = self._reading.execute(_SQL["due"], scope).fetchone()
-        return Due(tuple(map(_read, listed.split(","))) if listed else (), next_due_ms)
+        return Due(tuple(map(_read_listed, listed.split(","))) if listed else (), next_due_ms)
+
+    def _ended(self, function: FunctionName, service: str, besides: frozenset[int], now_ms: int) -> EndedEvent:
+        assert self._reading is not None
+        row = self._reading.execute(_SQL["ended"], _scope(function, service, besides, now_ms)).fetchone()
+        event = None if row is None else (row[0], _read(*row[1:]))
+        others = besides if event is None else besides | {event[0]}
+        following = self._reading.execute(_SQL["next_ended"], _scope(function, service, others, now_ms)).fetchone()
+        return EndedEvent(event, None if following is None else following[0])
 
     def _totals(self) -> list[Total]:
         assert self._reading is not None
@@ -215,21 +235,22 @@ class EventQueue:
     def _apply(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
         """Few statements for many jobs: each lets go of the interpreter, and has to wait for it again."""
         rows: list[tuple[int, int, int, int, bytes, bytes]] = []
-        changes: list[tuple[int, bytes, int]] = []
+        changes: list[tuple[int, str | None, bytes, bytes | None, int]] = []
         removals: list[int] = []
         for job in jobs:
             match job:
                 case _Put(event_id, event, state, due_ms):
                     lane = self._lane(connection, event.function)
                     rows.append((event_id, lane, due_ms, event.trials.accepted_ms, state, event.payload))
-                case _Change(event_id, state, due_ms):
-                    changes.append((due_ms, state, event_id))
+                case _Change(event_id, service, state, response, due_ms):
+                    changes.append((due_ms, service, state, response, event_id))
                 case _Removal(event_id):
                     removals.append(event_id)
         for at in range(0, len(rows), ROWS_PER_STATEMENT):
             some = rows[at : at + ROWS_PER_STATEMENT]
             places = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(some))
-            connection.execute(f"INSERT INTO event VALUES {places}", [value for row in some for value in row])  # noqa: S608
+            values = [value for row in some for value in row]
+            connection.execute(f"INSERT INTO event ({_COLUMNS_PUT}) VALUES {places}", values)  # noqa: S608
         if changes:
             connection.executemany(_SQL["update"], changes)
         if removals:
@@ -254,13 +275,28 @@ class EventQueue:
 
 
 def _state(event: QueuedEvent) -> bytes:
-    """What is kept beside the payload."""
-    ended = None if event.ended is None else replace(event.ended, payload=b"")
+    """What is kept beside the payload and the answer."""
+    ended = None if event.ended is None else replace(event.ended, payload=b"", response=None)
     return _encode(replace(event, payload=b"", ended=ended))
 
 
-def _read(text: str) -> tuple[int, QueuedEvent]:
-    event_id, state, payload_hex = text.split(" ")
-    event, payload = _decode(bytes.fromhex(state)), bytes.fromhex(payload_hex)
-    ended = None if event.ended is None else replace(event.ended, payload=payload)
-    return int(event_id), replace(event, payload=payload, ended=ended)
+def _scope(function: FunctionName, service: str | None, besides: frozenset[int], now_ms: int) -> dict[str, object]:
+    return {
+        "account": function.account,
+        "region": function.region,
+        "name": function.name,
+        "service": service,
+        "besides": json.dumps(list(besides)),
+        "now_ms": now_ms,
+    }
+
+
+def _read_listed(text: str) -> tuple[int, QueuedEvent]:
+    event_id, state, payload = text.split(" ")
+    return int(event_id), _read(bytes.fromhex(state), bytes.fromhex(payload), None)
+
+
+def _read(state: bytes, payload: bytes, response: bytes | None) -> QueuedEvent:
+    event = _decode(state)
+    ended = None if event.ended is None else replace(event.ended, payload=payload, response=response)
+    return replace(event, payload=payload, ended=ended)

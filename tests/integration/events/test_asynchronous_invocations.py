@@ -191,6 +191,24 @@ def test_an_asynchronous_chain_is_stopped_unless_it_is_allowed(server: Any, func
     function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=0)
 
 
+def test_a_chain_by_destinations_is_stopped_and_so_is_what_is_told_of_that(server: Any, functions: Functions) -> None:
+    first, second = (functions.create(FUNCTION.replace("return event", "return None")) for _ in range(2))
+    for function, other in ((first, second), (second, first)):
+        destination = {"Destination": f"arn:aws:lambda:us-east-1:111122223333:function:{other.name}"}
+        function.client.put_function_event_invoke_config(
+            FunctionName=function.name, DestinationConfig={"OnSuccess": destination, "OnFailure": destination}
+        )
+    send(first, {})
+    eventually(lambda: _not_told(server, first))
+    assert "RecursiveInvocationException" in _not_told(server, first)
+    assert [len(runs(server, function)) for function in (first, second)] == [16, 16]
+
+
+def _not_told(server: Any, function: Function) -> str:
+    lines = server.log.read_text().splitlines()
+    return "".join(line for line in lines if "record not delivered" in line and function.name in line)
+
+
 def test_what_is_queued_is_run_after_a_restart_and_what_is_too_old_is_given_up(second: Any) -> None:
     function = Functions(second.client("lambda")).create(FUNCTION)
     function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)

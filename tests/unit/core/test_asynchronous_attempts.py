@@ -1,9 +1,12 @@
 """What becomes of an event before and after an attempt."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambent.core import lineage
 from lambent.core.errors import (
     RecursiveInvocationException,
     ResourceConflictException,
@@ -16,6 +19,7 @@ from lambent.core.event_invoke import (
     Delivery,
     EventInvokeConfig,
     GiveUp,
+    QueuedEvent,
     Retry,
     Trials,
     after_failed_delivery,
@@ -24,16 +28,38 @@ from lambent.core.event_invoke import (
     backoff_ms,
     before_attempt,
     deliveries_of,
+    ended_as,
+    is_too_large,
 )
-from lambent.core.function import FunctionName
-from lambent.core.invocation_record import Condition
+from lambent.core.function import Configuration, FunctionName, FunctionVersion, Logging, Package, Status
+from lambent.core.invocation import Answer
+from lambent.core.invocation_record import Condition, Run, run_of
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 
 
+F = FunctionName("1", "r", "f")
+
+
 def config(**settings) -> EventInvokeConfig:
-    return EventInvokeConfig(FunctionName("1", "r", "f"), "$LATEST", 0, **settings)
+    return EventInvokeConfig(F, "$LATEST", 0, **settings)
+
+
+def version(dead_letter_arn: str | None) -> FunctionVersion:
+    stored = {} if dead_letter_arn is None else {"DeadLetterConfig": {"TargetArn": dead_letter_arn}}
+    return FunctionVersion(
+        function=F,
+        version="3",
+        configuration=Configuration("role", "python3.13", "app.handler", logging=Logging("/g"), stored=stored),
+        package=Package("0" * 64, 1),
+        architectures=("x86_64",),
+        revision_id="r",
+        config_revision="c",
+        last_modified_ms=0,
+        state=Status("Active"),
+        last_update=None,
+    )
 
 
 @pytest.mark.parametrize(("retries", "delays"), [(None, [1, 2]), (2, [1, 2]), (1, [1]), (0, [])])
@@ -110,20 +136,76 @@ def test_every_event_ends_and_none_waits_beyond_its_age(retries, age_s, ran, ref
 
 def test_a_failure_is_told_to_destination_and_dead_letter_queue_and_a_success_to_its_destination():
     both = config(on_success="good", on_failure="bad")
-    assert deliveries_of(both, "queue", Condition.SUCCESS) == (Delivery("good", is_dead_letter=False),)
+    assert deliveries_of(both, version("queue"), Condition.SUCCESS) == (Delivery("good", is_dead_letter=False),)
     for condition in Condition:
         if condition is not Condition.SUCCESS:
-            told = deliveries_of(both, "queue", condition)
+            told = deliveries_of(both, version("queue"), condition)
             assert told == (Delivery("bad", is_dead_letter=False), Delivery("queue", is_dead_letter=True))
-    assert deliveries_of(config(), None, Condition.RETRIES_EXHAUSTED) == ()
+    assert deliveries_of(config(), version(None), Condition.RETRIES_EXHAUSTED) == ()
 
 
-def test_a_delivery_is_tried_for_two_minutes_and_not_again_where_that_is_in_vain():
-    delivery: Delivery | None = Delivery("queue", is_dead_letter=True)
-    waited = 0
-    for _ in range(DELIVERY_TRIES - 1):
-        delivery = after_failed_delivery(delivery, is_transient=True)
-        waited += backoff_ms(delivery.failures)
-    assert after_failed_delivery(delivery, is_transient=True) is None
-    assert waited == 127_000
-    assert after_failed_delivery(Delivery("queue", is_dead_letter=True), is_transient=False) is None
+@pytest.mark.parametrize("event_id", range(1, 100, 7))
+def test_a_delivery_is_tried_for_a_minute_or_two_and_not_again_where_that_is_in_vain(event_id: int):
+    delivery = first = Delivery("queue", is_dead_letter=True)
+    now = 0
+    for failures in range(1, DELIVERY_TRIES):
+        again = after_failed_delivery(delivery, event_id, is_transient=True, now_ms=now)
+        assert again is not None
+        assert backoff_ms(failures) / 2 <= again.due_ms - now <= backoff_ms(failures)
+        delivery, now = again, again.due_ms
+    assert after_failed_delivery(delivery, event_id, is_transient=True, now_ms=now) is None
+    assert MINUTE <= now <= 127_000
+    assert after_failed_delivery(first, event_id, is_transient=False, now_ms=0) is None
+
+
+def test_what_has_failed_together_is_not_tried_again_together():
+    first = Delivery("queue", is_dead_letter=True)
+    again = [after_failed_delivery(first, event_id, is_transient=True, now_ms=0) for event_id in range(500, 1500)]
+    tenths = Counter(one.due_ms // 50 for one in again if one is not None)
+    assert len(tenths) >= 10
+    assert max(tenths.values()) <= 120
+
+
+SQS, SNS, BUS, FUNCTION, BUCKET = (
+    f"arn:aws:{place}" for place in ("sqs:r:1:q", "sns:r:1:t", "events:r:1:b", "lambda:r:1:function:f", "s3:::b")
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "most"),
+    [(SQS, 1_048_576), (SNS, 262_144), (BUS, 262_144), (FUNCTION, 1_048_576), (BUCKET, None), ("no ARN", None)],
+)
+def test_what_a_target_can_never_take_is_known_before_it_is_kept(target: str, most: int | None):
+    to_destination = Delivery(target, is_dead_letter=False)
+    for condition in Condition:
+        if most is None or (target == SNS and condition is not Condition.SUCCESS):
+            assert not is_too_large(to_destination, condition, 1_048_576, 6_291_556)
+        else:
+            assert not is_too_large(to_destination, condition, 100, most - 100)
+            assert is_too_large(to_destination, condition, 100, most - 99)
+
+
+def test_a_dead_letter_is_the_event_alone():
+    for target, most in ((SQS, 1_048_576), (SNS, 262_144)):
+        letter = Delivery(target, is_dead_letter=True)
+        assert not is_too_large(letter, Condition.RETRIES_EXHAUSTED, most, 6_291_556)
+        assert is_too_large(letter, Condition.RETRIES_EXHAUSTED, most + 1, 0)
+
+
+def event(last_run: Run | None) -> QueuedEvent:
+    return QueuedEvent("r", F, "live", "Root=1", Trials(0), b"{}", last_run=last_run)
+
+
+def test_what_the_last_run_said_is_told_however_the_event_ends():
+    run = run_of("3", Answer(b'{"errorMessage": "no stock"}', error_type="E"))
+    told = ended_as(event(run), GiveUp(Condition.EVENT_AGE_EXCEEDED, 1), version(None), "Rate Exceeded.", 7)
+    assert (told.executed_version, told.status_code, told.function_error) == ("3", 200, "Unhandled")
+    assert told.error_message == "no stock"
+    never = ended_as(event(None), GiveUp(Condition.RETRIES_EXHAUSTED, 0), version(None), "gone", 7)
+    assert (never.executed_version, never.status_code, never.function_error) == (None, None, None)
+    assert never.error_message == "gone"
+
+
+def test_the_chain_that_follows_from_an_event_has_come_by_its_function():
+    told = ended_as(event(None), GiveUp(Condition.ZERO_RESERVED, 0), version(None), "", 7)
+    assert told.trace_id == f"Root=1;Lineage={lineage.mark_of(F)}:1"

@@ -57,6 +57,16 @@ class Bench:
             self.queues.given_back(function, self.ready.pop(function, 0), 0, self.now)
 
 
+def test_what_is_answered_counts_until_the_event_is_over():
+    bench = Bench()
+    assert bench.offer(F)
+    bench.begin()
+    bench.queues.holds(MEGABYTE)
+    assert not bench.offer(G)
+    bench.queues.over(F, 10 + MEGABYTE, bench.now)
+    assert bench.offer(G)
+
+
 def test_a_function_with_a_million_events_leaves_places_for_one_that_comes_late():
     bench = Bench()
     bench.queue(F, 1_000_000)

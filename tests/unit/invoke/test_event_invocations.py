@@ -9,12 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from lambent.core.errors import ModelledError, ResourceNotFoundException, ServiceException, TooManyRequestsException
+from lambent.core import lineage
+from lambent.core.delivery_queue import Place
+from lambent.core.errors import (
+    ModelledError,
+    RecursiveInvocationException,
+    ResourceNotFoundException,
+    ServiceException,
+    TooManyRequestsException,
+)
 from lambent.core.event_invoke import EventInvokeConfig, QueuedEvent, Trials
 from lambent.core.function import LATEST, Configuration, FunctionName, FunctionVersion, Logging, Package, Status
 from lambent.core.invocation import Answer
 from lambent.core.invocation_record import Condition, DeliveryFailed, Ended
+from lambent.invoke import event_deliveries
 from lambent.invoke.configuration import ServingConfiguration, serving_of
 from lambent.invoke.dispatcher import Completed
 from lambent.invoke.events import EventInvocations
@@ -37,6 +47,8 @@ VERSION = FunctionVersion(
     state=Status("Active"),
     last_update=None,
 )
+G = FunctionName("111122223333", "us-east-1", "g")
+VERSION_OF_G = replace(VERSION, function=G)
 WELL = Completed(Answer(b'{"well": 1}'))
 BADLY = Completed(Answer(b'{"errorMessage": "it broke", "errorType": "E"}', error_type="E"))
 Result = Completed | ModelledError
@@ -62,6 +74,12 @@ class Bench:
         self.attempts: list[QueuedEvent] = []
         self.failures: list[DeliveryFailed] = []
         self.delivered: list[tuple[str, Ended]] = []
+        self.places: dict[str, int] = {}
+        """How many deliveries there may be at a time, by service: four where nothing is said."""
+        self.under_way: list[Ended] = []
+        self.goes_on = asyncio.Event()
+        """Deliveries wait for it."""
+        self.goes_on.set()
         self.events: EventInvocations
 
     def configure(self, **settings: Any) -> None:
@@ -102,15 +120,21 @@ class Bench:
     async def deliver(self, target_arn: str, ended: Ended) -> None:
         await self.dead_letter(target_arn, ended)
 
+    def place(self, service: str, account: str) -> Place:
+        return Place(service, self.places.get(service, 4))
+
     async def dead_letter(self, target_arn: str, ended: Ended) -> None:
+        self.under_way.append(ended)
+        await self.goes_on.wait()
+        self.under_way.remove(ended)
         if self.failures:
             raise self.failures.pop(0)
         self.delivered.append((target_arn, ended))
 
-    async def accept(self, name: str = "r") -> None:
+    async def accept(self, name: str = "r", function: FunctionName = F) -> None:
         told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         trials = Trials(self.clock.wall_ms())
-        self.events.accept(QueuedEvent(name, F, None, "Root=1", trials, b'{"a": 1}'), told.set_result)
+        self.events.accept(QueuedEvent(name, function, None, "Root=1", trials, b'{"a": 1}'), told.set_result)
         assert await told is None
 
     async def after(self, seconds: int) -> None:
@@ -152,7 +176,7 @@ def test_a_success_is_told_to_its_destination_with_what_the_function_answered(di
             invoke_count=1,
             payload=b'{"a": 1}',
             at_ms=bench.clock.wall_ms(),
-            trace_id="Root=1",
+            trace_id=lineage.handed_on("Root=1", F),
             role="role",
             executed_version=LATEST,
             status_code=200,
@@ -216,8 +240,9 @@ def test_with_no_concurrency_there_is_no_attempt_and_with_too_much_age_there_is_
             ("bad", Condition.EVENT_AGE_EXCEEDED, 1),
             ("dlq", Condition.EVENT_AGE_EXCEEDED, 1),
         ]
-        assert bench.delivered[0][1].response is None
-        assert bench.delivered[0][1].status_code is None
+        said = [(ended.status_code, ended.function_error, ended.response) for _, ended in bench.delivered]
+        assert said == [(None, None, None)] * 2 + [(200, "Unhandled", BADLY.answer.payload)] * 2
+        assert [ended.error_message for _, ended in bench.delivered] == ["", "", "it broke", "it broke"]
 
     play(disk, test)
 
@@ -251,6 +276,94 @@ def test_what_can_not_be_delivered_is_counted_and_given_up(disk: Path) -> None:
             await bench.is_empty()
             (told,) = await bench.events.queues()
             assert (told.queued, told.dropped, told.undelivered, bench.delivered) == (0, 0, 1, [])
+
+    play(disk, test)
+
+
+def test_what_the_last_run_said_outlives_the_process_and_an_attempt_that_is_refused(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.results = [BADLY]
+        async with bench.running():
+            await bench.accept()
+            await bench.until(lambda: bench.attempts)
+            await bench.events.close(grace_s=10)
+        bench.clock.advance_ms(60_000)
+        bench.results = [RecursiveInvocationException("a loop")]
+        async with bench.running():
+            await bench.is_empty()
+        for _, ended in bench.delivered:
+            assert (ended.condition, ended.invoke_count) == (Condition.RETRIES_EXHAUSTED, 1)
+            assert (ended.response, ended.error_message) == (BADLY.answer.payload, "it broke")
+        assert len(bench.delivered) == 2
+
+    play(disk, test)
+
+
+def test_a_destination_that_is_behind_takes_no_places_and_loses_nothing(disk: Path) -> None:
+    """More wait for it than there are places, and than it is asked for at a time."""
+
+    async def test(bench: Bench) -> None:
+        bench.configure(on_success="arn:aws:sqs:r:1:slow")
+        bench.configuration.apply(VersionChanged(VERSION_OF_G, VERSION_OF_G))
+        bench.configuration.apply(
+            EventInvokeChanged(EventInvokeConfig(G, LATEST, 0, on_success="arn:aws:sqs:r:1:slow"))
+        )
+        bench.places["sqs"] = 2
+        bench.results = [WELL] * 31
+        bench.goes_on.clear()
+        async with bench.running():
+            for number in range(30):
+                await bench.accept(str(number))
+            await bench.until(lambda: len(bench.attempts) == 30)
+            await bench.accept("quiet", G)
+            await bench.until(lambda: len(bench.attempts) == 31)
+            await bench.after(3600)
+            told = {queue.function: queue for queue in await bench.events.queues()}
+            assert (told[F].queued, told[F].to_tell, told[F].at_work) == (30, 30, 0)
+            assert len(bench.under_way) == 2
+            bench.goes_on.set()
+            await bench.is_empty()
+            assert all(queue.undelivered == 0 for queue in await bench.events.queues())
+        names = [ended.request_id for _, ended in bench.delivered]
+        assert sorted(names) == sorted([*map(str, range(30)), "quiet"])
+        assert names.index("quiet") < 6
+
+    play(disk, test)
+
+
+def test_what_is_under_way_is_bounded_in_bytes_and_the_rest_on_disk(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_deliveries, "DELIVERING_BYTES", 150_000)
+
+    async def test(bench: Bench) -> None:
+        bench.configure(on_success="arn:aws:sqs:r:1:slow")
+        bench.results = [Completed(Answer(b'"%s"' % (b"x" * 100_000)))] * 8
+        bench.goes_on.clear()
+        async with bench.running():
+            for number in range(8):
+                await bench.accept(str(number))
+            await bench.after(0)
+            await bench.until(lambda: len(bench.under_way) == 2)
+            assert sum(queue.to_tell for queue in await bench.events.queues()) == 8
+            assert len(bench.under_way) == 2
+            bench.goes_on.set()
+            await bench.is_empty()
+        assert [len(ended.response or b"") for _, ended in bench.delivered] == [100_002] * 8
+
+    play(disk, test)
+
+
+def test_what_a_target_can_never_take_is_given_up_at_once_and_not_kept(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.configure(on_success="arn:aws:sqs:r:1:q")
+        bench.results = [Completed(Answer(b'"%s"' % (b"x" * 1_048_576)))]
+        async with bench.running():
+            await bench.accept()
+            await bench.is_empty()
+            (told,) = await bench.events.queues()
+            assert (told.dropped, told.undelivered, bench.delivered) == (0, 1, [])
+            assert sum(path.stat().st_size for path in bench.path.parent.iterdir()) < 500_000
 
     play(disk, test)
 

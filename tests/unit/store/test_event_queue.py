@@ -5,6 +5,7 @@ import stat
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from msgspec.structs import replace
 
 from lambent.core.event_invoke import Delivery, QueuedEvent, Trials
 from lambent.core.function import FunctionName
-from lambent.core.invocation_record import Condition, Ended
-from lambent.store.event_queue import FETCHED_BYTES, EventQueue, Total
+from lambent.core.invocation_record import Condition, Ended, Run
+from lambent.store.event_queue import FETCHED_BYTES, EndedEvent, EventQueue, Total
 from lambent.store.group_commit import DataDirectoryTooNew
 
 F, G = (FunctionName("111122223333", "us-east-1", name) for name in "fg")
+QUEUE, TOPIC = (f"arn:aws:{service}:us-east-1:111122223333:results" for service in ("sqs", "sns"))
 
 
 def event(request_id: str, function: FunctionName = F, payload: bytes = b"{}", accepted_ms: int = 0) -> QueuedEvent:
@@ -66,20 +68,20 @@ def test_what_was_accepted_is_there_on_reopen_whole(disk: Path) -> None:
         Trials(5, 3, 1),
         b"\x00\xff",
         None,
+        Run("3", "Unhandled", "no", 2),
         ended,
-        (Delivery("q", is_dead_letter=True, failures=2),),
+        (Delivery(QUEUE, is_dead_letter=True, failures=2),),
     )
 
     async def main() -> None:
         async with opened(disk / "new" / "events.sqlite") as queue:
             (first,) = await put(queue, event("a"))
-            await written(queue.change, first, kept, 3)
+            await written(partial(queue.change, response=b"{}"), first, kept, 3)
             await put(queue, event("b", G, accepted_ms=9), due_ms=4)
         async with opened(disk / "new" / "events.sqlite") as queue:
-            assert await queue.totals() == [Total(F, 1, 3, 0), Total(G, 1, 4, 9)]
-            due = await queue.due(F, 10, (), 3)
+            assert await queue.totals() == [Total(F, "sqs", 1, 3, 0), Total(G, None, 1, 4, 9)]
             # The payload stays the one that was put.
-            assert due.events == ((first, _with_payload(kept, b"{}")),)
+            assert await queue.ended(F, "sqs", (), 3) == EndedEvent((first, _with_payload(kept, b"{}")), None)
             (later,) = await put(queue, event("c"))
             assert later > first
 
@@ -109,6 +111,38 @@ def test_what_is_due_comes_first_ones_first_besides_what_is_at_work(disk: Path) 
             assert await names(queue, now_ms=9) == "bc"
 
     asyncio.run(main())
+
+
+def ended_event(request_id: str, target_arn: str) -> QueuedEvent:
+    accepted = event(request_id)
+    ended = Ended(request_id, F, "arn:f", Condition.SUCCESS, 1, accepted.payload, 7, "Root=1", "role")
+    return replace(accepted, ended=ended, deliveries=(Delivery(target_arn, is_dead_letter=False),))
+
+
+def test_what_has_ended_waits_for_a_service_and_is_fetched_one_by_one_with_its_answer(disk: Path) -> None:
+    async def main() -> None:
+        async with opened(disk / "events.sqlite") as queue:
+            ids = await put(queue, *map(event, "abcd"))
+            for event_id, name, target, due_ms in zip(ids, "abc", (QUEUE, QUEUE, TOPIC), (2, 1, 0), strict=False):
+                change = partial(queue.change, response=name.encode())
+                await written(change, event_id, ended_event(name, target), due_ms)
+            assert await names(queue, now_ms=9) == "d", "the others have been run"
+            first = await queue.ended(F, "sqs", (), 1)
+            assert first == EndedEvent((ids[1], _with_response(ended_event("b", QUEUE), b"b")), 2)
+            assert await queue.ended(F, "sqs", (ids[1],), 1) == EndedEvent(None, 2)
+            assert await queue.ended(F, "sqs", ids[:2], 9) == EndedEvent(None, None)
+            # The answer stays, whatever else changes.
+            await written(queue.change, ids[1], ended_event("b", TOPIC), 5)
+            second = await queue.ended(F, "sns", (ids[2],), 9)
+            assert second == EndedEvent((ids[1], _with_response(ended_event("b", TOPIC), b"b")), None)
+            assert {(one.service, one.count) for one in await queue.totals()} == {(None, 1), ("sns", 2), ("sqs", 1)}
+
+    asyncio.run(main())
+
+
+def _with_response(kept: QueuedEvent, response: bytes) -> QueuedEvent:
+    assert kept.ended is not None
+    return replace(kept, ended=replace(kept.ended, response=response))
 
 
 def test_a_fetch_takes_large_payloads_up_to_a_bound_and_one_at_least(disk: Path) -> None:

@@ -11,7 +11,7 @@ SELECT id, account, region, name FROM lane;
 INSERT INTO lane (id, account, region, name) VALUES (?, ?, ?, ?);
 
 -- name: update
-UPDATE event SET due_ms = ?, state = ? WHERE id = ?;
+UPDATE event SET due_ms = ?, service = ?, state = ?, response = coalesce(?, response) WHERE id = ?;
 
 -- name: remove
 DELETE FROM event WHERE id IN (SELECT value FROM json_each(?));
@@ -22,6 +22,7 @@ DELETE FROM event WHERE id IN (SELECT value FROM json_each(?));
 WITH first AS (
     SELECT event.id, due_ms, accepted_ms, state, payload FROM event
     WHERE lane = (SELECT id FROM lane WHERE account = :account AND region = :region AND name = :name)
+        AND service IS :service
         AND event.id NOT IN (SELECT value FROM json_each(:besides))
     ORDER BY due_ms, accepted_ms, event.id LIMIT :limit + 1
 ), counted AS (
@@ -35,9 +36,24 @@ SELECT group_concat(id || ' ' || hex(state) || ' ' || hex(payload), ',') FILTER 
     min(due_ms) FILTER (WHERE NOT is_taken)
 FROM judged;
 
+-- name: ended
+SELECT id, state, payload, response FROM event
+WHERE lane = (SELECT id FROM lane WHERE account = :account AND region = :region AND name = :name)
+    AND service IS :service
+    AND due_ms <= :now_ms
+    AND id NOT IN (SELECT value FROM json_each(:besides))
+ORDER BY due_ms, accepted_ms, id LIMIT 1;
+
+-- name: next_ended
+SELECT due_ms FROM event
+WHERE lane = (SELECT id FROM lane WHERE account = :account AND region = :region AND name = :name)
+    AND service IS :service
+    AND id NOT IN (SELECT value FROM json_each(:besides))
+ORDER BY due_ms LIMIT 1;
+
 -- name: totals
-SELECT account, region, name, count, first_due_ms, oldest_accepted_ms
+SELECT account, region, name, service, count, first_due_ms, oldest_accepted_ms
 FROM (
-    SELECT lane, count(*) AS count, min(due_ms) AS first_due_ms, min(accepted_ms) AS oldest_accepted_ms
-    FROM event GROUP BY lane
+    SELECT lane, service, count(*) AS count, min(due_ms) AS first_due_ms, min(accepted_ms) AS oldest_accepted_ms
+    FROM event GROUP BY lane, service
 ) AS total JOIN lane ON lane.id = total.lane;

@@ -2,19 +2,23 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
 
-from lambent.core.event_invoke import DELIVERY_TRIES, QueuedEvent
+from msgspec.structs import replace
+
+from lambent.core.delivery_queue import Place
+from lambent.core.event_invoke import DELIVERY_TRIES, Delivery, QueuedEvent
 from lambent.core.function import FunctionName
 from lambent.core.invocation_record import Condition, DeliveryFailed, Ended
 from lambent.core.limits import RETRY_ATTEMPTS
-from lambent.store.event_queue import Due, Told, Total
+from lambent.store.event_queue import Due, EndedEvent, Told, Total
 from lambent.testing.simulation.checks import hold
 from lambent.testing.simulation.nature import Nature
 from lambent.testing.simulation.timeline import Timeline
 
 COMMIT_US, STALL_US = 2_000, 1_000_000
+NEIGHBOURS_AT_A_TIME = 2
 
 
 def run_at_once(work: Coroutine[Any, Any, None]) -> None:
@@ -35,6 +39,7 @@ class MemoryQueue:
         self._checks = checks
         self._events: dict[int, tuple[QueuedEvent, int]] = {}
         """By id, with the time when each is due."""
+        self._responses: dict[int, bytes] = {}
         self._last_id = 0
 
     def put(self, event: QueuedEvent, due_ms: int, told: Told) -> int:
@@ -42,14 +47,22 @@ class MemoryQueue:
         self._commit(told, self._events.__setitem__, self._last_id, (event, due_ms))
         return self._last_id
 
-    def change(self, event_id: int, event: QueuedEvent, due_ms: int, told: Told) -> None:
-        self._commit(told, self._events.__setitem__, event_id, (event, due_ms))
+    def change(self, event_id: int, event: QueuedEvent, due_ms: int, told: Told, response: bytes | None = None) -> None:
+        self._commit(told, self._change, event_id, event, due_ms, response)
 
     def remove(self, event_id: int, told: Told) -> None:
         self._commit(told, self._delete, event_id)
 
+    def _change(self, event_id: int, event: QueuedEvent, due_ms: int, response: bytes | None) -> None:
+        before, _ = self._events[event_id]
+        self._checks.changes(before, event)
+        self._events[event_id] = (event, due_ms)
+        if response is not None:
+            self._responses[event_id] = response
+
     def _delete(self, event_id: int) -> None:
         event, _ = self._events.pop(event_id)
+        self._responses.pop(event_id, None)
         self._checks.ends(event)
 
     def _commit(self, told: Told, change: Callable[..., None], *arguments: object) -> None:
@@ -66,21 +79,42 @@ class MemoryQueue:
     async def due(self, function: FunctionName, limit: int, besides: Collection[int], now_ms: int) -> Due:
         if self._nature.happens(self._nature.faults.disk_full):
             raise sqlite3.OperationalError("disk I/O error")
-        waiting = sorted(
-            (due_ms, event_id, event)
-            for event_id, (event, due_ms) in self._events.items()
-            if event.function == function and event_id not in besides
-        )
+        waiting = self._waiting(function, None, besides)
         events = tuple((event_id, event) for due_ms, event_id, event in waiting[:limit] if due_ms <= now_ms)
         left = waiting[len(events) :]
         return Due(events, left[0][0] if left else None)
 
+    async def ended(self, function: FunctionName, service: str, besides: Collection[int], now_ms: int) -> EndedEvent:
+        if self._nature.happens(self._nature.faults.disk_full):
+            raise sqlite3.OperationalError("disk I/O error")
+        waiting = self._waiting(function, service, besides)
+        if not waiting or waiting[0][0] > now_ms:
+            return EndedEvent(None, waiting[0][0] if waiting else None)
+        _, event_id, event = waiting[0]
+        assert event.ended is not None
+        whole = replace(event, ended=replace(event.ended, response=self._responses.get(event_id)))
+        return EndedEvent((event_id, whole), waiting[1][0] if len(waiting) > 1 else None)
+
+    def _waiting(
+        self, function: FunctionName, service: str | None, besides: Collection[int]
+    ) -> list[tuple[int, int, QueuedEvent]]:
+        """What waits to be run, or for the service, the first ones first."""
+        return sorted(
+            (due_ms, event_id, event)
+            for event_id, (event, due_ms) in self._events.items()
+            if event.function == function and _waits_for(event) == service and event_id not in besides
+        )
+
     async def totals(self) -> list[Total]:
-        counts = Counter(event.function for event, _ in self._events.values())
-        return [Total(function, count, 0, 0) for function, count in counts.items()]
+        counts = Counter((event.function, _waits_for(event)) for event, _ in self._events.values())
+        return [Total(*lane, count, 0, 0) for lane, count in counts.items()]
 
     def __len__(self) -> int:
         return len(self._events)
+
+
+def _waits_for(event: QueuedEvent) -> str | None:
+    return event.deliveries[0].service if event.deliveries else None
 
 
 class Neighbours:
@@ -90,13 +124,17 @@ class Neighbours:
         self._nature = nature
         self._checks = checks
 
+    def place(self, service: str, account: str) -> Place:
+        return Place((service, account), NEIGHBOURS_AT_A_TIME)
+
     async def deliver(self, target_arn: str, ended: Ended) -> None:
+        await self.dead_letter(target_arn, ended)
+        self._checks.recorded(ended)
+
+    async def dead_letter(self, target_arn: str, ended: Ended) -> None:
         if self._nature.happens(self._nature.faults.undeliverable):
             raise DeliveryFailed("it is not there", is_transient=True)
         self._checks.told(ended, target_arn)
-
-    async def dead_letter(self, target_arn: str, ended: Ended) -> None:
-        await self.deliver(target_arn, ended)
 
 
 class EventChecks:
@@ -128,15 +166,27 @@ class EventChecks:
         hold(self._told[key] == 1, f"{ended.request_id} is told twice to {target_arn}")
         went_well = ended.condition is Condition.SUCCESS
         hold(went_well == (ended.request_id in self._succeeded), f"{ended.request_id} is told wrongly")
+        has_run = went_well or self._errors[ended.request_id] > 0
+        hold(has_run == (ended.status_code is not None), f"{ended.request_id} is told without its run")
+
+    def recorded(self, ended: Ended) -> None:
+        has_run = ended.status_code is not None
+        hold(has_run == (ended.response is not None), f"{ended.request_id} is told without its answer")
+
+    def changes(self, before: QueuedEvent, after: QueuedEvent) -> None:
+        left = {delivery.target_arn for delivery in after.deliveries}
+        self._done_with(before, [one for one in before.deliveries if one.target_arn not in left])
 
     def ends(self, event: QueuedEvent) -> None:
         """It is in the queue no more."""
         self.over[event.request_id] += 1
         hold(self.over[event.request_id] == 1, f"{event.request_id} is over twice")
-        if event.ended is not None:
-            for delivery in event.deliveries:
-                was_told = (event.request_id, delivery.target_arn) in self._told
-                hold(was_told or delivery.failures + 1 == DELIVERY_TRIES, f"{event.request_id} was not told")
+        self._done_with(event, event.deliveries)
+
+    def _done_with(self, event: QueuedEvent, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            was_told = (event.request_id, delivery.target_arn) in self._told
+            hold(was_told or delivery.failures + 1 == DELIVERY_TRIES, f"{event.request_id} was not told")
 
     def rest(self) -> None:
         left = self.accepted - self.over.keys()

@@ -32,6 +32,7 @@ RULES = Rules(
     maximal_life_s=240,
 )
 EVENT_PLACES, EVENTS_UNSETTLED_MAX, EVENT_RETRY_DELAY_S = 64, 4, 5
+WELL, ILL, DEAD = "arn:aws:sqs:r:1:well", "arn:aws:sns:r:1:ill", "arn:aws:sqs:r:1:dead"
 MEMORIES_MIB = (2_048, 8_192, 1 << 20)
 STEPS_FOR_EACH = 60
 """An invocation that takes more steps than this stands for a partition that does not come to rest."""
@@ -180,6 +181,7 @@ class Day:
                 timeout_s=self._random.choice((1, 3, 10)),
                 memory_mib=self._random.choice((128, 128, 512, 1_024)),
                 tenant_isolation_mode=tenants,
+                stored=self._random.choice(({}, {"DeadLetterConfig": {"TargetArn": DEAD}})),
             )
         )
 
@@ -224,7 +226,7 @@ class Day:
                 EventInvokeConfig(
                     name, LATEST, 0,
                     retry_attempts=random.choice((None, 0, 1)), event_age_s=random.choice((60, 300)),
-                    on_success=random.choice((None, "well")), on_failure=random.choice((None, "ill")),
+                    on_success=random.choice((None, WELL)), on_failure=random.choice((None, ILL)),
                 )
             )
         )  # fmt: skip
