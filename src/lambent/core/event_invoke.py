@@ -134,9 +134,12 @@ def after_failed_delivery(delivery: Delivery, *, is_transient: bool) -> Delivery
     return replace(delivery, failures=failures) if is_transient and failures < DELIVERY_TRIES else None
 
 
+LONGEST_BACKOFF_MS = 1000 * BACKOFF_S_MAX
+
+
 def backoff_ms(times: int) -> int:
     """How long to wait after something was refused so many times in a row, once at least."""
-    return min(1000 * BACKOFF_S_MIN << min(times - 1, 32), 1000 * BACKOFF_S_MAX)
+    return min(1000 * BACKOFF_S_MIN << min(times - 1, 32), LONGEST_BACKOFF_MS)
 
 
 def _retry(config: EventInvokeConfig, trials: Trials, due_ms: int) -> Retry:
