@@ -5,17 +5,21 @@ What waits is in the store, and may be far more than memory holds. Known of a la
 may be due. Lanes of one line take turns, so that a function with many records delays no other's; lines know nothing of
 each other, so that an endpoint which is behind delays no other. Waiting for a turn is no try of a delivery.
 
-Decides only: `invoke.event_deliveries` acts. Times are wall-clock milliseconds, as the store's.
+Decides only: `invoke.event_deliveries` acts. Times are wall-clock milliseconds, as the store's; where the clock is set
+back, nothing waits for longer than it could have had to.
 """
 
 import heapq
 from collections import deque
 from collections.abc import Hashable
 
+from lambent.core.event_invoke import DELIVERY_TRIES, backoff_ms
+from lambent.core.event_queue import is_to_come
 from lambent.core.function import FunctionName
 from lambent.core.record import Record
 
 _NEVER = 1 << 62
+_LONGEST_WAIT_MS = backoff_ms(DELIVERY_TRIES - 1)
 
 
 class Lane(Record, frozen=True, order=True):
@@ -30,6 +34,13 @@ class Place(Record, frozen=True):
 
     name: Hashable
     at_a_time: int
+
+
+class Turn(Record, frozen=True):
+    """The first of the lane's is to be fetched, of those due by then, and delivered."""
+
+    lane: Lane
+    by_ms: int
 
 
 class _Line:
@@ -74,10 +85,9 @@ class DeliveryQueue:
         waiting.due_ms = min(waiting.due_ms, due_ms)
         self._turn(lane, waiting, now_ms)
 
-    def take(self, now_ms: int) -> Lane | None:
-        """The lane of which the first that is due is to be fetched and delivered. Tell what came of the one by
-        `fetched`, and of the other by `over`."""
-        while self._alarms and self._alarms[0][0] <= now_ms:
+    def take(self, now_ms: int) -> Turn | None:
+        """Who is next. Tell what came of the fetching by `fetched`, and of the delivery by `over`."""
+        while self._alarms and not is_to_come(self._alarms[0][0], now_ms, _LONGEST_WAIT_MS):
             _, lane = heapq.heappop(self._alarms)
             waiting = self._lanes.get(lane)
             if waiting is not None:
@@ -90,10 +100,10 @@ class DeliveryQueue:
                 waiting = self._lanes[lane]
                 waiting.has_turn = False
                 waiting.is_fetched = True
-                waiting.due_ms = _NEVER
+                by_ms, waiting.due_ms = max(now_ms, waiting.due_ms), _NEVER
                 waiting.under_way += 1
                 self._lines[name] = self._lines.pop(name)
-                return lane
+                return Turn(lane, by_ms)
         return None
 
     def fetched(self, lane: Lane, next_due_ms: int | None, now_ms: int) -> None:
@@ -122,7 +132,7 @@ class DeliveryQueue:
         """Have the lane looked at when something of it can be due: now, or later."""
         if waiting.has_turn or waiting.is_fetched or waiting.due_ms == _NEVER:
             return
-        if waiting.due_ms <= now_ms:
+        if not is_to_come(waiting.due_ms, now_ms, _LONGEST_WAIT_MS):
             waiting.has_turn = True
             waiting.line.turns.append(lane)
         elif waiting.due_ms < waiting.alarm_ms:

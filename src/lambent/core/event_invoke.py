@@ -191,9 +191,12 @@ def after_failed_delivery(delivery: Delivery, event_id: int, *, is_transient: bo
     return replace(delivery, failures=failures, due_ms=now_ms + spread_ms(backoff_ms(failures), event_id))
 
 
+LONGEST_BACKOFF_MS = 1000 * BACKOFF_S_MAX
+
+
 def backoff_ms(times: int) -> int:
     """How long to wait after something was refused so many times in a row, once at least."""
-    return min(1000 * BACKOFF_S_MIN << min(times - 1, 32), 1000 * BACKOFF_S_MAX)
+    return min(1000 * BACKOFF_S_MIN << min(times - 1, 32), LONGEST_BACKOFF_MS)
 
 
 def spread_ms(wait_ms: int, key: int) -> int:

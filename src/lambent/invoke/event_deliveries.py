@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from lambent.clock import Clock, Timer, Timers
-from lambent.core.delivery_queue import DeliveryQueue, Lane, Place
+from lambent.core.delivery_queue import DeliveryQueue, Lane, Place, Turn
 from lambent.core.event_invoke import Delivery, QueuedEvent, after_failed_delivery
 from lambent.core.function import FunctionName
 from lambent.core.invocation_record import DeliveryFailed, Ended
@@ -45,9 +45,7 @@ Write = Callable[[Ask, Callable[[], None]], None]
 class EndedEvents(Protocol):
     """`store.event_queue`."""
 
-    async def ended(
-        self, function: FunctionName, service: str, besides: Collection[int], now_ms: int
-    ) -> EndedEvent: ...
+    async def ended(self, function: FunctionName, service: str, besides: Collection[int], by_ms: int) -> EndedEvent: ...
 
     def change(
         self, event_id: int, event: QueuedEvent, due_ms: int, told: Told, response: bytes | None = None
@@ -131,10 +129,10 @@ class EventDeliveries:
         if self._spawn is None or self._is_fetching or self._bytes >= DELIVERING_BYTES:
             return
         now = self._clock.wall_ms()
-        lane = self._queue.take(now)
-        if lane is not None:
+        turn = self._queue.take(now)
+        if turn is not None:
             self._is_fetching = True
-            self._spawn(self._deliver_next(lane))
+            self._spawn(self._deliver_next(turn))
             return
         if self._alarm is not None:
             self._alarm.cancel()
@@ -143,8 +141,9 @@ class EventDeliveries:
         if wake_ms is not None:
             self._alarm = self._timers.call_later(min((wake_ms - now) / 1000, SLEEP_S_MAX), self._take_turns)
 
-    async def _deliver_next(self, lane: Lane) -> None:
-        found = await self._fetch(lane)
+    async def _deliver_next(self, turn: Turn) -> None:
+        lane = turn.lane
+        found = await self._fetch(turn)
         if found is None or self._spawn is None:
             self._queue.over(lane)
             self._take_turns()
@@ -169,10 +168,10 @@ class EventDeliveries:
 
         self._write(partial(self._store.change, event_id, after, left[0].due_ms), written)
 
-    async def _fetch(self, lane: Lane) -> tuple[int, QueuedEvent] | None:
-        now = self._clock.wall_ms()
+    async def _fetch(self, turn: Turn) -> tuple[int, QueuedEvent] | None:
+        lane, now = turn.lane, self._clock.wall_ms()
         try:
-            found = await self._store.ended(lane.function, lane.service, self._under_way.get(lane, ()), now)
+            found = await self._store.ended(lane.function, lane.service, self._under_way.get(lane, ()), turn.by_ms)
         except sqlite3.Error as error:
             _log.error("ended events not fetched", extra={"function": lane.function.name, "why": str(error)})
             found = EndedEvent(None, now + int(AGAIN_AFTER_S * 1000))

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from lambent.clock import Clock, Timer, Timers
 from lambent.core.errors import ModelledError, ServiceException
 from lambent.core.event_invoke import (
+    LONGEST_BACKOFF_MS,
     Delivery,
     EventInvokeConfig,
     GiveUp,
@@ -38,6 +39,7 @@ from lambent.core.event_queue import EventQueues, Fetch
 from lambent.core.function import LATEST, FunctionName, FunctionVersion
 from lambent.core.invocation import Answer
 from lambent.core.invocation_record import Condition, run_of
+from lambent.core.limits import RETRY_ATTEMPTS
 from lambent.core.record import Record
 from lambent.invoke.configuration import Serving, ServingConfiguration
 from lambent.invoke.dispatcher import Completed
@@ -108,7 +110,8 @@ class EventInvocations:
         self._clock = clock
         self._timers = timers
         self._retry_delay_ms = retry_delay_s * 1000
-        self._queues = EventQueues(places=places, payload_bytes=PAYLOAD_BYTES)
+        longest_wait_ms = max(RETRY_ATTEMPTS * self._retry_delay_ms, LONGEST_BACKOFF_MS)
+        self._queues = EventQueues(places=places, payload_bytes=PAYLOAD_BYTES, longest_wait_ms=longest_wait_ms)
         self._held: dict[FunctionName, set[int]] = {}
         """What is not to be fetched: it is at work, or the disk does not know yet that it is over or waits again."""
         self._held_count = 0
@@ -259,7 +262,7 @@ class EventInvocations:
     async def _fetch(self, fetch: Fetch) -> None:
         now = self._clock.wall_ms()
         try:
-            due = await self._store.due(fetch.function, fetch.places, self._held.get(fetch.function, ()), now)
+            due = await self._store.due(fetch.function, fetch.places, self._held.get(fetch.function, ()), fetch.by_ms)
         except sqlite3.Error as error:
             _log.error("events not fetched", extra={"function": fetch.function.name, "why": str(error)})
             self._queues.fetched(fetch, 0, 0, now + int(AGAIN_AFTER_S * 1000), now)
@@ -272,6 +275,8 @@ class EventInvocations:
         for event_id, event in due.events:
             self._hold(event_id, event)
         self._make_ready(fetch.function, due.events)
+        if self._queues.pauses(fetch.function, now):
+            self._give_back(fetch.function)
         self._wake()
 
     def _make_ready(self, function: FunctionName, events: Iterable[tuple[int, QueuedEvent]]) -> None:
@@ -286,7 +291,7 @@ class EventInvocations:
         if not ready:
             self._ready.pop(function, None)
         elif function not in self._growing:
-            delay_s = max(0, self._queues.growing_ms(function) - self._clock.wall_ms()) / 1000
+            delay_s = self._queues.growing_in_ms(function, self._clock.wall_ms()) / 1000
             self._growing[function] = self._timers.call_later(delay_s, self._grown, function)
 
     def _grown(self, function: FunctionName) -> None:

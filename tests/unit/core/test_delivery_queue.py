@@ -33,9 +33,10 @@ class Bench:
     def begin(self) -> list[Lane]:
         """All that may: a lane for each record."""
         begun = []
-        while (of := self.queue.take(self.now)) is not None:
+        while (turn := self.queue.take(self.now)) is not None:
+            of = turn.lane
             stored = self.stored[of]
-            found = bool(stored) and stored[0] <= self.now
+            found = bool(stored) and stored[0] <= turn.by_ms
             if found:
                 stored.pop(0)
                 self.under_way[of] += 1
@@ -92,6 +93,18 @@ def test_what_is_due_later_is_taken_then():
     assert bench.begin() == []
     bench.now += 1
     assert len(bench.begin()) == 1
+
+
+def test_when_the_clock_is_set_back_nothing_waits_for_it():
+    bench = Bench()
+    bench.store(lane("f"), 10)
+    bench.store(lane("g"), due_in_ms=60_000)
+    assert len(bench.begin()) == 4
+    bench.now -= 3_600_000
+    bench.store(lane("h"))
+    for name in "ffff":
+        bench.over(lane(name))
+    assert sorted(bench.begin()) == [lane("f")] * 2 + [lane("g"), lane("h")]
 
 
 class Deliveries(RuleBasedStateMachine):

@@ -1,6 +1,7 @@
 """Whose asynchronous event is next. The events themselves are a test's: here a count for each function."""
 
-from collections import Counter
+import statistics
+from collections import Counter, deque
 
 import pytest
 from hypothesis import settings
@@ -10,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from lambent.core.event_queue import WINDOW_FIRST, EventQueues, Fetch
 from lambent.core.function import FunctionName
 
-MEGABYTE = 1024**2
+MEGABYTE, MINUTE_MS, HOUR_MS = 1024**2, 60_000, 3_600_000
 
 
 def name(text: str) -> FunctionName:
@@ -25,7 +26,7 @@ class Bench:
 
     def __init__(self, places: int = 64) -> None:
         self.now = 1_000_000
-        self.queues = EventQueues(places=places, payload_bytes=MEGABYTE)
+        self.queues = EventQueues(places=places, payload_bytes=MEGABYTE, longest_wait_ms=MINUTE_MS)
         self.ready: Counter[FunctionName] = Counter()
 
     def queue(self, function: FunctionName, count: int, due_in_ms: int = 0) -> None:
@@ -163,17 +164,80 @@ def test_a_pause_ends_when_the_limit_is_another():
     assert bench.begin() == [F]
 
 
-def test_a_function_whose_events_take_long_has_more_at_work_after_a_while_and_a_quick_one_has_not():
+@pytest.mark.parametrize("takes_ms", [20, 100, 200, 2_000])
+def test_a_function_that_waits_has_ever_more_at_work(takes_ms: int):
     bench = Bench(places=1000)
     bench.queue(F, 100_000)
-    bench.queue(G, 100_000)
-    bench.begin()
-    for _ in range(20):
-        bench.over(G)
+    ends: deque[int] = deque()
+    for _ in range(500):
+        while ends and ends[0] <= bench.now:
+            ends.popleft()
+            bench.over(F)
+        ends.extend(bench.now + takes_ms for _ in bench.begin())
+        bench.now += 10
+    assert bench.at_work(F) >= 32 * WINDOW_FIRST
+
+
+def test_a_function_that_keeps_the_processors_busy_has_few_at_work_but_for_trials():
+    bench = Bench(places=1000)
+    bench.queue(F, 100_000)
+    at_work = []
+    for _ in range(10_000):  # one in ten milliseconds, however many are at work
         bench.begin()
-    bench.now = bench.queues.growing_ms(F)
+        bench.over(F)
+        bench.now += 10
+        at_work.append(bench.at_work(F))
+    assert statistics.fmean(at_work) < 1.2 * WINDOW_FIRST
+    assert max(at_work) <= 2 * WINDOW_FIRST
+
+
+def test_a_function_that_has_none_is_given_a_place_though_all_are_taken():
+    bench = Bench(places=16)
+    others = [name(str(number)) for number in range(12)]
+    for other in others:
+        bench.queue(other, 1_000)
     bench.begin()
-    assert (bench.at_work(F), bench.at_work(G)) == (2 * WINDOW_FIRST, WINDOW_FIRST)
+    assert all(bench.at_work(other) for other in others)
+    bench.queue(F, 10)
+    assert bench.begin() == [F]
+    assert bench.begin() == []
+    bench.over(F)
+    assert bench.begin() == [F]
+    bench.over(F)
+    bench.over(others[0])
+    assert F in bench.begin()
+
+
+def test_a_function_that_was_refused_once_soon_has_as_many_at_work_as_before():
+    bench = Bench()
+    bench.queue(F, 1_000)
+    assert len(bench.begin()) == WINDOW_FIRST
+    for _ in range(WINDOW_FIRST):
+        bench.over(F, refused=True)
+    bench.now += 1_000
+    begun = bench.begin()
+    while bench.at_work(F) < WINDOW_FIRST:
+        assert begun, "nothing begins"
+        bench.now += 100
+        bench.over(F)
+        begun = bench.begin()
+        assert bench.now < 1_000_000 + 5_000, "still one after the other"
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_nothing_waits_for_longer_when_the_clock_is_set_back(refused: bool):
+    bench = Bench()
+    bench.now = 10 * HOUR_MS
+    bench.queue(F, 100)
+    bench.queue(G, 1, due_in_ms=MINUTE_MS)
+    assert bench.begin() == [F] * WINDOW_FIRST
+    bench.over(F, refused=refused)
+    bench.now -= HOUR_MS
+    for _ in range(WINDOW_FIRST - 1):
+        bench.over(F, refused=refused)
+    bench.now += 6 * MINUTE_MS
+    assert set(bench.begin()) == {F, G}
+    assert bench.queues.growing_in_ms(F, bench.now) <= 500
 
 
 def test_payloads_are_bounded_in_bytes_and_one_fetch_more():
@@ -209,8 +273,8 @@ class QueuesOfManyFunctions(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queues = EventQueues(places=self.places, payload_bytes=MEGABYTE)
-        self.now = 0
+        self.queues = EventQueues(places=self.places, payload_bytes=MEGABYTE, longest_wait_ms=MINUTE_MS)
+        self.now = 24 * HOUR_MS
         self.stored: dict[FunctionName, list[int]] = {F: [], G: [], H: []}
         self.ready: Counter[FunctionName] = Counter()
         self.at_work: Counter[FunctionName] = Counter()
@@ -241,7 +305,7 @@ class QueuesOfManyFunctions(RuleBasedStateMachine):
     def has_fetched(self) -> None:
         fetch = self.fetches.pop(0)
         stored = sorted(self.stored[fetch.function])
-        taken = [due for due in stored[: fetch.places] if due <= self.now]
+        taken = [due for due in stored[: fetch.places] if due <= fetch.by_ms]
         left = stored[len(taken) :]
         self.stored[fetch.function] = left
         self.ready[fetch.function] += len(taken)
@@ -265,14 +329,14 @@ class QueuesOfManyFunctions(RuleBasedStateMachine):
             self.stored[function] += [self.now] * count
             self.queues.given_back(function, count, 0, self.now)
 
-    @rule(ms=st.sampled_from([1, 1000, 300_000]))
+    @rule(ms=st.sampled_from([1, 1000, 300_000, -60_000, -HOUR_MS]))
     def time_passes(self, ms: int) -> None:
         self.now += ms
 
     @invariant()
-    def no_more_is_held_than_there_are_places(self) -> None:
+    def no_more_is_held_than_there_are_places_but_for_first_ones(self) -> None:
         asked = sum(fetch.places for fetch in self.fetches)
-        assert self.ready.total() + self.at_work.total() + asked <= self.places
+        assert self.ready.total() + self.at_work.total() + asked <= self.places + len(self.stored) - 1
         assert self.queues.at_work() == dict(+self.at_work)
 
     def teardown(self) -> None:
