@@ -69,7 +69,7 @@ def _tell_how_it_ends(to: Connection, kits: str, test: Callable[..., None], argu
         test(**arguments)
     except pytest.skip.Exception as skip:
         skipped = str(skip)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 what it is, the parent raises
         failed = traceback.format_exc()
     to.send((failed, skipped))
 
