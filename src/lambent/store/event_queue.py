@@ -2,13 +2,15 @@
 
 What is put is told to be there when its commit is on disk; all that is put, changed and removed in one turn of the
 event loop, or while the commit before it is written, shares one commit. An error of the disk (it is full, say) undoes
-the whole group and is told to each: nothing is half there.
+the whole group and is told to each: nothing is half there. When the disk is full no more events are accepted; what is
+over is still removed, in room that was kept for that, so that the others can go on.
 
 Owns no decision: what is due is asked for by whoever has chosen the function (`core.event_queue`), and what is at work
 is known to that one alone. So after a crash whatever was not removed is due again.
 """
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Collection
@@ -23,13 +25,16 @@ from lambent.core.event_invoke import QueuedEvent
 from lambent.core.function import FunctionName
 from lambent.core.record import Record
 from lambent.store import group_commit, queries
+from lambent.store.disk_reserve import DiskReserve
 from lambent.store.group_commit import GroupWriter
 
 MIGRATIONS = Path(__file__).parent / "event_queue_migrations"
 FETCHED_BYTES = 4 * 1024**2
 """Of payloads in one fetch: the event that goes beyond it is the last."""
-CHECKPOINT_PAGES = 8_192
+CHECKPOINT_PAGES = 2_048
 """Of the log, before it is merged into the file, which costs syncs of its own."""
+RESERVE_BYTES = 16 * 1024**2
+"""More than twice the log."""
 ROWS_PER_STATEMENT = 64
 _COLUMNS_PUT = "id, lane, due_ms, accepted_ms, state, payload"
 
@@ -67,6 +72,8 @@ class _Removal:
 
 
 _Job = _Put | _Change | _Removal
+_End = tuple[list[_Job], sqlite3.Error | None]
+"""Jobs, and what all of them are told."""
 
 
 class Due(Record, frozen=True):
@@ -98,6 +105,7 @@ class EventQueue:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._reserve = DiskReserve(path.with_suffix(".reserve"), RESERVE_BYTES)
         self._writer: GroupWriter[list[_Job]] | None = None
         self._writing: sqlite3.Connection | None = None
         self._reader: ThreadPoolExecutor | None = None
@@ -199,6 +207,17 @@ class EventQueue:
         return [Total(FunctionName(*row[:3]), *row[3:]) for row in self._reading.execute(_SQL["totals"])]
 
     def _prepare_file(self) -> sqlite3.Connection:
+        try:
+            connection = self._connect()
+        except sqlite3.OperationalError as error:
+            if not _is_of_the_disk(error):
+                raise
+            self._reserve.give_up()
+            connection = self._connect()
+        self._reserve.take()
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
         group_commit.make_private(self._path)  # payloads are in it
         connection = group_commit.connect(self._path, sqlite3.Connection)
         try:
@@ -215,22 +234,50 @@ class EventQueue:
     # In the writer's thread -------------------------------------------------------------------------------------
 
     def _write(self, turns: list[list[_Job]]) -> None:
+        ends = self._carry_out([job for turn in turns for job in turn])
+        self._loop.call_soon_threadsafe(self._tell, ends)
+
+    def _carry_out(self, jobs: list[_Job]) -> list[_End]:
+        """All of the jobs, in groups that have ended in the same way."""
+        refused: list[_Job] = []
+        if not self._reserve.is_held:
+            self._merge_log()
+            if not self._reserve.take():
+                refused, jobs = _split(jobs, _Put)
+        error = self._commit(jobs)
+        ends: list[_End] = [(refused, sqlite3.OperationalError("the disk is full")), (jobs, error)]
+        over, others = _split(jobs, _Removal)
+        if over and error is not None and _is_of_the_disk(error):
+            self._reserve.give_up()
+            self._merge_log()
+            ends[1:] = (others, error), (over, self._commit(over))
+        return ends
+
+    def _commit(self, jobs: list[_Job]) -> sqlite3.Error | None:
+        """All of them or, where it fails, none."""
         connection = self._writing
         assert connection is not None
-        error: Exception | None = None
+        if not jobs:
+            return None
         known = len(self._lanes)
         try:
             connection.execute("BEGIN IMMEDIATE")
-            self._apply(connection, [job for turn in turns for job in turn])
+            self._apply(connection, jobs)
             connection.execute("COMMIT")
             self.commits += 1
-        except sqlite3.Error as failure:
-            error = failure
+        except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for function in list(self._lanes)[known:]:
                 del self._lanes[function]
-        self._loop.call_soon_threadsafe(self._tell, turns, error)
+            return error
+        return None
+
+    def _merge_log(self) -> None:
+        """Give back the room that the log takes."""
+        assert self._writing is not None
+        with contextlib.suppress(sqlite3.Error):
+            self._writing.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _apply(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
         """Few statements for many jobs: each lets go of the interpreter, and has to wait for it again."""
@@ -266,12 +313,21 @@ class EventQueue:
 
     # On the event loop again ------------------------------------------------------------------------------------
 
-    def _tell(self, turns: list[list[_Job]], error: Exception | None) -> None:
-        for turn in turns:
-            for job in turn:
+    def _tell(self, ends: list[_End]) -> None:
+        for jobs, error in ends:
+            for job in jobs:
                 if error is None and isinstance(job, _Put):
                     self.accepted += 1
                 job.told(error)
+
+
+def _split(jobs: list[_Job], kind: type[_Job]) -> tuple[list[_Job], list[_Job]]:
+    """Those of that kind, and the others."""
+    return [job for job in jobs if isinstance(job, kind)], [job for job in jobs if not isinstance(job, kind)]
+
+
+def _is_of_the_disk(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def _state(event: QueuedEvent) -> bytes:

@@ -1,17 +1,16 @@
 """The worker in a process of its own, over its Unix socket: nothing else joins it to the server."""
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
 import pytest
 from live_functions import Functions, assert_nothing_left, descendants, eventually, leftovers, living, package
+from live_worker import Worker
 
 FUNCTION = """
 import json, os, time, boto3
@@ -26,37 +25,6 @@ def handler(event, context):
     time.sleep(event.get("sleep", 0))
     return event
 """
-
-
-@dataclass
-class Worker:
-    """A `lambent worker` process."""
-
-    data_dir: Path
-    process: subprocess.Popen[str] = field(init=False)
-
-    @property
-    def socket(self) -> Path:
-        return self.data_dir.with_name("worker.sock")
-
-    def start(self) -> "Worker":
-        command = [sys.executable, "-m", "lambent", "worker", "--socket", str(self.socket)]
-        with open(self.data_dir.with_name("worker.log"), "ab") as log:
-            self.process = subprocess.Popen(
-                [*command, "--data-dir", str(self.data_dir)], stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self.process.stdout is not None
-        said = self.process.stdout.readline()
-        assert said.startswith("Lambent's worker is ready"), self.data_dir.with_name("worker.log").read_text()
-        return self
-
-    def end(self, number: int) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        code = self.process.wait(timeout=60)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
 
 
 @dataclass(frozen=True)

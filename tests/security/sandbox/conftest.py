@@ -2,13 +2,14 @@
 their own for each, and sandboxes on it: root's and an ordinary user's. A test with a parameter `user` that is another
 than ours is run in a process of that one's."""
 
+import multiprocessing
 import os
-import re
 import shutil
-import subprocess
-import sys
+import traceback
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from arena import PLACES, Arena, open_arena
@@ -18,10 +19,10 @@ from lambent.settings import Settings
 from lambent.testing import machines, ordinary_user
 from lambent.testing.machines import METADATA, NAMESERVER, PRIVATE, PUBLIC, Machine
 from lambent.testing.sandbox_pair import SandboxPair
+from lambent.worker.sandbox import kernel
 
 ELSEWHERE = 9090
 TEST_WITHIN_S = 240.0
-SKIPPED = re.compile(r"^SKIPPED \[1\] \S+: (.*)$", re.MULTILINE)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -33,28 +34,44 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def _run_as_an_ordinary_user(test: pytest.Function) -> None:
-    """What it says when it fails is this test's failure, and its skip is this one's."""
-    project = test.config.rootpath
-    options = ("--rootdir", str(project), "--config-file", str(project / "pyproject.toml"), "-p", "no:cacheprovider")
-    pytest_of_its_own = (sys.executable, "-m", "pytest", *options, f"{test.path}::{test.name}")
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    """In a child of this process. What it says when it fails is this test's failure, and its skip is this one's."""
+    arguments = {name: test.funcargs[name] for name in test._fixtureinfo.argnames}
     # The runtimes' kits are ours, which were made by now.
-    mine["XDG_CACHE_HOME"] = str(Settings().runtimes_dir.parents[1])
-    done = subprocess.run(
-        (sys.executable, "-m", ordinary_user.__name__, *pytest_of_its_own),
-        env=mine,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TEST_WITHIN_S,
-        check=False,
+    kits = str(Settings().runtimes_dir.parents[1])
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(
+        target=_tell_how_it_ends, args=(sender, kits, test.obj, arguments)
     )
-    if done.returncode != 0:
-        pytest.fail(f"as an ordinary user:\n{done.stdout}", pytrace=False)
-    skipped = SKIPPED.search(done.stdout)
-    if skipped is not None:
-        pytest.skip(f"as an ordinary user: {skipped[1]}")
+    child.start()
+    sender.close()
+    try:
+        assert receiver.poll(TEST_WITHIN_S), f"as an ordinary user: not over within {TEST_WITHIN_S} s"
+        failed, skipped = receiver.recv()
+    except EOFError:
+        child.join()
+        pytest.fail(f"as an ordinary user: ended with {child.exitcode}", pytrace=False)
+    finally:
+        child.kill()
+        child.join()
+    if failed:
+        pytest.fail(f"as an ordinary user:\n{failed}", pytrace=False)
+    if skipped:
+        pytest.skip(f"as an ordinary user: {skipped}")
+
+
+def _tell_how_it_ends(to: Connection, kits: str, test: Callable[..., None], arguments: dict[str, Any]) -> None:
+    failed = skipped = ""
+    try:
+        ordinary_user.become()
+        kernel.set_dumpable(True)
+        os.chdir("/")
+        os.environ["XDG_CACHE_HOME"] = kits
+        test(**arguments)
+    except pytest.skip.Exception as skip:
+        skipped = str(skip)
+    except BaseException:  # noqa: BLE001 what it is, the parent raises
+        failed = traceback.format_exc()
+    to.send((failed, skipped))
 
 
 @pytest.fixture
