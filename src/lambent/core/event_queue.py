@@ -304,7 +304,7 @@ class EventQueues:
             turns = self._turns if lane.ready or lane.at_work else self._first_turns
             turns.append(function)
             return
-        at_ms = max(lane.due_ms, lane.resumes_ms) if self._pauses(lane, now_ms) else lane.due_ms
+        at_ms = lane.resumes_ms if self._has_due(lane, now_ms) else lane.due_ms
         if at_ms < lane.alarm_ms and at_ms != _NEVER:
             lane.alarm_ms = at_ms
             heapq.heappush(self._alarms, (at_ms, function))

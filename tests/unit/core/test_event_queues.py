@@ -240,6 +240,20 @@ def test_nothing_waits_for_longer_when_the_clock_is_set_back(refused: bool):
     assert bench.queues.growing_in_ms(F, bench.now) <= 500
 
 
+def test_a_function_that_pauses_after_the_clock_was_set_back_goes_on_after_the_pause():
+    bench = Bench()
+    bench.now = 10 * HOUR_MS
+    bench.queue(F, 1)
+    assert bench.begin() == [F]
+    bench.queue(F, 1, due_in_ms=MINUTE_MS)
+    bench.now -= HOUR_MS
+    assert bench.queues.over(F, 0, bench.now, refused=True)
+    assert bench.begin() == []
+    assert bench.queues.wake_ms() == bench.now + 1000
+    bench.now += 1000
+    assert bench.begin() == [F]
+
+
 def test_payloads_are_bounded_in_bytes_and_one_fetch_more():
     bench = Bench()
     bench.queue(F, 1000)
