@@ -18,7 +18,7 @@ def new_id():
 def assignment(new_id):
     """With one environment, e1, that was started at 0 and serves r1."""
     made = Assignment()
-    assert made.arrive("pool", "r1", new_id, 0) == StartOne("e1")
+    assert made.arrive("pool", "r1", new_id, 0) == StartOne("e1", "r1")
     assert made.outlived(1_000) == Outlived((), ()), "one that starts has not lived yet"
     assert made.available("e1", 10) == "r1"
     return made
@@ -30,12 +30,12 @@ def test_an_idle_one_is_retired_and_never_used_again(assignment, new_id):
     assert assignment.outlived(0) == Outlived((), ())
     assert assignment.outlived(1) == Outlived(("e1",), ())
     assert assignment.outlived(1) == Outlived((), ()), "it is retired once"
-    assert assignment.arrive("pool", "r2", new_id, 40) == StartOne("e2")
+    assert assignment.arrive("pool", "r2", new_id, 40) == StartOne("e2", "r2")
 
 
 def test_one_at_work_is_retired_and_given_nothing_that_comes_or_waits(assignment, new_id):
     assert assignment.outlived(1) == Outlived(("e1",), ())
-    assert assignment.arrive("pool", "r2", new_id, 40) == StartOne("e2")
+    assert assignment.arrive("pool", "r2", new_id, 40) == StartOne("e2", "r2")
     assert assignment.available("e1", 50) is None, "said before it was told to end"
     assert assignment.gone("e1") is None
     assert assignment.available("e2", 60) == "r2"
@@ -48,7 +48,7 @@ def test_nobody_waits_for_one_that_is_answered_and_retired(assignment, new_id, a
     assert assignment.outlived(1) == Outlived(("e1",), ())
     if not answered_first:
         assignment.answered("e1", 20)
-    assert assignment.arrive("pool", "r2", new_id, 30) == StartOne("e2")
+    assert assignment.arrive("pool", "r2", new_id, 30) == StartOne("e2", "r2")
 
 
 def test_who_waits_already_for_one_that_is_retired_has_another_when_it_looks_again(assignment, new_id):
@@ -56,7 +56,7 @@ def test_who_waits_already_for_one_that_is_retired_has_another_when_it_looks_aga
     waits = assignment.arrive("pool", "r2", new_id, 30)
     assert isinstance(waits, Wait)
     assert assignment.outlived(1) == Outlived(("e1",), ())
-    assert assignment.recheck("pool", new_id, waits.recheck_us) == StartOne("e2")
+    assert assignment.recheck("pool", new_id, waits.recheck_us) == StartOne("e2", "r2")
 
 
 def test_one_that_stays_is_named_and_serves_until_it_need_not_stay(assignment, new_id):
