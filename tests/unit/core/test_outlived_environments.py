@@ -72,13 +72,13 @@ def test_one_that_stays_is_named_and_serves_until_it_need_not_stay(assignment, n
 def test_a_goal_has_another_one_before_it_gives_up_an_old_one(new_id):
     goals = Goals()
     goals.want("pool", 2)
-    for environment_id in goals.to_start("pool", new_id):
+    for environment_id in goals.to_start("pool", new_id, 0):
         goals.initialised(environment_id)
-    assert goals.to_start("pool", new_id) == []
+    assert goals.to_start("pool", new_id, 0) == []
     goals.outlived("e1")
     goals.outlived("e2")
     assert goals.replaced("pool") == []
-    assert goals.to_start("pool", new_id) == ["e3", "e4"]
+    assert goals.to_start("pool", new_id, 0) == ["e3", "e4"]
     assert goals.progress("pool") == Progress(2, 2)
     goals.initialised("e3")
     assert len(goals.replaced("pool")) == 1
@@ -86,17 +86,17 @@ def test_a_goal_has_another_one_before_it_gives_up_an_old_one(new_id):
     goals.initialised("e4")
     goals.replaced("pool")
     assert [environment_id for environment_id in ("e1", "e2", "e3", "e4") if environment_id in goals] == ["e3", "e4"]
-    assert goals.to_start("pool", new_id) == []
+    assert goals.to_start("pool", new_id, 0) == []
 
 
 def test_an_old_one_is_kept_where_another_one_can_not_be_initialised(new_id):
     goals = Goals()
     goals.want("pool", 1)
-    goals.initialised(*goals.to_start("pool", new_id))
+    goals.initialised(*goals.to_start("pool", new_id, 0))
     goals.outlived("e1")
-    assert goals.to_start("pool", new_id) == ["e2"]
-    goals.failed("e2")
-    assert goals.to_start("pool", new_id) == []
+    assert goals.to_start("pool", new_id, 0) == ["e2"]
+    goals.failed("e2", 0)
+    assert goals.to_start("pool", new_id, 0) == []
     assert "e1" in goals
     assert goals.replaced("pool") == []
 
@@ -104,8 +104,8 @@ def test_an_old_one_is_kept_where_another_one_can_not_be_initialised(new_id):
 def test_of_fewer_that_are_wanted_the_old_ones_go_first(new_id):
     goals = Goals()
     goals.want("pool", 3)
-    for environment_id in goals.to_start("pool", new_id):
+    for environment_id in goals.to_start("pool", new_id, 0):
         goals.initialised(environment_id)
     goals.outlived("e2")
     assert goals.want("pool", 2) == ["e2"]
-    assert goals.to_start("pool", new_id) == []
+    assert goals.to_start("pool", new_id, 0) == []
