@@ -305,12 +305,21 @@ class Assignment:
         """No new invocation will come for the version's pool, nor for those of its tenants. Takes out what nobody has,
         to be retired; the busy ones go by `expired` once they are idle, and an invocation that still waits is served
         first."""
-        not_needed: list[str] = []
-        for each in (pool_id, *sorted(self._tenants.get(pool_id, ()))):
-            pool = self._pools.get(each)
-            if pool is not None:
-                not_needed += self._supersede(pool)
-        return not_needed
+        return [environment_id for pool in self._of_version(pool_id) for environment_id in self._supersede(pool)]
+
+    def starting(self, pool_id: str) -> dict[str, str]:
+        """Of the version, as `supersede`: the environments that start, with the invocation that each is started for,
+        where that still waits."""
+        return {
+            environment_id: request_id
+            for pool in self._of_version(pool_id)
+            for environment_id, request_id in pool.starting.items()
+            if request_id in pool.waiting
+        }
+
+    def _of_version(self, pool_id: str) -> list[_Pool]:
+        pool_ids = (pool_id, *sorted(self._tenants.get(pool_id, ())))
+        return [self._pools[each] for each in pool_ids if each in self._pools]
 
     def _supersede(self, pool: _Pool) -> list[str]:
         pool.superseded = True

@@ -406,8 +406,13 @@ class Dispatcher:
     # What is to be there ------------------------------------------------------------------------------------------
 
     def supersede(self, pool_id: str) -> None:
+        """The version is not there any more, or not as it was. Who waits is served as it was, but for an event of a
+        queue that waits for memory: that may be for long, so it is to look what there is then."""
         for environment_id in self._assignment.supersede(pool_id):
             self._retire(environment_id)
+        for environment_id, request_id in self._assignment.starting(pool_id).items():
+            if environment_id in self._placing and self._in_flight[request_id].queued:
+                self._not_placed(environment_id)
         self._restoring.superseded(pool_id)
 
     def reserve(self, function: FunctionName, reserved: int | None) -> None:

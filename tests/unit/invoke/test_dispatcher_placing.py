@@ -141,6 +141,20 @@ def test_a_caller_waits_for_its_time_and_an_event_that_came_before_it_for_longer
     on_bench(data_dir, test, timeline)
 
 
+def test_an_event_that_waits_for_memory_is_refused_when_its_version_is_superseded(data_dir: Path):
+    """It looks anew what it is to run; a caller has what was there when it called."""
+
+    def test(bench: Bench) -> None:
+        filled(bench)
+        tenant = OTHER.for_tenant("blue")
+        event, caller = call(bench, "event", tenant, queued=True), call(bench, "caller", tenant)
+        bench.dispatcher.supersede(OTHER.pool_id)
+        assert [type(result) for result in event] == [TooManyRequestsException]
+        assert caller == []
+
+    on_bench(data_dir, test)
+
+
 def test_what_waits_for_memory_does_not_keep_a_server_that_leaves(data_dir: Path):
     async def test(bench: Bench) -> None:
         environments = filled(bench)
