@@ -28,7 +28,12 @@ from lambent.core.allowance import Allowance
 from lambent.core.arn import function_arn
 from lambent.core.errors import ModelledError
 from lambent.core.function import FunctionName, Package
-from lambent.core.limits import SNAP_START_OLDER_RUNTIMES, SNAP_START_RUNTIMES
+from lambent.core.limits import (
+    REQUEST_BODY_BYTES,
+    REQUEST_HEAD_BYTES,
+    SNAP_START_OLDER_RUNTIMES,
+    SNAP_START_RUNTIMES,
+)
 from lambent.core.network import Networks, networks
 from lambent.core.placement import Policy
 from lambent.identity.authentication import Identity
@@ -83,9 +88,10 @@ Entry = TypeVar("Entry")
 
 SERVICES = ("lambda", "logs", "sts", "iam")
 SLOW_CLIENT_SWEEP_S = 5
-CLIENT_CONNECTIONS = 16_384
-CLIENT_HELD_BYTES = 2 * 1024**3
-"""What all clients together may take: some thirty of the largest deployment packages under way at once."""
+CLIENT_CONNECTIONS = SANDBOX_CONNECTIONS = 16_384
+"""Of all clients, and of all functions to Lambent's own endpoint."""
+CLIENT_PART, SANDBOX_PART = 2, 4
+"""Of the memory that is reserved for Lambent: a half, and a quarter, for what they make it hold."""
 UNUSED_PACKAGES_SWEEP_S = 600
 
 
@@ -257,7 +263,7 @@ async def _open_server(
         new_id=ids.uuid,
     )
     await _open_operator_door(settings, stack, tasks, dispatcher, events)
-    connections = Connections(door.serve, Allowance(connections=CLIENT_CONNECTIONS, held_bytes=CLIENT_HELD_BYTES))
+    connections = Connections(door.serve, _allowance(settings, CLIENT_CONNECTIONS, CLIENT_PART))
     await _open_worker(settings, stack, dispatcher, connections, packages, runtimes, url)
     # Nothing is running yet, so nobody can miss what a killed server has left of changes that were never made.
     await packages.forget(lambda: store.read(functions.digests_in_use), clock.monotonic_us(), unused_for_us=0)
@@ -405,12 +411,20 @@ def _agent(
         clock=SystemClock(),
         emit=emit,
         front_door=front_door,
+        endpoint_allowance=_allowance(settings, SANDBOX_CONNECTIONS, SANDBOX_PART),
         parallel_starts=settings.parallel_starts,
         fork=settings.fork_functions,
         preboot_minimum=settings.preboot_minimum,
         preboot_memory_mib=settings.preboot_memory_mib,
         billing_step_ms=settings.billing_step_ms,
     )
+
+
+def _allowance(settings: Settings, connections: int, part: int) -> Allowance:
+    """Of so many, who have that part of the reserve, or one of the largest deployment packages in any case; and half as
+    much again for answers."""
+    held_bytes = max(REQUEST_HEAD_BYTES + REQUEST_BODY_BYTES, settings.memory_reserve_mib * 1024**2 // part)
+    return Allowance(connections=connections, held_bytes=held_bytes, answer_bytes=held_bytes // 2)
 
 
 async def _open_agent(agent: Agent, tasks: asyncio.TaskGroup) -> None:

@@ -18,7 +18,8 @@ class Traffic(RuleBasedStateMachine):
         self.made = 0
         self.requests = 0
         self.pool_of: dict[str, str] = {}
-        self.starting: set[str] = set()
+        self.starting: dict[str, str] = {}
+        """With the request that each is for."""
         self.ahead: set[str] = set()
         self.provisioned: set[str] = set()
         self.surplus: set[str] = set()
@@ -39,7 +40,9 @@ class Traffic(RuleBasedStateMachine):
     def follow(self, pool: str, decision: Use | StartOne | Wait) -> None:
         if isinstance(decision, StartOne):
             self.pool_of[decision.environment_id] = pool
-            self.starting.add(decision.environment_id)
+            assert decision.request_id not in self.starting.values(), "two are started for one"
+            assert self.waiting[decision.request_id] == pool
+            self.starting[decision.environment_id] = decision.request_id
             self.started[decision.environment_id] = self.now
         elif isinstance(decision, Wait) and decision.recheck_us is not None:
             assert decision.recheck_us > self.now
@@ -77,12 +80,13 @@ class Traffic(RuleBasedStateMachine):
     @rule(data=st.data(), well=st.booleans())
     def a_start_ends(self, data: st.DataObject, well: bool) -> None:
         environment = data.draw(st.sampled_from(sorted(self.starting)))
-        self.starting.remove(environment)
+        started_for = self.starting.pop(environment)
         if well:
             self.becomes_available(environment)
         else:
             stranded = self.assignment.gone(environment)
             if stranded is not None:
+                assert stranded == started_for or started_for not in self.waiting, "another has to do without it"
                 del self.waiting[stranded]
 
     @rule(pool=POOLS)
@@ -148,7 +152,7 @@ class Traffic(RuleBasedStateMachine):
         due = [entry for entry in self.rechecks if entry[0] <= self.now]
         self.rechecks = [entry for entry in self.rechecks if entry[0] > self.now]
         for _, pool in due:
-            decision: Use | StartOne | Wait = StartOne("")
+            decision: Use | StartOne | Wait = StartOne("", "")
             while isinstance(decision, StartOne):
                 decision = self.assignment.recheck(pool, self.new_id, self.now)
                 self.follow(pool, decision)

@@ -4,7 +4,7 @@ for something."""
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from lambent.core.placement import STARTING_MIB, Placement, Policy
+from lambent.core.placement import EVENT_WAIT_US, STARTING_MIB, Placement, Policy
 
 MEMORY_MIB, RESERVE_MIB, OVERCOMMIT, PLACES, WAIT_US = 700, 100, 2.0, 6, 1_000_000
 CAPACITY_MIB = OVERCOMMIT * (MEMORY_MIB - RESERVE_MIB)
@@ -24,6 +24,7 @@ class Traffic(RuleBasedStateMachine):
         self.size: dict[str, int] = {}
         self.function: dict[str, str] = {}
         self.since: dict[str, int] = {}
+        self.until: dict[str, int] = {}
         self.waiting: dict[str, int] = {}
         """With the number of starts that there had been."""
         self.busy: set[str] = set()
@@ -64,15 +65,16 @@ class Traffic(RuleBasedStateMachine):
             assert stays + needed > CAPACITY_MIB, "one more than had to"
         self.leaving.update(plan.retire)
 
-    @rule(function=st.sampled_from("fgh"), size=SIZES)
-    def one_is_asked_for(self, function: str, size: int) -> None:
+    @rule(function=st.sampled_from("fgh"), size=SIZES, queued=st.booleans())
+    def one_is_asked_for(self, function: str, size: int, queued: bool) -> None:
         self.made += 1
         environment = f"e{self.made}"
-        taken = self.placement.ask(environment, function, function, size, self.now)
+        taken = self.placement.ask(environment, function, function, size, self.now, queued=queued)
         assert taken == (len(self.waiting) < PLACES)
         if taken:
             self.size[environment], self.function[environment] = size, function
             self.since[environment] = self.now
+            self.until[environment] = self.now + (EVENT_WAIT_US if queued else WAIT_US)
             self.waiting[environment] = len(self.starts)
         self.settle()
 
@@ -117,17 +119,17 @@ class Traffic(RuleBasedStateMachine):
         elif not self.waiting:
             assert len(self.idle) >= idle, "one went that nobody had to make room for"
 
-    @rule(passed_us=st.sampled_from([1, 300_000, WAIT_US]))
+    @rule(passed_us=st.sampled_from([1, 300_000, WAIT_US, EVENT_WAIT_US]))
     def time_passes(self, passed_us: int) -> None:
         self.now += passed_us
         overdue = self.placement.overdue(self.now)
-        assert set(overdue) == {one for one in self.waiting if self.since[one] + WAIT_US <= self.now}
+        assert set(overdue) == {one for one in self.waiting if self.until[one] <= self.now}
         for environment in overdue:
             del self.waiting[environment]
             self.had_a_turn[self.function[environment]] = len(self.starts)
             self.placement.gone(environment)
         self.settle()
-        next_us = min((self.since[one] + WAIT_US for one in self.waiting), default=None)
+        next_us = min((self.until[one] for one in self.waiting), default=None)
         assert self.placement.next_overdue_us() == next_us
 
     @invariant()

@@ -52,8 +52,10 @@ def ask(data_dir: Path, view: str) -> Any:
         ) from error
     finally:
         connection.close()
-    if response.status != http.client.OK:
+    if response.status == http.client.NOT_FOUND:
         raise CommandError(f"the server has no view of the {view}: it is of another version")
+    if response.status != http.client.OK:
+        raise CommandError(f"the server could not tell its {view}", hint="Its log says why.")
     return json.loads(body)
 
 

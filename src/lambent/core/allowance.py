@@ -1,16 +1,23 @@
 """What the connections of one peer may take together: how many there are, and what they make us hold.
 
+Answers that are not read yet may take more than requests, so that requests which wait do not cost others the answers to
+theirs.
+
 An allowance may be part of a larger one, which all of its parts share: a function's connections are bounded for each
 environment, and again for all environments together.
 """
 
 
 class Allowance:
-    """Counts; owns nothing. `held_bytes` is of requests that are not answered yet."""
+    """Counts; owns nothing. `held_bytes` is of requests that are not answered, and answers that are not read, yet;
+    `answer_bytes` more are for answers alone."""
 
-    def __init__(self, *, connections: int, held_bytes: int, within: "Allowance | None" = None) -> None:
+    def __init__(
+        self, *, connections: int, held_bytes: int, answer_bytes: int = 0, within: "Allowance | None" = None
+    ) -> None:
         self._connections = connections
         self._held_bytes = held_bytes
+        self._answer_bytes = answer_bytes
         self._within = within
 
     def enter(self) -> bool:
@@ -25,11 +32,11 @@ class Allowance:
         if self._within is not None:
             self._within.leave()
 
-    def hold(self, change_bytes: int) -> bool:
+    def hold(self, change_bytes: int, *, of_answer: bool = False) -> bool:
         """Hold so much more, or less. False, and nothing taken, where that is too much; less is never refused."""
-        if change_bytes > self._held_bytes:
+        if change_bytes > 0 and change_bytes > self._held_bytes + (self._answer_bytes if of_answer else 0):
             return False
-        if self._within is not None and not self._within.hold(change_bytes):
+        if self._within is not None and not self._within.hold(change_bytes, of_answer=of_answer):
             return False
         self._held_bytes -= change_bytes
         return True

@@ -39,7 +39,8 @@ class _Pool:
     idle: list[str] = field(default_factory=list)
     """Stack: the environment used last is at the end."""
     idle_since: dict[str, int] = field(default_factory=dict)
-    starting: set[str] = field(default_factory=set)
+    starting: dict[str, str] = field(default_factory=dict)
+    """With the invocation that each is started for, though it may serve another."""
     busy: set[str] = field(default_factory=set)
     draining: dict[str, int] = field(default_factory=dict)
     """Of the busy ones: answered, with the time until which that counts as nearly available."""
@@ -68,9 +69,10 @@ class Use(Record, frozen=True):
 
 
 class StartOne(Record, frozen=True):
-    """The invocation waits, and a new environment, of this id, is to be started."""
+    """An invocation waits, and a new environment, of this id, is to be started for it."""
 
     environment_id: str
+    request_id: str
 
 
 class Wait(Record, frozen=True):
@@ -129,7 +131,7 @@ class Assignment:
             pool.busy.add(environment_id)
             return Use(environment_id)
         pool.waiting.append(request_id)
-        return self._supply(pool_id, pool, new_environment_id, now)
+        return self._supply(pool_id, pool, request_id, new_environment_id, now)
 
     def _open(self, pool_id: str) -> _Pool:
         pool = self._pools[pool_id] = _Pool()
@@ -178,9 +180,13 @@ class Assignment:
         if pool is None:
             return Wait()
         pool.recheck_us = None
-        return self._supply(pool_id, pool, new_environment_id, now)
+        started_for = set(pool.starting.values())
+        request_id = next((one for one in pool.waiting if one not in started_for), "")
+        return self._supply(pool_id, pool, request_id, new_environment_id, now)
 
-    def _supply(self, pool_id: str, pool: _Pool, new_environment_id: Callable[[], str], now: int) -> Decision:
+    def _supply(
+        self, pool_id: str, pool: _Pool, request_id: str, new_environment_id: Callable[[], str], now: int
+    ) -> Decision:
         missing = len(pool.waiting) - len(pool.starting)
         if missing <= 0:
             return Wait()
@@ -191,10 +197,10 @@ class Assignment:
             pool.recheck_us = min(nearly)
             return Wait(pool.recheck_us)
         environment_id = new_environment_id()
-        pool.starting.add(environment_id)
+        pool.starting[environment_id] = request_id
         self._pool_of[environment_id] = pool_id
         self._started[environment_id] = now
-        return StartOne(environment_id)
+        return StartOne(environment_id, request_id)
 
     def withdraw(self, environment_id: str) -> None:
         """The environment is not to be had, and the invocation that has just arrived, and got StartOne, does not wait
@@ -202,8 +208,7 @@ class Assignment:
         pool_id = self._pool_of.pop(environment_id)
         del self._started[environment_id]
         pool = self._pools[pool_id]
-        pool.starting.remove(environment_id)
-        pool.waiting.pop()
+        pool.waiting.remove(pool.starting.pop(environment_id))
         if pool.is_empty():
             self._close(pool_id)
 
@@ -254,7 +259,7 @@ class Assignment:
         pool = self._pools[self._pool_of[environment_id]]
         if environment_id in pool.leaving:
             return None
-        pool.starting.discard(environment_id)
+        pool.starting.pop(environment_id, None)
         pool.ahead.discard(environment_id)
         pool.draining.pop(environment_id, None)
         if pool.waiting:
@@ -269,14 +274,14 @@ class Assignment:
         return None
 
     def gone(self, environment_id: str) -> str | None:
-        """The environment is no more. Returns the request that waits in vain for its start, if any."""
+        """The environment is no more. Returns the request that waits in vain for its start, if any: the one that it was
+        started for, or who has waited longest."""
         pool_id = self._pool_of.pop(environment_id, None)
         if pool_id is None:
             return None
         self._started.pop(environment_id, None)
         pool = self._pools[pool_id]
-        never_available = environment_id in pool.starting
-        pool.starting.discard(environment_id)
+        started_for = pool.starting.pop(environment_id, None)
         pool.busy.discard(environment_id)
         pool.draining.pop(environment_id, None)
         pool.ahead.discard(environment_id)
@@ -289,8 +294,9 @@ class Assignment:
             pool.idle.remove(environment_id)
             del pool.idle_since[environment_id]
         stranded = None
-        if never_available and len(pool.waiting) > len(pool.starting):
-            stranded = pool.waiting.popleft()
+        if started_for is not None and len(pool.waiting) > len(pool.starting):
+            stranded = started_for if started_for in pool.waiting else pool.waiting[0]
+            pool.waiting.remove(stranded)
         if pool.is_empty():
             self._close(pool_id)
         return stranded
@@ -299,12 +305,21 @@ class Assignment:
         """No new invocation will come for the version's pool, nor for those of its tenants. Takes out what nobody has,
         to be retired; the busy ones go by `expired` once they are idle, and an invocation that still waits is served
         first."""
-        not_needed: list[str] = []
-        for each in (pool_id, *sorted(self._tenants.get(pool_id, ()))):
-            pool = self._pools.get(each)
-            if pool is not None:
-                not_needed += self._supersede(pool)
-        return not_needed
+        return [environment_id for pool in self._of_version(pool_id) for environment_id in self._supersede(pool)]
+
+    def starting(self, pool_id: str) -> dict[str, str]:
+        """Of the version, as `supersede`: the environments that start, with the invocation that each is started for,
+        where that still waits."""
+        return {
+            environment_id: request_id
+            for pool in self._of_version(pool_id)
+            for environment_id, request_id in pool.starting.items()
+            if request_id in pool.waiting
+        }
+
+    def _of_version(self, pool_id: str) -> list[_Pool]:
+        pool_ids = (pool_id, *sorted(self._tenants.get(pool_id, ())))
+        return [self._pools[each] for each in pool_ids if each in self._pools]
 
     def _supersede(self, pool: _Pool) -> list[str]:
         pool.superseded = True

@@ -17,6 +17,7 @@ environment counts from when it is placed until it is gone from the machine.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from lambent.core.record import Record
 
@@ -24,11 +25,14 @@ STARTING_MIB = 64
 """What an environment is taken to use before the next measurement sees it, unless it may have less."""
 PATIENCE_US = 200_000
 """A few cold starts: for so long a function goes on in its environments while another one waits for memory."""
+EVENT_WAIT_US = 300_000_000
+"""How long an environment waits that is for an event of a queue. As long as a function pauses at most that was refused:
+where nothing comes free for so long, the event's place in the queue is for others."""
 
 
 class Policy(Record, frozen=True):
-    """`reserve_mib` is taken out of the worker's memory. No more than `waiting` environments wait, and none longer than
-    `wait_us`."""
+    """`reserve_mib` is taken out of the worker's memory. No more than `waiting` environments wait, and none that is for
+    a caller longer than `wait_us`."""
 
     overcommit: float = 4.0
     reserve_mib: int = 256
@@ -58,6 +62,7 @@ class _Waiting:
     environment: _Placed
     pool_id: str
     since_us: int
+    wait_us: int
 
 
 @dataclass(slots=True)
@@ -83,6 +88,8 @@ class Placement:
     """Of those that have been told to go since then: not to be given away before it is seen."""
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
     """The one that has waited longest comes first."""
+    _overdue_us: dict[int, dict[str, int]] = field(default_factory=dict)
+    """When each of them has waited for too long, by how long it may: so the first of each comes first."""
     _turns: dict[str, deque[str]] = field(default_factory=dict)
     """Those that wait, by function; the function whose turn it is comes first."""
 
@@ -110,11 +117,16 @@ class Placement:
         self._worker = _Worker(memory_mib, available_mib)
         self._unseen_mib = self._relief_mib = 0
 
-    def ask(self, environment_id: str, function: str, pool_id: str, size_mib: int, now: int) -> bool:
-        """An environment is to be started. False if it is not, as too many wait already or it never fits."""
+    def ask(
+        self, environment_id: str, function: str, pool_id: str, size_mib: int, now: int, *, queued: bool = False
+    ) -> bool:
+        """An environment is to be started, for a caller or for an event of a queue. False if it is not, as too many
+        wait already or it never fits."""
         if len(self._waiting) >= self.policy.waiting or size_mib > self._capacity_mib():
             return False
-        self._waiting[environment_id] = _Waiting(_Placed(function, size_mib), pool_id, now)
+        wait_us = EVENT_WAIT_US if queued else self.policy.wait_us
+        self._waiting[environment_id] = _Waiting(_Placed(function, size_mib), pool_id, now, wait_us)
+        self._overdue_us.setdefault(wait_us, {})[environment_id] = now + wait_us
         self._turns.setdefault(function, deque()).append(environment_id)
         return True
 
@@ -140,16 +152,11 @@ class Placement:
 
     def overdue(self, now: int) -> list[str]:
         """Those that have waited for too long. They wait until `gone` is told of them."""
-        overdue = []
-        for environment_id, waiting in self._waiting.items():
-            if waiting.since_us + self.policy.wait_us > now:
-                break
-            overdue.append(environment_id)
-        return overdue
+        kinds = (takewhile(lambda one: one[1] <= now, kind.items()) for kind in self._overdue_us.values())
+        return [environment_id for kind in kinds for environment_id, _ in kind]
 
     def next_overdue_us(self) -> int | None:
-        first = next(iter(self._waiting.values()), None)
-        return None if first is None else first.since_us + self.policy.wait_us
+        return min((next(iter(kind.values())) for kind in self._overdue_us.values() if kind), default=None)
 
     # What is to be done -------------------------------------------------------------------------------------------
 
@@ -237,7 +244,9 @@ class Placement:
 
     def _no_longer_waits(self, environment_id: str) -> None:
         """And if it had waited for its function's turn, that is over."""
-        function = self._waiting.pop(environment_id).environment.function
+        gone = self._waiting.pop(environment_id)
+        del self._overdue_us[gone.wait_us][environment_id]
+        function = gone.environment.function
         waiting = self._turns[function]
         had_its_turn = waiting[0] == environment_id
         waiting.remove(environment_id)

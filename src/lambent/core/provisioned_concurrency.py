@@ -2,7 +2,8 @@
 
 A *goal* is a number of environments of one pool (`core.assignment`). Its state here is fed with what becomes of real
 environments, and tells which ones to start next. A few are started at a time, so that a function which can not be
-initialised shows it before the machine is full of its attempts, and others can start environments meanwhile.
+initialised shows it before the machine is full of its attempts, and others can start environments meanwhile. It is
+tried again, ever more rarely: what it depends on may be back.
 
 Source: developer guide, "Configuring provisioned concurrency for a function"; API reference,
 GetProvisionedConcurrencyConfig.
@@ -17,6 +18,9 @@ from lambent.core.record import Record
 
 PARALLEL_STARTS = 4
 """Of one goal."""
+FIRST_RETRY_US = 1_000_000
+LAST_RETRY_US = 300_000_000
+"""After a failure of the function, and after many in a row: the time is twice as long with each."""
 FUNCTION_FAILED = "FUNCTION_ERROR_INIT_FAILURE"
 """The `StatusReason` where the function's own initialisation fails."""
 
@@ -64,11 +68,15 @@ class _Goal:
     outlived: dict[str, None] = field(default_factory=dict)
     """Of the initialised ones: those that others are to take the place of."""
     failure: str | None = None
-    may_retry: bool = False
+    """Why the last one that failed did, until one is initialised."""
+    failures: int = 0
+    """Of the function, since one was initialised; those that came while others were tried count once."""
+    resumes_us: int = 0
+    """Before that none is started."""
 
 
 class Goals:
-    """Goals by pool, and the environments that serve them."""
+    """Goals by pool, and the environments that serve them. Times are microseconds of the owner's monotonic clock."""
 
     def __init__(self) -> None:
         self._goals: dict[str, _Goal] = {}
@@ -83,7 +91,8 @@ class Goals:
     def want(self, pool_id: str, count: int) -> list[str]:
         """Set the goal anew; what has failed may be tried again. Returns the environments that it needs no more."""
         goal = self._goals.setdefault(pool_id, _Goal())
-        goal.count, goal.failure = count, None
+        goal.count = count
+        goal.failure, goal.failures, goal.resumes_us = None, 0, 0
         surplus = []
         for environments in (goal.starting, goal.outlived, goal.initialised):
             while environments and len(goal.starting) + len(goal.initialised) > count:
@@ -94,10 +103,10 @@ class Goals:
             del self._goals[pool_id]
         return surplus
 
-    def to_start(self, pool_id: str, new_environment_id: Callable[[], str]) -> list[str]:
+    def to_start(self, pool_id: str, new_environment_id: Callable[[], str], now: int) -> list[str]:
         """The environments, of these ids, that are to be started now."""
         goal = self._goals.get(pool_id)
-        if goal is None or goal.failure is not None:
+        if goal is None or now < goal.resumes_us:
             return []
         missing = goal.count - len(goal.starting) - len(goal.initialised) + len(goal.outlived)
         started = [new_environment_id() for _ in range(min(missing, PARALLEL_STARTS - len(goal.starting)))]
@@ -111,6 +120,7 @@ class Goals:
         goal = self._goals[pool_id]
         goal.starting.pop(environment_id, None)
         goal.initialised[environment_id] = None
+        goal.failure, goal.failures, goal.resumes_us = None, 0, 0
         return pool_id
 
     def outlived(self, environment_id: str) -> None:
@@ -129,23 +139,21 @@ class Goals:
             replaced.append(environment_id)
         return replaced
 
-    def failed(self, environment_id: str) -> None:
-        """The function could not be initialised. The environment counts no more, and no further one is tried."""
+    def failed(self, environment_id: str, now: int) -> None:
+        """The function could not be initialised. The environment counts no more, and the next one is tried later."""
         goal = self._leave(environment_id)
-        goal.failure, goal.may_retry = FUNCTION_FAILED, False
+        goal.failure = FUNCTION_FAILED
+        if now >= goal.resumes_us:
+            goal.resumes_us = now + min(FIRST_RETRY_US << goal.failures, LAST_RETRY_US)
+            goal.failures = min(goal.failures + 1, LAST_RETRY_US.bit_length())
 
     def gone(self, environment_id: str, reason: str) -> None:
-        """The environment is no more, or is not initialised any more. Where it never was, the machine is at fault."""
+        """The environment is no more, or is not initialised any more. Where it never was, the machine is at fault, and
+        the next one may be started at once."""
         starting = environment_id in self._goals[self._pool_of[environment_id]].starting
         goal = self._leave(environment_id)
-        if starting and goal.failure is None:
-            goal.failure, goal.may_retry = reason, True
-
-    def retry(self, pool_id: str) -> None:
-        """What the machine has failed at may be possible by now."""
-        goal = self._goals[pool_id]
-        if goal.may_retry:
-            goal.failure, goal.may_retry = None, False
+        if starting and goal.failure != FUNCTION_FAILED:
+            goal.failure = reason
 
     def progress(self, pool_id: str) -> Progress:
         goal = self._goals.get(pool_id)

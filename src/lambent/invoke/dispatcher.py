@@ -11,6 +11,7 @@ provisioned concurrency. `attempts` writes each beginning and end down.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -89,6 +90,8 @@ class _InFlight(msgspec.Struct, eq=False):
     tell: Callable[[Completed | ModelledError], None]
     unit: Share | Provision
     """Whose unit of concurrency it has, until it is answered."""
+    queued: bool
+    """It comes from a queue."""
     told: bool = False
     answer: Answer | None = None
 
@@ -145,6 +148,8 @@ class Dispatcher:
         )
         self._attempts = Attempts(clock, timers, ledger)
         self._in_flight: dict[str, _InFlight] = {}
+        self._queued: Counter[FunctionName] = Counter()
+        """Of those that are not answered: how many of a function come from its queue."""
         self._sweep: Timer | None = None
         self._drained: asyncio.Future[None] | None = None
         """While the dispatcher closes: done when nothing is in flight any more."""
@@ -160,13 +165,14 @@ class Dispatcher:
         self._restoring.open()
 
     async def close(self, grace_s: float) -> None:
-        """Wait until what runs is over and measured, up to the grace, and stop retiring environments. The
-        environments end with the worker; new calls are the caller's to stop."""
+        """Wait until what runs is over and measured, up to the grace, and stop retiring environments; what has waited
+        for memory is refused. The environments end with the worker; new calls are the caller's to stop."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
         self._ahead.close()
         self._restoring.close()
+        self._placing.refuse()
         if self._in_flight:
             self._drained = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._drained,), timeout=grace_s)
@@ -183,19 +189,22 @@ class Dispatcher:
         queued: bool = False,
     ) -> None:
         """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told. An event
-        that comes from a queue is not held to a rate, and does not wait until memory is free."""
+        that comes from a queue is not held to a rate; it waits until memory is free where it is the only one of its
+        function's, and for longer than a caller would."""
         now = self._clock.monotonic_us()
         unit = self._admission.admit(serving.version.function, serving.version.version, now, queued=queued)
         if isinstance(unit, Refusal):
             raise too_many(unit)
-        entry = _InFlight(invocation, serving, tell, unit)
+        entry = _InFlight(invocation, serving, tell, unit, queued)
         self._in_flight[invocation.request_id] = entry
-        refusal = self._find_environment(entry, now, queued=queued)
+        if queued:
+            self._queued[serving.version.function] += 1
+        refusal = self._find_environment(entry, now)
         if refusal is not None:
             self._leave(invocation.request_id)
             raise too_many(refusal)
 
-    def _find_environment(self, entry: _InFlight, now: int, *, queued: bool = False) -> Refusal | None:
+    def _find_environment(self, entry: _InFlight, now: int) -> Refusal | None:
         serving = entry.serving
         decision = self._assignment.arrive(serving.pool_id, entry.invocation.request_id, self._new_id, now)
         if isinstance(decision, Use):
@@ -204,7 +213,7 @@ class Dispatcher:
         if isinstance(decision, Wait):
             self._wait(serving, decision)
             return None
-        refusal = self._supply(serving, decision.environment_id, now, queued=queued)
+        refusal = self._supply(entry, decision.environment_id, now)
         if refusal is not None:
             self._assignment.withdraw(decision.environment_id)
         return refusal
@@ -221,7 +230,7 @@ class Dispatcher:
             if not isinstance(decision, StartOne):
                 self._wait(serving, decision)
                 return
-            refusal = self._supply(serving, decision.environment_id, now)
+            refusal = self._supply(self._in_flight[decision.request_id], decision.environment_id, now)
             if refusal is not None:
                 self._strand(decision.environment_id, too_many(refusal))
 
@@ -231,15 +240,18 @@ class Dispatcher:
 
     # Placed and started -------------------------------------------------------------------------------------------
 
-    def _supply(self, serving: Serving, environment_id: str, now: int, *, queued: bool = False) -> Refusal | None:
-        """Start an environment for an invocation when there is memory for it."""
+    def _supply(self, entry: _InFlight, environment_id: str, now: int) -> Refusal | None:
+        """Start an environment for an invocation when there is memory for it. Of the events of a function's queue one
+        waits for that: so it has its turn, and what runs already is not ended for more of it."""
+        serving = entry.serving
         begin = partial(self._start, serving, environment_id, ON_DEMAND)
-        if not self._placing.ask(serving, environment_id, begin):
+        if not self._placing.ask(serving, environment_id, begin, queued=entry.queued):
             return ACCOUNT_LIMIT
         refusal = self._admission.scale_out(serving.version.function, now)
         if refusal is None:
             self._placing.settle()
-            if not (queued and self._placing.is_held_up(environment_id)):
+            may_wait = not entry.queued or self._queued[serving.version.function] == 1
+            if may_wait or not self._placing.is_held_up(environment_id):
                 return None
             refusal = ACCOUNT_LIMIT
         self._placing.gone(environment_id)
@@ -307,6 +319,7 @@ class Dispatcher:
         entry.answer = event.answer
         # Before the caller has the answer: it may call again at once.
         entry.unit.answered()
+        self._leaves_queue(entry)
         if not entry.invocation.wants_tail:
             entry.told = True
             entry.tell(Completed(event.answer))
@@ -329,12 +342,21 @@ class Dispatcher:
         entry = self._in_flight.pop(request_id)
         if entry.answer is None:
             entry.unit.release()
+            self._leaves_queue(entry)
         else:
             entry.unit.over()
         if self._drained is not None and not self._in_flight and not self._drained.done():
             # After the rest of this event, which writes its end down.
             self._timers.call_soon(_done, self._drained)
         return entry
+
+    def _leaves_queue(self, entry: _InFlight) -> None:
+        """The invocation is answered, or over without that."""
+        if entry.queued:
+            function = entry.serving.version.function
+            self._queued[function] -= 1
+            if not self._queued[function]:
+                del self._queued[function]
 
     # Gone ---------------------------------------------------------------------------------------------------------
 
@@ -384,8 +406,13 @@ class Dispatcher:
     # What is to be there ------------------------------------------------------------------------------------------
 
     def supersede(self, pool_id: str) -> None:
+        """The version is not there any more, or not as it was. Who waits is served as it was, but for an event of a
+        queue that waits for memory: that may be for long, so it is to look what there is then."""
         for environment_id in self._assignment.supersede(pool_id):
             self._retire(environment_id)
+        for environment_id, request_id in self._assignment.starting(pool_id).items():
+            if environment_id in self._placing and self._in_flight[request_id].queued:
+                self._not_placed(environment_id)
         self._restoring.superseded(pool_id)
 
     def reserve(self, function: FunctionName, reserved: int | None) -> None:

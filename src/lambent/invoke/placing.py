@@ -37,6 +37,8 @@ class Placing:
         self._begin: dict[str, Callable[[], None]] = {}
         """Of those that wait."""
         self._timer: Timer | None = None
+        self._looks_us = 0
+        """When it is due."""
         self.leaves = self._placement.leaves
         self.placed = self._placement.placed
         self.gives_way = self._placement.gives_way
@@ -50,20 +52,22 @@ class Placing:
         """Whether it waits."""
         return environment_id in self._placement
 
-    def ask(self, serving: Serving, environment_id: str, begin: Callable[[], None]) -> bool:
+    def ask(self, serving: Serving, environment_id: str, begin: Callable[[], None], *, queued: bool) -> bool:
         """Have an environment begun, for an invocation that waits for it, when there is room, which `settle` looks for.
         False if it is not to be had."""
-        return self._ask(serving, environment_id, begin, serving.pool_id)
+        return self._ask(serving, environment_id, begin, serving.pool_id, queued=queued)
 
     def ask_ahead(self, serving: Serving, environment_id: str, begin: Callable[[], None]) -> None:
         """The same where no invocation waits for it. One that is not to be had is given up."""
-        if not self._ask(serving, environment_id, begin, ""):
+        if not self._ask(serving, environment_id, begin, "", queued=False):
             self._give_up(environment_id)
 
-    def _ask(self, serving: Serving, environment_id: str, begin: Callable[[], None], pool_id: str) -> bool:
+    def _ask(
+        self, serving: Serving, environment_id: str, begin: Callable[[], None], pool_id: str, *, queued: bool
+    ) -> bool:
         now = self._clock.monotonic_us()
         size_mib = serving.version.configuration.memory_mib
-        if not self._placement.ask(environment_id, serving.arn, pool_id, size_mib, now):
+        if not self._placement.ask(environment_id, serving.arn, pool_id, size_mib, now, queued=queued):
             return False
         self._begin[environment_id] = begin
         return True
@@ -94,8 +98,11 @@ class Placing:
             self._retire(environment_id)
         for environment_id in plan.start:
             self._begin.pop(environment_id)()
-        if self._timer is None:
-            self._watch()
+        self._watch()
+
+    def refuse(self) -> None:
+        """Give up all that waits."""
+        self._give_up_each(list(self._begin))
 
     def close(self) -> None:
         if self._timer is not None:
@@ -103,13 +110,19 @@ class Placing:
 
     def _watch(self) -> None:
         due_us = self._placement.next_overdue_us()
-        if due_us is not None:
-            delay_s = max(0, due_us - self._clock.monotonic_us()) / 1_000_000
-            self._timer = self._timers.call_later(delay_s, self._look)
+        if due_us is None or (self._timer is not None and self._looks_us <= due_us):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = max(0, due_us - self._clock.monotonic_us()) / 1_000_000
+        self._timer, self._looks_us = self._timers.call_later(delay_s, self._look), due_us
 
     def _look(self) -> None:
         self._timer = None
-        for environment_id in self._placement.overdue(self._clock.monotonic_us()):
+        self._give_up_each(self._placement.overdue(self._clock.monotonic_us()))
+        self.settle()
+
+    def _give_up_each(self, environment_ids: list[str]) -> None:
+        for environment_id in environment_ids:
             if environment_id in self._placement:  # what another one left may have made room for it
                 self._give_up(environment_id)
-        self.settle()

@@ -68,7 +68,6 @@ class StartingAhead:
     def look_after(self) -> None:
         """Start anew what is to be there and is not."""
         for pool_id in self._goals.pools():
-            self._goals.retry(pool_id)
             self._start_missing(pool_id)
 
     def initialised(self, event: Initialised) -> None:
@@ -76,7 +75,7 @@ class StartingAhead:
         if event.environment_id not in self._goals:
             return
         if event.failed:
-            self._goals.failed(event.environment_id)
+            self._goals.failed(event.environment_id, self._clock.monotonic_us())
             self._release(event.environment_id)
         else:
             pool_id = self._goals.initialised(event.environment_id)
@@ -97,12 +96,13 @@ class StartingAhead:
     def _start_missing(self, pool_id: str) -> None:
         if not self._is_open:
             return
-        for environment_id in self._goals.to_start(pool_id, self._new_id):
+        now = self._clock.monotonic_us()
+        for environment_id in self._goals.to_start(pool_id, self._new_id, now):
             serving = self._servings[pool_id]
             if serving.version.configuration.unreadable is not None:
-                self._goals.failed(environment_id)  # it is not to run without its environment variables
+                self._goals.failed(environment_id, now)  # it is not to run without its environment variables
                 continue
-            self._assignment.start_ahead(pool_id, environment_id, self._clock.monotonic_us())
+            self._assignment.start_ahead(pool_id, environment_id, now)
             self._placing.ask_ahead(serving, environment_id, partial(self._start, serving, environment_id, PROVISIONED))
         self._placing.settle()
 

@@ -156,14 +156,14 @@ class HttpConnection(asyncio.Protocol):
         self._half_closed = self._reading_paused = True
         return self._serving or self._requests.waiting > 0
 
-    def _hold(self, held_bytes: int) -> bool:
+    def _hold(self, held_bytes: int, *, of_answer: bool = False) -> bool:
         """Account for what is held now. False where the peer may not hold so much. Little is not counted: the number
         of connections bounds it."""
         if held_bytes < UNCOUNTED_BYTES:
             held_bytes = 0
         if held_bytes == self._held_bytes:
             return True
-        if not self._allowance.hold(held_bytes - self._held_bytes):
+        if not self._allowance.hold(held_bytes - self._held_bytes, of_answer=of_answer):
             return False
         self._held_bytes = held_bytes
         return True
@@ -271,7 +271,7 @@ class HttpConnection(asyncio.Protocol):
         else:
             transport.write(head)
             transport.write(response.body)
-            if not self._hold(self._requests.held_bytes + transport.get_write_buffer_size()):
+            if not self._hold(self._requests.held_bytes + transport.get_write_buffer_size(), of_answer=True):
                 transport.abort()  # the peer has asked for more than it reads
         if self._said == CLOSED:
             self._end()

@@ -43,14 +43,12 @@ _log = logging.getLogger(__name__)
 
 MEASURED_EVERY_S = 0.25
 """In which some dozens of environments can be started."""
-SANDBOX_CONNECTIONS = 16_384
-SANDBOX_HELD_BYTES = 512 * 1024 * 1024
-"""What the connections from all sandboxes to Lambent's own endpoint may take together."""
 
 
 class Agent:
     """`unpack` gives the tree of a deployment package by its digest, `merge` the one that layers make together. Both
-    raise SandboxError where there is none. `measure` tells of the worker's memory, and may raise OSError."""
+    raise SandboxError where there is none. `measure` tells of the worker's memory, and may raise OSError.
+    `endpoint_allowance` is what all sandboxes may take of Lambent's own endpoint."""
 
     def __init__(
         self,
@@ -62,6 +60,7 @@ class Agent:
         clock: Clock,
         emit: Callable[[Event], None],
         front_door: EndpointFactory,
+        endpoint_allowance: Allowance,
         parallel_starts: int,
         billing_step_ms: int,
         fork: bool,
@@ -79,6 +78,7 @@ class Agent:
         self._clock = clock
         self._emit = emit
         self._front_door = front_door
+        self._endpoint_allowance = endpoint_allowance
         self._parallel_starts = parallel_starts
         self._start_slots = asyncio.Semaphore(parallel_starts)
         self._restore_slots: dict[str, asyncio.Semaphore] = {}
@@ -112,7 +112,7 @@ class Agent:
             emit=self._emit,
             make_sandbox=self._make_sandbox,
             front_door=self._front_door,
-            allowance=Allowance(connections=SANDBOX_CONNECTIONS, held_bytes=SANDBOX_HELD_BYTES),
+            allowance=self._endpoint_allowance,
             slots=self._slots,
             tasks=tasks,
             forget=self._forget,

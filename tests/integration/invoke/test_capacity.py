@@ -1,8 +1,12 @@
 """What becomes of invocations when the machine has no memory for more environments, or a function no concurrency."""
 
+import contextlib
+import socket
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from live_functions import Answer, Function, Functions, eventually
@@ -68,9 +72,9 @@ def most_at_once(answers: list[Any]) -> int:
     return max(at_once)
 
 
-def begun(server: Any) -> set[str]:
-    """The functions that had an event so far, one that has begun included."""
-    return {entry.function for entry in entries(server.data_dir / "ledger") if isinstance(entry, Began)}
+def attempts(server: Any) -> Counter[str]:
+    """How many events the functions had so far, with those that have only begun."""
+    return Counter(entry.function for entry in entries(server.data_dir / "ledger") if isinstance(entry, Began))
 
 
 def test_sixty_four_functions_all_make_progress_in_the_memory_of_sixteen_environments(
@@ -82,6 +86,9 @@ def test_sixty_four_functions_all_make_progress_in_the_memory_of_sixteen_environ
         many = [functions.create(WAITS, Timeout=30) for _ in range(4 * PLACES)]
         for _ in range(2):
             answers += callers.map(lambda function: call(function, 0.01).document, many)
+        for function in many:
+            function.client.invoke(FunctionName=function.name, InvocationType="Event", Payload=b"0.01")
+        eventually(lambda: set(attempts(patient).values()) == {3})
     assert len({answer["environment"] for answer in answers}) > len(many), "each had to give way to others"
     assert most_at_once(answers) <= PLACES
 
@@ -97,7 +104,7 @@ def test_a_function_that_is_called_without_end_gives_way_to_another(
             call(greedy, 0.3)
 
     calling = [callers.submit(go_on, number) for number in range(2 * PLACES)]
-    eventually(lambda: greedy.name in begun(small))
+    eventually(lambda: greedy.name in attempts(small))
     try:
         assert refusal(other, 0) is None
     finally:
@@ -111,13 +118,13 @@ def test_a_call_has_the_memory_of_an_environment_that_is_done_and_is_refused_whe
 ) -> None:
     short, long, late, later = (functions.create(WAITS, **HALF) for _ in range(4))
     first = callers.submit(call, long, 2.5 * WAIT_S), callers.submit(call, short, 1)
-    eventually(lambda: {short.name, long.name} <= begun(small))
+    eventually(lambda: {short.name, long.name} <= attempts(small).keys())
     waits = callers.submit(call, late, 2 * WAIT_S)
-    eventually(lambda: late.name in begun(small))
+    eventually(lambda: late.name in attempts(small))
     # Now both are at work for longer than anybody waits.
     assert refusal(later, 0) == NO_ROOM
     assert not first[0].done()
-    assert later.name not in begun(small)
+    assert later.name not in attempts(small)
     assert first[1].result().document["ended"] <= waits.result().document["began"]
     assert first[0].result().error is None
 
@@ -172,3 +179,18 @@ def test_two_hundred_callers_of_a_reservation_of_five_never_have_a_sixth_at_once
         refusals = list(threads.map(one, range(200)))
     assert most_at_once(answers) == len(answers) == 5
     assert refusals.count(("ReservedFunctionConcurrentInvocationLimitExceeded", "1")) == 195
+
+
+def test_what_clients_make_the_server_hold_has_half_of_the_reserve(small: Any) -> None:
+    """Two uploads that do not end: each could be a deployment package."""
+    address = urlsplit(small.url)
+    host = (address.hostname, address.port)
+    upload = b"POST / HTTP/1.1\r\nHost: lambent\r\nContent-Length: 70000000\r\n\r\n" + bytes(69_000_000)
+    with socket.create_connection(host, timeout=30) as first, socket.create_connection(host, timeout=30) as second:
+        first.sendall(upload)
+        answer = b""
+        with contextlib.suppress(ConnectionError):  # it is not read to its end
+            second.sendall(upload)
+            answer = second.recv(100)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 503")
+        assert small.client("lambda").list_functions()["ResponseMetadata"]["HTTPStatusCode"] == 200

@@ -5,7 +5,9 @@ import pytest
 from lambent.core.alias import Alias, Routing
 from lambent.core.function import FunctionName
 from lambent.core.provisioned_concurrency import (
+    FIRST_RETRY_US,
     FUNCTION_FAILED,
+    LAST_RETRY_US,
     PARALLEL_STARTS,
     Goals,
     Progress,
@@ -23,10 +25,11 @@ class Begun:
         numbers = itertools.count(1)
         self.new_id = lambda: f"e{next(numbers)}"
         self.goals = Goals()
+        self.now = 0
         assert self.goals.want("p", count) == []
 
     def start(self) -> list[str]:
-        return self.goals.to_start("p", self.new_id)
+        return self.goals.to_start("p", self.new_id, self.now)
 
 
 def test_a_few_are_started_at_a_time_and_the_next_ones_as_those_are_initialised():
@@ -40,26 +43,53 @@ def test_a_few_are_started_at_a_time_and_the_next_ones_as_those_are_initialised(
     assert begun.goals.progress("p") == Progress(PARALLEL_STARTS + 2, PARALLEL_STARTS)
 
 
-def test_a_function_that_can_not_be_initialised_is_not_tried_again_until_the_goal_is_set_anew():
+def test_a_function_that_can_not_be_initialised_is_not_tried_again_at_once_unless_the_goal_is_set_anew():
     begun = Begun(9)
     first = begun.start()
-    begun.goals.failed(first[0])
+    begun.goals.failed(first[0], begun.now)
     begun.goals.gone(first[1], "no sandbox")
-    begun.goals.retry("p")
     assert begun.start() == []
     assert begun.goals.progress("p") == Progress(PARALLEL_STARTS - 2, 0, FUNCTION_FAILED)
     begun.goals.want("p", 9)
     assert len(begun.start()) == 2
 
 
-def test_what_the_machine_has_failed_at_is_tried_again_when_time_has_passed():
+def test_a_function_that_can_not_be_initialised_is_tried_ever_more_rarely_until_it_can():
+    begun = Begun(2)
+    for environment in begun.start():
+        begun.goals.initialised(environment)
+        begun.goals.gone(environment, "")
+    tried_us = []
+    while len(tried_us) < 12:
+        if failing := begun.start():
+            assert len(failing) == 2
+            tried_us.append(begun.now)
+        for environment in failing:
+            begun.goals.failed(environment, begun.now)
+        assert begun.goals.progress("p") == Progress(0, 0, FUNCTION_FAILED)
+        begun.now += FIRST_RETRY_US
+    pauses = [(later - sooner) // FIRST_RETRY_US for sooner, later in itertools.pairwise(tried_us)]
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    begun.now += LAST_RETRY_US
+    first, second = begun.start()
+    assert begun.goals.progress("p") == Progress(2, 0, FUNCTION_FAILED), "it is told until it is over"
+    begun.goals.initialised(first)
+    begun.goals.failed(second, begun.now)
+    begun.now += FIRST_RETRY_US
+    (second,) = begun.start()
+    begun.goals.initialised(second)
+    assert begun.goals.progress("p") == Progress(2, 2)
+
+
+def test_what_the_machine_has_failed_at_is_tried_again_at_the_next_look():
     begun = Begun(1)
     (environment,) = begun.start()
     begun.goals.gone(environment, "no sandbox")
-    assert begun.start() == []
     assert begun.goals.progress("p") == Progress(0, 0, "no sandbox")
-    begun.goals.retry("p")
-    assert len(begun.start()) == 1
+    (environment,) = begun.start()
+    assert begun.goals.progress("p") == Progress(1, 0, "no sandbox")
+    begun.goals.initialised(environment)
+    assert begun.goals.progress("p") == Progress(1, 1)
 
 
 def test_an_initialised_environment_that_is_lost_is_missing_and_no_failure():

@@ -14,6 +14,7 @@ from lambent.invoke.configuration import Serving
 from lambent.invoke.dispatcher import Dispatcher
 from lambent.observe.ledger import Ledger
 from lambent.testing.clock import ManualClock
+from lambent.testing.simulation.timeline import Timeline
 from lambent.worker.messages import (
     PROVISIONED,
     Available,
@@ -54,11 +55,11 @@ class Sessions:
 class Bench:
     """A dispatcher and what it has sent to its worker."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, timeline: Timeline | None = None) -> None:
         numbers = itertools.count(1)
         self.dispatcher = Dispatcher(
-            clock=ManualClock(),
-            timers=asyncio.get_running_loop(),
+            clock=timeline or ManualClock(),
+            timers=timeline or asyncio.get_running_loop(),
             ledger=ledger,
             logs=NoLogs(),
             credentials=Sessions(),
@@ -100,10 +101,12 @@ class Bench:
             await sent.wait()
 
 
-def on_bench(data_dir: Path, test: Callable[[Bench], object]) -> None:
+def on_bench(data_dir: Path, test: Callable[[Bench], object], timeline: Timeline | None = None) -> None:
+    """In simulated time, where there is a timeline."""
+
     async def run() -> None:
         ledger = Ledger(data_dir / "ledger")
-        bench = Bench(ledger)
+        bench = Bench(ledger, timeline)
         outcome = test(bench)
         if asyncio.iscoroutine(outcome):
             await outcome

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from lambent.core.function import UnreadableVariables
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
-from lambent.core.provisioned_concurrency import FUNCTION_FAILED, Progress
+from lambent.core.provisioned_concurrency import FIRST_RETRY_US, FUNCTION_FAILED, Progress
 from lambent.invoke.configuration import Serving
+from lambent.testing.simulation.timeline import Timeline
 from lambent.worker.messages import Answered, Available, Finished, Gone, Initialised, Retire, Run
 
 
@@ -85,7 +86,9 @@ def test_one_that_is_at_work_is_retired_after_its_invocation(data_dir: Path):
     on_bench(data_dir, test)
 
 
-def test_a_failed_initialisation_ends_the_trying_and_the_environment(data_dir: Path):
+def test_a_failed_initialisation_ends_the_environment_and_another_is_tried_later(data_dir: Path):
+    timeline = Timeline()
+
     def test(bench: Bench) -> None:
         bench.dispatcher.start()
         bench.dispatcher.provision(SERVING, 1)
@@ -96,8 +99,15 @@ def test_a_failed_initialisation_ends_the_trying_and_the_environment(data_dir: P
         assert bench.sent == [Retire("e1")]
         bench.dispatcher.on_event(Gone("e1"))
         assert bench.progress() == Progress(0, 0, FUNCTION_FAILED)
+        bench.sent.clear()
+        while not bench.sent:
+            timeline.advance()
+        assert timeline.now_us >= FIRST_RETRY_US
+        assert bench.started() == ["e2"]
+        bench.initialised("e2")
+        assert bench.progress() == Progress(1, 1)
 
-    on_bench(data_dir, test)
+    on_bench(data_dir, test, timeline)
 
 
 def test_an_environment_that_the_machine_could_not_give_is_tried_again_at_the_next_look(data_dir: Path):
@@ -110,7 +120,9 @@ def test_an_environment_that_the_machine_could_not_give_is_tried_again_at_the_ne
         assert bench.sent == []
         await bench.looks_again()
         assert bench.started() == ["e2"]
-        assert bench.progress() == Progress(1, 0)
+        assert bench.progress() == Progress(1, 0, "no more processes")
+        bench.initialised("e2")
+        assert bench.progress() == Progress(1, 1)
 
     on_bench(data_dir, test)
 

@@ -290,6 +290,31 @@ def test_a_peer_that_asks_for_much_and_reads_nothing_is_bounded_by_its_allowance
     assert not transport.closed, "what was read still counts"
 
 
+def test_requests_that_wait_do_not_cost_others_their_answers():
+    large = HttpResponse(200, (), b"x" * 400_000)
+    unanswered = []
+
+    def serve(request, answer):
+        if request.method == "GET":
+            answer(large)
+        else:
+            unanswered.append(answer)
+
+    whole = Allowance(connections=100, held_bytes=1_000_000, answer_bytes=500_000)
+    connections = Connections(serve, Allowance(connections=100, held_bytes=1 << 30, within=whole))
+    get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    post = b"POST / HTTP/1.1\r\nContent-Length: 900000\r\n\r\n" + b"x" * 900_000
+    closed = []
+    for request in (post, get, post, get):
+        connection = connections()
+        transport = Transport()
+        connection.connection_made(transport)
+        connection.data_received(request)
+        closed.append(transport.closed)
+    assert closed == [False, False, True, True]
+    unanswered.pop()(HttpResponse(200))
+
+
 def test_a_body_that_was_too_large_is_not_remembered_as_none():
     stream = RequestStream(head_limit=10_000, field_limit=10, body_limit=5)
     whole = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nsecret"

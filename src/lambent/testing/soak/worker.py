@@ -18,6 +18,7 @@ from lambent.clock import SystemClock
 from lambent.core.allowance import Allowance
 from lambent.core.credentials import Credentials
 from lambent.core.invocation import Answer, Invocation
+from lambent.core.limits import REQUEST_BODY_BYTES
 from lambent.ids import RandomIds
 from lambent.settings import Settings
 from lambent.testing.sandboxes import UID_BASE
@@ -282,6 +283,7 @@ async def open_worker(driver: str, place: Path, user_ids: int) -> AsyncIterator[
                 clock=clock,
                 emit=emit,
                 front_door=front_door,
+                endpoint_allowance=Allowance(connections=1_000, held_bytes=REQUEST_BODY_BYTES),
                 parallel_starts=Settings().parallel_starts,
                 billing_step_ms=1,
                 fork=True,

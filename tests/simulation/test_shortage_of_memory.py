@@ -1,0 +1,42 @@
+"""Where memory is short, every function has its turn: one that is called, one whose events are queued, and one beside
+which another has a backlog."""
+
+from collections.abc import Callable
+
+import pytest
+
+from lambent.core import placement
+from lambent.core.placement import Placement
+from lambent.testing.simulation.checks import Violation
+from lambent.testing.simulation.shortage import Shortage
+
+SEEDS = 4
+SECONDS = 120
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_every_function_has_its_turn(seed: int) -> None:
+    Shortage(seed).run(SECONDS)
+
+
+def _events_are_given_up_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(placement, "EVENT_WAIT_US", 0)
+
+
+def _backlog_goes_first(patch: pytest.MonkeyPatch) -> None:
+    """An environment goes on with its function's events while there are any."""
+    patch.setattr(Placement, "gives_way", lambda self, environment_id, now: False)
+
+
+@pytest.mark.parametrize("plant", [_events_are_given_up_at_once, _backlog_goes_first])
+def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, plant: Plant) -> None:
+    plant(monkeypatch)
+
+    def run() -> None:
+        for seed in range(SEEDS):
+            Shortage(seed).run(SECONDS)
+
+    with pytest.raises(Violation, match="has had no turn"):
+        run()
