@@ -121,6 +121,8 @@ def before_attempt(config: EventInvokeConfig, trials: Trials, reserved: int | No
         return GiveUp(Condition.ZERO_RESERVED, trials.ran)
     if now_ms >= config.age_exceeded_ms(trials.accepted_ms):
         return GiveUp(Condition.EVENT_AGE_EXCEEDED, trials.ran)
+    if trials.ran > config.retries():
+        return GiveUp(Condition.RETRIES_EXHAUSTED, trials.ran)
     return None
 
 

@@ -381,10 +381,12 @@ class EventInvocations:
         return config or EventInvokeConfig(event.function, qualifier, 0)
 
     def _version_of(self, event: QueuedEvent) -> FunctionVersion | None:
-        """The version that the event would have run, where there is one."""
+        """The version that the event would have run; `$LATEST` where that is gone, whose dead-letter queue is the
+        function's. None where the function is gone."""
         qualifier = event.qualifier or LATEST
         alias = self._configuration.alias(event.function, qualifier)
         snapshot = self._configuration.find(event.function, qualifier if alias is None else alias.version)
+        snapshot = snapshot or self._configuration.find(event.function, LATEST)
         return None if snapshot is None else snapshot.current
 
     # What becomes of an event -----------------------------------------------------------------------------------

@@ -131,10 +131,10 @@ class Bench:
             raise self.failures.pop(0)
         self.delivered.append((target_arn, ended))
 
-    async def accept(self, name: str = "r", function: FunctionName = F) -> None:
+    async def accept(self, name: str = "r", function: FunctionName = F, qualifier: str | None = None) -> None:
         told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         trials = Trials(self.clock.wall_ms())
-        self.events.accept(QueuedEvent(name, function, None, "Root=1", trials, b'{"a": 1}'), told.set_result)
+        self.events.accept(QueuedEvent(name, function, qualifier, "Root=1", trials, b'{"a": 1}'), told.set_result)
         assert await told is None
 
     async def after(self, seconds: int) -> None:
@@ -401,6 +401,37 @@ def test_nothing_begins_after_the_end_and_what_is_accepted_then_is_there_at_the_
         async with bench.running():
             await bench.is_empty()
         assert len(bench.attempts) == 1
+
+    play(disk, test)
+
+
+def test_of_an_event_for_an_alias_that_is_gone_the_functions_dead_letter_queue_is_told(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.results = [ResourceNotFoundException("gone")]
+        async with bench.running():
+            await bench.accept(qualifier="live")
+            await bench.is_empty()
+            ((target, ended),) = bench.delivered
+            assert (target, ended.function_arn) == ("dlq", "arn:aws:lambda:us-east-1:111122223333:function:f:live")
+
+    play(disk, test)
+
+
+def test_fewer_retries_are_heard_of_by_an_event_that_waits_for_one(disk: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.results = [BADLY]
+        async with bench.running():
+            await bench.accept()
+            await bench.until(lambda: bench.attempts)
+            await bench.after(0)
+            bench.configure(on_failure="bad", retry_attempts=0)
+            await bench.after(60)
+            await bench.is_empty()
+            assert [(target, ended.condition, ended.invoke_count) for target, ended in bench.delivered] == [
+                ("bad", Condition.RETRIES_EXHAUSTED, 1),
+                ("dlq", Condition.RETRIES_EXHAUSTED, 1),
+            ]
+            assert {ended.error_message for _, ended in bench.delivered} == {"it broke"}
 
     play(disk, test)
 
