@@ -280,9 +280,12 @@ def test_without_isolation_what_hides_whose_it_is_ends_with_the_launcher() -> No
     async def run() -> None:
         async with open_bench("process") as bench:
             sandbox = await bench.create()
-            await bench.run(sandbox, "/bin/sh", "-c", "(env -i setsid sleep 600 & exit 0); exit 0")
-            launcher = bench.driver.launcher_pid  # type: ignore[attr-defined]
-            hidden = sleeping(launcher, 1)
+            script = "(env -i setsid sleep 600 & exit 0); sleep 601; exit 0"
+            program = await bench.start(sandbox, "/bin/sh", "-c", script)
+            both = sleeping(bench.driver.launcher_pid, 2)  # type: ignore[attr-defined]
+            hidden = {one for one in both if "600" in command_line(one)}
+            os.kill(*(both - hidden), signal.SIGTERM)
+            await program.outcome()
             await sandbox.destroy()
             assert all(map(alive, hidden))
         wait_until_gone(hidden)

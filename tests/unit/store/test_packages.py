@@ -197,11 +197,19 @@ def chain(length: int) -> list[Entry]:
     return [(f"l{number}", f"l{number + 1}".encode(), LINK) for number in range(length)]
 
 
+def read_at_last(path: Path) -> bytes:
+    """A walk that the kernel begins anew, since something changed meanwhile, counts the links of both times."""
+    for _ in range(20):
+        with contextlib.suppress(OSError):
+            return path.read_bytes()
+    return path.read_bytes()
+
+
 def test_links_are_followed_as_far_as_the_kernel_does(disk: Path) -> None:
     async def main() -> None:
         async with opened(disk) as store:
             tree = await store.unpack(await store.put(zipped(*chain(40), ("l40", b"end", FILE))))
-            assert (tree / "l0").read_bytes() == b"end"
+            assert read_at_last(tree / "l0") == b"end"
             for hostile in (chain(1_500), [("one", b"two", LINK), ("two", b"one", LINK)]):
                 with pytest.raises(InvalidParameterValueException, match="Could not unzip"):
                     await store.put(zipped(*hostile))
