@@ -47,6 +47,7 @@ LOST, STUCK, NOT_AGAIN, CROWD = "lost", "stuck", "not served again", "in a crowd
 NO_TEMPLATES = "no templates"
 """The end of a template on a driver that restores nothing."""
 RESTORED_AT_ONCE, RESTORED_TIMES = 2, 2
+STAYS_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +153,26 @@ class _Soak:
         return len(self._rests) >= self._shaken_rounds
 
     async def _at_rest(self) -> gauges.Reading:
-        """The reading once it is as the first one, or as it stays. The first is taken when two have been the same."""
+        """The reading once it is as the first one, or as it stays. The first is taken when it has stayed for a while:
+        what is booted ahead may come late."""
         worker = self._worker
         deadline = time.monotonic() + self._plan.at_rest_within_s
-        expected = self._rests[0].reading if self._rests else None
+        first = self._rests[0].reading if self._rests else await self._first_at_rest()
         while True:
             reading = gauges.read(worker.place, worker.data_dir)
-            if expected is not None and (not differences(expected, reading) or time.monotonic() > deadline):
+            if not differences(first, reading) or time.monotonic() > deadline:
                 return reading
-            if not self._rests:
-                expected = reading
             await asyncio.sleep(0.05)
+
+    async def _first_at_rest(self) -> gauges.Reading:
+        worker = self._worker
+        reading, since = gauges.read(worker.place, worker.data_dir), time.monotonic()
+        while time.monotonic() < since + STAYS_S:
+            await asyncio.sleep(0.05)
+            now = gauges.read(worker.place, worker.data_dir)
+            if differences(reading, now):
+                reading, since = now, time.monotonic()
+        return reading
 
     async def _shake(self, upheaval: Upheaval) -> None:
         await asyncio.sleep(self._chance.uniform(0.1, 0.6))
