@@ -15,7 +15,7 @@ from lambent.testing.simulation.nature import FAULTLESS
 from lambent.testing.simulation.partition import Partition, Rules
 from lambent.testing.simulation.population import HOUR_S, LONGEST_S, Drawn, population
 
-MEMORY_MIB = 64 * 1024
+MEMORY_MIB = 256 * 1024
 _RULES = Rules(Limits(), Policy(), idle_timeout_s=300, maximal_life_s=14_400)
 
 
