@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 import lambent.testing.simulation.scenario as scenario
+import lambent.testing.simulation.worker as worker
 from lambent.core.admission import Admission, Share
 from lambent.core.assignment import Assignment, Outlived, Use
 from lambent.core.delivery_queue import DeliveryQueue
@@ -24,7 +25,7 @@ from lambent.invoke.launching import Launching
 from lambent.observe.ledger import Began, Ended
 from lambent.testing.simulation.checks import Violation
 from lambent.testing.simulation.scenario import Day
-from lambent.worker.messages import Available
+from lambent.worker.messages import Answered, Available
 
 SEEDS, INVOCATIONS = 200, 2_000
 
@@ -351,6 +352,18 @@ def _failure_is_told_as_a_success(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(events, "after_function_error", after)
 
 
+def _run_is_not_told(patch: pytest.MonkeyPatch) -> None:
+    original = events.ended_as
+    patch.setattr(events, "ended_as", lambda event, *about: original(replace(event, last_run=None), *about))
+
+
+def _answer_is_anothers(patch: pytest.MonkeyPatch) -> None:
+    def answer(self: Any, answer: Answer) -> None:
+        self._worker.emit(Answered(self._id, "another", answer))
+
+    patch.setattr(worker._Environment, "_answer", answer)
+
+
 PLANTED: list[tuple[Any, ...]] = [
     (_unit_is_kept, "units of concurrency in use"),
     (_reservation_is_not_heard_of, "more than its reserved|more runs than the account"),
@@ -389,6 +402,8 @@ PLANTED: list[tuple[Any, ...]] = [
     (_event_that_is_over_is_put_back, "is over twice"),
     (_event_that_is_over_is_run_again, "runs when it is over"),
     (_failure_is_told_as_a_success, "is told wrongly"),
+    (_run_is_not_told, "is told without its run"),
+    (_answer_is_anothers, "answers what it does not run"),
     (_session_outlives_its_environment, "sessions of nobody"),
 ]
 """With the message, and the first seed where it is not 0: that it is late costs time."""

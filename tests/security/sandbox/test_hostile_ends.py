@@ -20,7 +20,7 @@ SEEN_WITHIN_S = 15.0
 LOOKS = 5
 
 # Each ends by itself after a while, says `up`, and has its mark in the command line of every process.
-BOUNDED = "import os, signal, sys, time\nsignal.alarm(20)\nend = time.monotonic() + 20\n"
+BOUNDED = "import os, signal, sys, time\nsignal.alarm(40)\nend = time.monotonic() + 40\n"
 LEAVE_A_CHILD = (
     BOUNDED
     + """
