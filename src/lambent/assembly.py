@@ -72,7 +72,7 @@ from lambent.store.metadata import MetadataStore
 from lambent.store.packages import PackageStore
 from lambent.store.secret import read_or_make
 from lambent.wire.routes import Router
-from lambent.worker import descriptor_limit, memory
+from lambent.worker import descriptor_limit, memory, processors
 from lambent.worker.agent import Agent
 from lambent.worker.execution_environment import EndpointFactory
 from lambent.worker.messages import Event, Hello, MemoryMeasured
@@ -395,7 +395,11 @@ def _agent(
         uid_base=settings.sandbox_uid_base,
         uid_count=settings.sandbox_uid_count,
         oci_runtime=settings.sandbox_oci_runtime,
-        share=Share(max(0, memory_mib - settings.memory_reserve_mib), settings.cpu_capped),
+        share=Share(
+            max(0, memory_mib - settings.memory_reserve_mib),
+            settings.cpu_capped,
+            settings.processors or processors.detect(),
+        ),
     )
 
     def measure() -> MemoryMeasured:

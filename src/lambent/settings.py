@@ -99,6 +99,9 @@ class Settings:
     memory_reserve_mib: int = _setting(
         256, "part of that memory which is kept from environments: no more are started, and idle ones end, in time"
     )
+    processors: int = _setting(
+        0, "processors that all environments together count as beside other programs; 0: as many as the worker may use"
+    )
     cpu_capped: bool = _setting(
         False,
         "hold each environment to its share of processor time (1,769 MB are one processor) on an idle machine too",
@@ -357,7 +360,7 @@ def _check(settings: Settings) -> None:
     ):
         if getattr(settings, name) < 1:
             raise SettingsError(f"{name} must be at least 1, not {getattr(settings, name)}")
-    for name in ("memory_mib", "memory_reserve_mib", "waiting_for_memory", "wait_for_memory_s"):
+    for name in ("memory_mib", "memory_reserve_mib", "processors", "waiting_for_memory", "wait_for_memory_s"):
         if getattr(settings, name) < 0:
             raise SettingsError(f"{name} must be at least 0, not {getattr(settings, name)}")
     if settings.sandbox_uid_count < 2:

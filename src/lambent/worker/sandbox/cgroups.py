@@ -354,10 +354,10 @@ def _limit_cpu(directory: str, version: int, memory_mib: int, *, capped: bool) -
         _write(f"{directory}/cpu.cfs_quota_us", str(quota_us))
 
 
-def share(choice: Choice, name: str, memory_mib: int) -> str:
+def share(choice: Choice, name: str, memory_mib: int, processors: int) -> str:
     """Give all that is in our group so much memory, if it is not 0, and processor time as if one process wanted it on
-    each processor. Returns the group by which its memory is counted; empty where there is none. Raises OSError."""
-    processors = os.cpu_count() or 1
+    each of the processors. Returns the group by which its memory is counted; empty where there is none. Raises
+    OSError."""
     if choice.cpu is not None:
         file, most, one = ("cpu.weight", 10_000, 100) if choice.cpu.version == 2 else ("cpu.shares", 262_144, 1024)
         _write(f"{choice.cpu.base}/{name}/{file}", str(min(most, one * processors)))

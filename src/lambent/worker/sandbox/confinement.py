@@ -86,7 +86,9 @@ class Confinement:
             missing.append(f"No system-call filter: none is written for {machine} machines.")
         self._choice = cgroups.choose(self._group_name)
         removed = cgroups.clean(self._choice, self._group_name)
-        memory_group = cgroups.share(self._choice, self._group_name, self._share["memory_mib"])
+        memory_group = cgroups.share(
+            self._choice, self._group_name, self._share["memory_mib"], self._share["processors"]
+        )
         self._networks.open()
         self._stage.enter(self._as_root)
         os.mkdir(self._stage.path("nothing"), 0o755)

@@ -107,11 +107,13 @@ class Booted(Record, frozen=True):
 
 
 class Share(Record, frozen=True):
-    """What all sandboxes of a driver may have of the machine: memory, 0 for all of it; and processor time: each has a
-    part of it in proportion to its memory where there is too little, and, `cpu_capped`, never more."""
+    """What all sandboxes of a driver may have of the machine: memory, 0 for all of it; and processor time, as if one
+    process wanted it on each of the processors: each sandbox has a part of that in proportion to its memory where there
+    is too little, and, `cpu_capped`, never more."""
 
     memory_mib: int = 0
     cpu_capped: bool = False
+    processors: int = 1
 
 
 class Sandbox(Protocol):
