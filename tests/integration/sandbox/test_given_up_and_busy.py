@@ -62,6 +62,19 @@ def test_a_start_that_is_given_up_in_the_moment_of_its_answer_leaves_no_descript
     asyncio.run(run())
 
 
+def test_who_asks_while_the_driver_closes_starts_no_launcher_that_nobody_would_end() -> None:
+    async def run() -> None:
+        async with open_bench(DRIVER) as bench:
+            closing = asyncio.create_task(bench.driver.close())
+            await asyncio.sleep(0)
+            with pytest.raises(SandboxError, match="closed"):
+                await bench.driver.boot(SPEC, print)
+            await closing
+            assert bench.driver.launcher_pid == 0  # type: ignore[attr-defined]
+
+    asyncio.run(run())
+
+
 def test_a_request_that_the_launcher_does_not_understand_is_answered_and_the_next_one_too() -> None:
     async def run() -> None:
         async with open_bench(DRIVER) as bench:

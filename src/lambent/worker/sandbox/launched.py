@@ -246,6 +246,7 @@ class LaunchedDriver(ABC):
         """To be set before the driver is opened."""
         self.memory_group: Path | None = None
         self._link: Link | None = None
+        self._closed = False
         self._opening: asyncio.Task[list[str]] | None = None
         self._made = 0
         self.found: dict[str, str] = {}
@@ -291,6 +292,8 @@ class LaunchedDriver(ABC):
         return missing
 
     async def _living_link(self) -> Link:
+        if self._closed:
+            raise SandboxError("the driver is closed")  # a launcher that is started now, nobody would end
         if self._link is None or not self._link.alive:
             if self._opening is None or self._opening.done():
                 self._opening = asyncio.create_task(self._start_launcher())
@@ -337,6 +340,7 @@ class LaunchedDriver(ABC):
             raise
 
     async def close(self) -> None:
+        self._closed = True
         if self._opening is not None:  # nobody is left to have what it would open
             self._opening.cancel()
             await asyncio.wait([self._opening])
