@@ -47,7 +47,6 @@ LOST, STUCK, NOT_AGAIN, CROWD = "lost", "stuck", "not served again", "in a crowd
 NO_TEMPLATES = "no templates"
 """The end of a template on a driver that restores nothing."""
 RESTORED_AT_ONCE, RESTORED_TIMES = 2, 2
-STAYS_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,8 @@ class Plan:
     """The fault of all others, where chance is not to choose it."""
     shaken: bool = True
     at_rest_within_s: float = 10.0
-    """A sandbox that could not be booted ahead is tried again some seconds later."""
+    """A sandbox that could not be booted ahead is tried again some seconds later. So for so long the first reading is
+    to stay as it is, and a later one may be another than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class _Soak:
     async def _first_at_rest(self) -> gauges.Reading:
         worker = self._worker
         reading, since = gauges.read(worker.place, worker.data_dir), time.monotonic()
-        while time.monotonic() < since + STAYS_S:
+        while time.monotonic() < since + self._plan.at_rest_within_s:
             await asyncio.sleep(0.05)
             now = gauges.read(worker.place, worker.data_dir)
             if differences(reading, now):
