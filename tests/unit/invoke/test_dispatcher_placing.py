@@ -78,16 +78,22 @@ def test_calls_wait_for_memory_and_one_event_of_a_function(data_dir: Path):
     on_bench(data_dir, test)
 
 
+def events_at_work(bench: Bench) -> list[str]:
+    """In all the environments that there is memory for: these."""
+    bench.dispatcher.on_event(MEASURED)
+    for number in range(PLACES):
+        call(bench, f"r{number}", queued=True)
+    environments = sent(bench, Start)
+    for environment in environments:
+        bench.dispatcher.on_event(Available(environment))
+    return environments
+
+
 def test_a_function_with_an_event_at_work_waits_for_no_more_memory_and_gives_way(data_dir: Path):
     timeline = Timeline()
 
     def test(bench: Bench) -> None:
-        bench.dispatcher.on_event(MEASURED)
-        for number in range(PLACES):
-            call(bench, f"r{number}", queued=True)
-        environments = sent(bench, Start)
-        for environment in environments:
-            bench.dispatcher.on_event(Available(environment))
+        environments = events_at_work(bench)
         with pytest.raises(TooManyRequestsException):
             call(bench, "one more", queued=True)
         call(bench, "event", OTHER, queued=True)
@@ -106,12 +112,7 @@ def test_an_event_that_a_draining_environment_has_left_waits_only_if_it_is_alone
     timeline = Timeline()
 
     def test(bench: Bench) -> None:
-        bench.dispatcher.on_event(MEASURED)
-        for number in range(PLACES):
-            call(bench, f"r{number}", queued=True)
-        environments = sent(bench, Start)
-        for environment in environments:
-            bench.dispatcher.on_event(Available(environment))
+        environments = events_at_work(bench)
         call(bench, "other", OTHER)
         pass_time(timeline, PATIENCE_US)
         bench.dispatcher.on_event(Answered(environments[0], "r0", Answer(b"1")))
