@@ -1,5 +1,6 @@
 """The first process of a sandbox, as a program and as the interpreter that goes on."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -48,13 +49,14 @@ exec(sys.argv[4])
 def test_it_tells_how_the_program_ended_and_reaps_what_that_left(name: str, end: str, told: int) -> None:
     read, write = os.pipe()
     # The status may have any number, and the file one that the program takes for the status.
-    os.dup2(write, 40)
+    status = fcntl.fcntl(write, fcntl.F_DUPFD, 40)
     os.close(write)
     command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", sys.executable, "-c", FIRST]
-    first = subprocess.Popen([*command, PACKAGES, "40", name, end], pass_fds=(40,), stdin=subprocess.DEVNULL)
-    os.close(40)
-    with open(read, "rb", buffering=0) as status:
-        assert status.read(100) == f"exit {told}\n".encode()
+    argv = [*command, PACKAGES, str(status), name, end]
+    first = subprocess.Popen(argv, pass_fds=(status,), stdin=subprocess.DEVNULL)
+    os.close(status)
+    with open(read, "rb", buffering=0) as told_by:
+        assert told_by.read(100) == f"exit {told}\n".encode()
         assert first.poll() is None, "the orphan has not ended"
         assert first.wait(20) == 0
-        assert status.read(100) == b""
+        assert told_by.read(100) == b""
