@@ -20,6 +20,8 @@ class Traffic(RuleBasedStateMachine):
         self.pool_of: dict[str, str] = {}
         self.starting: dict[str, str] = {}
         """With the request that each is for."""
+        self.spare: set[str] = set()
+        """Of those: when the request was served by another one, no other was without one of its own."""
         self.ahead: set[str] = set()
         self.provisioned: set[str] = set()
         self.surplus: set[str] = set()
@@ -57,6 +59,17 @@ class Traffic(RuleBasedStateMachine):
         else:
             assert self.waiting.pop(request) == self.pool_of[environment], "served by another pool"
             self.serving[environment] = request
+            self.hand_on(environment, request)
+
+    def hand_on(self, environment: str, request: str) -> None:
+        handed_on = self.assignment.hand_on(environment, request)
+        if handed_on is not None:
+            assert self.starting[handed_on.environment_id] == request
+            assert handed_on.request_id not in self.starting.values(), "two are started for one"
+            assert self.waiting[handed_on.request_id] == self.pool_of[environment]
+            self.starting[handed_on.environment_id] = handed_on.request_id
+        else:
+            self.spare.update(one for one, started_for in self.starting.items() if started_for == request)
 
     @rule(pool=POOLS, may_start=st.booleans())
     def a_request_arrives(self, pool: str, may_start: bool) -> None:
@@ -87,6 +100,7 @@ class Traffic(RuleBasedStateMachine):
             stranded = self.assignment.gone(environment)
             if stranded is not None:
                 assert stranded == started_for or started_for not in self.waiting, "another has to do without it"
+                assert stranded not in self.starting.values(), "it has one of its own"
                 del self.waiting[stranded]
 
     @rule(pool=POOLS)
@@ -211,7 +225,9 @@ class Traffic(RuleBasedStateMachine):
             starting = sum(1 for e in self.starting if self.pool_of[e] == pool)
             rechecks = sum(1 for _, of in self.rechecks if of == pool)
             assert waiting <= starting or rechecks, "a request that nothing will ever serve"
-
+            wanted = [e for e, r in self.starting.items() if self.pool_of[e] == pool and r in self.waiting]
+            spare = [e for e in self.spare & set(self.starting) if self.pool_of[e] == pool]
+            assert len(wanted) + len(spare) >= min(waiting, starting), "one starts for nobody beside one without"
             assert not waiting or not any(self.pool_of[e] == pool for e in self.idle)
 
 

@@ -36,7 +36,7 @@ class Traffic(RuleBasedStateMachine):
         self.starts: list[str] = []
         """The functions, in the order in which they had memory."""
         self.had_a_turn: dict[str, int] = {}
-        """After how many starts a function had it last, or let it go by."""
+        """After how many starts a function had it last."""
         self.seen_starts = 0
         """How many there had been when memory was measured."""
 
@@ -78,6 +78,18 @@ class Traffic(RuleBasedStateMachine):
             self.waiting[environment] = len(self.starts)
         self.settle()
 
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data(), queued=st.booleans())
+    def one_that_waits_is_handed_on(self, data: st.DataObject, queued: bool) -> None:
+        environment = data.draw(st.sampled_from(sorted(self.waiting)))
+        self.placement.is_for(environment, self.now, queued=queued)
+        self.until[environment] = self.now + (EVENT_WAIT_US if queued else WAIT_US)
+
+    @precondition(lambda self: self.busy)
+    @rule(data=st.data())
+    def one_that_has_its_memory_is_handed_on(self, data: st.DataObject) -> None:
+        self.placement.is_for(data.draw(st.sampled_from(sorted(self.busy))), self.now, queued=False)
+
     @rule()
     def one_that_never_fits_is_asked_for(self) -> None:
         assert not self.placement.ask("large", "f", "f", 1201, self.now)
@@ -102,8 +114,7 @@ class Traffic(RuleBasedStateMachine):
         self.has_one_left |= environment not in self.waiting
         self.busy.discard(environment)
         self.leaving.discard(environment)
-        if self.waiting.pop(environment, None) is not None:
-            self.had_a_turn[self.function[environment]] = len(self.starts)
+        self.waiting.pop(environment, None)
         self.placement.gone(environment)
         self.settle()
 
@@ -122,11 +133,13 @@ class Traffic(RuleBasedStateMachine):
     @rule(passed_us=st.sampled_from([1, 300_000, WAIT_US, EVENT_WAIT_US]))
     def time_passes(self, passed_us: int) -> None:
         self.now += passed_us
+        looks_us = self.placement.next_overdue_us()
+        assert (looks_us is not None) == bool(self.waiting)
+        assert all(self.until[one] >= looks_us for one in self.waiting), "one is overlooked"
         overdue = self.placement.overdue(self.now)
         assert set(overdue) == {one for one in self.waiting if self.until[one] <= self.now}
         for environment in overdue:
             del self.waiting[environment]
-            self.had_a_turn[self.function[environment]] = len(self.starts)
             self.placement.gone(environment)
         self.settle()
         next_us = min((self.until[one] for one in self.waiting), default=None)

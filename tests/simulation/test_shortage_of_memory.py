@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from lambent.core import placement
+from lambent.core.assignment import Assignment
 from lambent.core.placement import Placement
 from lambent.testing.simulation.checks import Violation
 from lambent.testing.simulation.shortage import Shortage
@@ -30,13 +31,24 @@ def _backlog_goes_first(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Placement, "gives_way", lambda self, environment_id, now: False)
 
 
-@pytest.mark.parametrize("plant", [_events_are_given_up_at_once, _backlog_goes_first])
-def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, plant: Plant) -> None:
+def _a_place_is_left_with_what_is_left_of_its_time(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Assignment, "hand_on", lambda self, environment_id, request_id: None)
+
+
+@pytest.mark.parametrize(
+    ("plant", "caught"),
+    [
+        (_events_are_given_up_at_once, "has had no turn"),
+        (_backlog_goes_first, "has had no turn"),
+        (_a_place_is_left_with_what_is_left_of_its_time, "is refused after"),
+    ],
+)
+def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, plant: Plant, caught: str) -> None:
     plant(monkeypatch)
 
     def run() -> None:
         for seed in range(SEEDS):
             Shortage(seed).run(SECONDS)
 
-    with pytest.raises(Violation, match="has had no turn"):
+    with pytest.raises(Violation, match=caught):
         run()

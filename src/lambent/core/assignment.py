@@ -58,6 +58,11 @@ class _Pool:
     leaving: set[str] = field(default_factory=set)
     """Of the busy ones: retired while they started or worked, so that they may still say that they are available."""
 
+    def without_own(self) -> str | None:
+        """Of the invocations that wait and that no environment is started for, the one that has waited longest."""
+        started_for = set(self.starting.values())
+        return next((request_id for request_id in self.waiting if request_id not in started_for), None)
+
     def is_empty(self) -> bool:
         return not (self.idle or self.starting or self.busy or self.waiting or self.ahead or self.idle_provisioned)
 
@@ -95,6 +100,13 @@ class PoolCensus(Record, frozen=True):
     busy: int
     provisioned: int
     waiting: int
+
+
+class HandedOn(Record, frozen=True):
+    """An environment that starts is for another invocation than before."""
+
+    environment_id: str
+    request_id: str
 
 
 class Outlived(Record, frozen=True):
@@ -180,9 +192,7 @@ class Assignment:
         if pool is None:
             return Wait()
         pool.recheck_us = None
-        started_for = set(pool.starting.values())
-        request_id = next((one for one in pool.waiting if one not in started_for), "")
-        return self._supply(pool_id, pool, request_id, new_environment_id, now)
+        return self._supply(pool_id, pool, pool.without_own() or "", new_environment_id, now)
 
     def _supply(
         self, pool_id: str, pool: _Pool, request_id: str, new_environment_id: Callable[[], str], now: int
@@ -273,9 +283,20 @@ class Assignment:
             pool.idle_since[environment_id] = now
         return None
 
+    def hand_on(self, environment_id: str, request_id: str) -> HandedOn | None:
+        """The environment serves the request. Another one that starts for that is, from now on, for one that waits and
+        has none, if there is such a one."""
+        pool = self._pools[self._pool_of[environment_id]]
+        own = next((one for one, started_for in pool.starting.items() if started_for == request_id), None)
+        heir = None if own is None else pool.without_own()
+        if own is None or heir is None:
+            return None
+        pool.starting[own] = heir
+        return HandedOn(own, heir)
+
     def gone(self, environment_id: str) -> str | None:
         """The environment is no more. Returns the request that waits in vain for its start, if any: the one that it was
-        started for, or who has waited longest."""
+        started for, or the one that has waited longest of those that none is started for."""
         pool_id = self._pool_of.pop(environment_id, None)
         if pool_id is None:
             return None
@@ -295,7 +316,8 @@ class Assignment:
             del pool.idle_since[environment_id]
         stranded = None
         if started_for is not None and len(pool.waiting) > len(pool.starting):
-            stranded = started_for if started_for in pool.waiting else pool.waiting[0]
+            stranded = started_for if started_for in pool.waiting else pool.without_own()
+        if stranded is not None:
             pool.waiting.remove(stranded)
         if pool.is_empty():
             self._close(pool_id)

@@ -17,7 +17,6 @@ environment counts from when it is placed until it is gone from the machine.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import takewhile
 
 from lambent.core.record import Record
 
@@ -57,12 +56,12 @@ class _Placed:
         return min(self.size_mib, STARTING_MIB)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Waiting:
     environment: _Placed
     pool_id: str
     since_us: int
-    wait_us: int
+    until_us: int
 
 
 @dataclass(slots=True)
@@ -88,8 +87,8 @@ class Placement:
     """Of those that have been told to go since then: not to be given away before it is seen."""
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
     """The one that has waited longest comes first."""
-    _overdue_us: dict[int, dict[str, int]] = field(default_factory=dict)
-    """When each of them has waited for too long, by how long it may: so the first of each comes first."""
+    _overdue_us: int | None = None
+    """Before that none of them has waited for too long."""
     _turns: dict[str, deque[str]] = field(default_factory=dict)
     """Those that wait, by function; the function whose turn it is comes first."""
 
@@ -118,17 +117,23 @@ class Placement:
         self._unseen_mib = self._relief_mib = 0
 
     def ask(
-        self, environment_id: str, function: str, pool_id: str, size_mib: int, now: int, *, queued: bool = False
+        self, environment_id: str, function: str, pool_id: str, size_mib: int, came_us: int, *, queued: bool = False
     ) -> bool:
-        """An environment is to be started, for a caller or for an event of a queue. False if it is not, as too many
-        wait already or it never fits."""
+        """An environment is to be started, for a caller or for an event of a queue, which came at the given time. False
+        if it is not, as too many wait already or it never fits."""
         if len(self._waiting) >= self.policy.waiting or size_mib > self._capacity_mib():
             return False
-        wait_us = EVENT_WAIT_US if queued else self.policy.wait_us
-        self._waiting[environment_id] = _Waiting(_Placed(function, size_mib), pool_id, now, wait_us)
-        self._overdue_us.setdefault(wait_us, {})[environment_id] = now + wait_us
+        self._waiting[environment_id] = _Waiting(_Placed(function, size_mib), pool_id, came_us, 0)
+        self.is_for(environment_id, came_us, queued=queued)
         self._turns.setdefault(function, deque()).append(environment_id)
         return True
+
+    def is_for(self, environment_id: str, came_us: int, *, queued: bool) -> None:
+        """If the environment still waits: it is for a caller, or an event, that came at the given time."""
+        waiting = self._waiting.get(environment_id)
+        if waiting is not None:
+            waiting.until_us = until_us = came_us + (EVENT_WAIT_US if queued else self.policy.wait_us)
+            self._overdue_us = until_us if self._overdue_us is None else min(self._overdue_us, until_us)
 
     def leaves(self, environment_id: str) -> None:
         """It was told to go."""
@@ -152,11 +157,13 @@ class Placement:
 
     def overdue(self, now: int) -> list[str]:
         """Those that have waited for too long. They wait until `gone` is told of them."""
-        kinds = (takewhile(lambda one: one[1] <= now, kind.items()) for kind in self._overdue_us.values())
-        return [environment_id for kind in kinds for environment_id, _ in kind]
+        until_us = {environment_id: waiting.until_us for environment_id, waiting in self._waiting.items()}
+        self._overdue_us = min((until for until in until_us.values() if until > now), default=None)
+        return [environment_id for environment_id, until in until_us.items() if until <= now]
 
     def next_overdue_us(self) -> int | None:
-        return min((next(iter(kind.values())) for kind in self._overdue_us.values() if kind), default=None)
+        """When to look for those: none has waited for too long before."""
+        return self._overdue_us if self._waiting else None
 
     # What is to be done -------------------------------------------------------------------------------------------
 
@@ -170,7 +177,9 @@ class Placement:
             if not self._fits(environment):
                 self._make_room(environment, take_idle, retire)
                 break
-            self._no_longer_waits(environment_id)
+            function = self._no_longer_waits(environment_id)
+            if function in self._turns:
+                self._turns[function] = self._turns.pop(function)
             self._placed[environment_id] = environment
             self._placed_mib += environment.size_mib
             self._unseen_mib += environment.starting_mib
@@ -242,15 +251,11 @@ class Placement:
         retire.append(environment_id)
         return True
 
-    def _no_longer_waits(self, environment_id: str) -> None:
-        """And if it had waited for its function's turn, that is over."""
-        gone = self._waiting.pop(environment_id)
-        del self._overdue_us[gone.wait_us][environment_id]
-        function = gone.environment.function
+    def _no_longer_waits(self, environment_id: str) -> str:
+        """Returns its function, which keeps its turn if it has others that wait."""
+        function = self._waiting.pop(environment_id).environment.function
         waiting = self._turns[function]
-        had_its_turn = waiting[0] == environment_id
         waiting.remove(environment_id)
         if not waiting:
             del self._turns[function]
-        elif had_its_turn:
-            self._turns[function] = self._turns.pop(function)
+        return function

@@ -90,6 +90,7 @@ class _InFlight(msgspec.Struct, eq=False):
     tell: Callable[[Completed | ModelledError], None]
     unit: Share | Provision
     """Whose unit of concurrency it has, until it is answered."""
+    came_us: int
     queued: bool
     """It comes from a queue."""
     told: bool = False
@@ -195,7 +196,7 @@ class Dispatcher:
         unit = self._admission.admit(serving.version.function, serving.version.version, now, queued=queued)
         if isinstance(unit, Refusal):
             raise too_many(unit)
-        entry = _InFlight(invocation, serving, tell, unit, queued)
+        entry = _InFlight(invocation, serving, tell, unit, now, queued)
         self._in_flight[invocation.request_id] = entry
         if queued:
             self._queued[serving.version.function] += 1
@@ -245,7 +246,7 @@ class Dispatcher:
         waits for that: so it has its turn, and what runs already is not ended for more of it."""
         serving = entry.serving
         begin = partial(self._start, serving, environment_id, ON_DEMAND)
-        if not self._placing.ask(serving, environment_id, begin, queued=entry.queued):
+        if not self._placing.ask(serving, environment_id, begin, entry.came_us, queued=entry.queued):
             return ACCOUNT_LIMIT
         refusal = self._admission.scale_out(serving.version.function, now)
         if refusal is None:
@@ -294,7 +295,8 @@ class Dispatcher:
             self._restoring.came(event)
 
     def _available_while_others_wait(self, environment_id: str) -> None:
-        """As ever, but that it may have to give way, and that nobody may need what waits for its memory any more."""
+        """As ever, but that it may have to give way, and that nobody, or another one, may need what waits for its
+        memory."""
         now = self._clock.monotonic_us()
         if self._placing.gives_way(environment_id, now) and self._assignment.give_up(environment_id):
             self._retire(environment_id)
@@ -306,6 +308,10 @@ class Dispatcher:
             not_needed = None if pool_id is None else self._placing.not_needed(pool_id)
             if not_needed is not None:
                 self._gone(Gone(not_needed))
+            handed_on = self._assignment.hand_on(environment_id, request_id)
+            if handed_on is not None:
+                waits = self._in_flight[handed_on.request_id]
+                self._placing.is_for(handed_on.environment_id, waits.came_us, queued=waits.queued)
         self._placing.settle()
 
     def _run(self, entry: _InFlight, environment_id: str) -> None:

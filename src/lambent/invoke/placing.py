@@ -43,6 +43,7 @@ class Placing:
         self.placed = self._placement.placed
         self.gives_way = self._placement.gives_way
         self.not_needed = self._placement.not_needed
+        self.is_for = self._placement.is_for
 
     @property
     def is_waited_for(self) -> bool:
@@ -52,22 +53,30 @@ class Placing:
         """Whether it waits."""
         return environment_id in self._placement
 
-    def ask(self, serving: Serving, environment_id: str, begin: Callable[[], None], *, queued: bool) -> bool:
-        """Have an environment begun, for an invocation that waits for it, when there is room, which `settle` looks for.
-        False if it is not to be had."""
-        return self._ask(serving, environment_id, begin, serving.pool_id, queued=queued)
+    def ask(
+        self, serving: Serving, environment_id: str, begin: Callable[[], None], came_us: int, *, queued: bool
+    ) -> bool:
+        """Have an environment begun, for an invocation that came then and waits for it, when there is room, which
+        `settle` looks for. False if it is not to be had."""
+        return self._ask(serving, environment_id, begin, serving.pool_id, came_us, queued=queued)
 
     def ask_ahead(self, serving: Serving, environment_id: str, begin: Callable[[], None]) -> None:
         """The same where no invocation waits for it. One that is not to be had is given up."""
-        if not self._ask(serving, environment_id, begin, "", queued=False):
+        if not self._ask(serving, environment_id, begin, "", self._clock.monotonic_us(), queued=False):
             self._give_up(environment_id)
 
     def _ask(
-        self, serving: Serving, environment_id: str, begin: Callable[[], None], pool_id: str, *, queued: bool
+        self,
+        serving: Serving,
+        environment_id: str,
+        begin: Callable[[], None],
+        pool_id: str,
+        came_us: int,
+        *,
+        queued: bool,
     ) -> bool:
-        now = self._clock.monotonic_us()
         size_mib = serving.version.configuration.memory_mib
-        if not self._placement.ask(environment_id, serving.arn, pool_id, size_mib, now, queued=queued):
+        if not self._placement.ask(environment_id, serving.arn, pool_id, size_mib, came_us, queued=queued):
             return False
         self._begin[environment_id] = begin
         return True

@@ -142,6 +142,28 @@ def test_a_caller_waits_for_its_time_and_an_event_that_came_before_it_for_longer
     on_bench(data_dir, test, timeline)
 
 
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_caller_that_another_one_leaves_its_place_waits_for_its_own_time(data_dir: Path, queued: bool):
+    """Be that another caller, who came before, or an event, which would wait for longer."""
+    timeline = Timeline()
+
+    def test(bench: Bench) -> None:
+        environments = filled(bench)
+        first = call(bench, "first", queued=queued)
+        pass_time(timeline, Policy().wait_us - 50_000)
+        bench.dispatcher.on_event(Answered(environments[0], "r0", Answer(b"1")))
+        told = call(bench, "second")
+        bench.dispatcher.on_event(Available(environments[0]))
+        bench.dispatcher.on_event(Finished(environments[0], "r0", Report(Outcome.SUCCESS, 1, 1)))
+        pass_time(timeline, Policy().wait_us - 1)
+        assert first == told == []
+        pass_time(timeline, 1)
+        assert first == []
+        assert [type(result) for result in told] == [TooManyRequestsException]
+
+    on_bench(data_dir, test, timeline)
+
+
 def test_an_event_that_waits_for_memory_is_refused_when_its_version_is_superseded(data_dir: Path):
     """It looks anew what it is to run; a caller has what was there when it called."""
 

@@ -1,5 +1,6 @@
 """A machine with less memory than its functions need at once, and none of them is ever done: each has its turn, whether
-it is called or sent events, and however many events another one has queued."""
+it is called or sent events, and however many events another one has queued; and a caller is refused when it has waited
+for its time."""
 
 from random import Random
 
@@ -19,13 +20,19 @@ from lambent.testing.simulation.nature import FAULTLESS
 from lambent.testing.simulation.partition import Partition, Rules
 from lambent.testing.simulation.worker import MEASURED_EACH_US
 
-RULES = Rules(Limits(), Policy(overcommit=1.0, reserve_mib=0), idle_timeout_s=300, maximal_life_s=14_400)
+WAIT_US = 6_000_000
+"""A little longer than a function waits for its turn, as what has left is seen only when memory is measured."""
+RULES = Rules(
+    Limits(), Policy(overcommit=1.0, reserve_mib=0, wait_us=WAIT_US), idle_timeout_s=300, maximal_life_s=14_400
+)
 EVENT_PLACES, EVENT_RETRY_DELAY_S = 64, 5
 ENVIRONMENTS, MEMORY_MIB = 4, 128
 CALLED, SENT, BACKLOG = 6, 6, 100
 """Functions that have two callers and an event, functions that have an event, and the events that one more has at each
 time."""
 RUN_US, INIT_US = 100_000, 150_000
+LATE_US = 1_000_000
+"""What a caller may wait beyond its time: while an environment was about to serve it that serves another."""
 TURN_US = 30_000_000
 """Within which each has one: several times what all of them take together."""
 
@@ -89,12 +96,17 @@ class Shortage:
         self._had_a_turn_us[who] = now_us
 
     def _call(self, serving: Serving) -> None:
+        called_us = self._timeline.now_us
         who = f"who calls {serving.version.function.name}"
         self._had_a_turn_us.setdefault(who, self._timeline.now_us)
 
         def told(result: Completed | ModelledError) -> None:
             if isinstance(result, Completed):
                 self._has_a_turn(who)
+            else:
+                waited_us = self._timeline.now_us - called_us
+                late_us = waited_us - WAIT_US
+                hold(0 <= late_us <= LATE_US, f"{who} is refused after {waited_us / 1_000_000:.2f} s")
             self._timeline.call_soon(self._call, serving)
 
         invocation = Invocation(self._partition.new_id(), serving.arn, b"{}")
