@@ -23,11 +23,13 @@ DEADLINE_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a run of the generator has measured. Latencies are in microseconds."""
+    """What a run of the generator has measured. Latencies are in microseconds; the first of the timed calls was sent at
+    `began_s` by `time.perf_counter`, which is the machine's monotonic clock and so the same in every process."""
 
     p50_us: float
     p99_us: float
     per_second: float
+    began_s: float
 
 
 def percentile(ordered: Sequence[float], part: float) -> float:
@@ -149,7 +151,12 @@ async def measure(
         for caller in open_callers:
             caller.transport.close()
     ordered = sorted(plan.latencies_ns)
-    return Load(percentile(ordered, 0.5) / 1000, percentile(ordered, 0.99) / 1000, calls * 1e9 / took_ns)
+    return Load(
+        p50_us=percentile(ordered, 0.5) / 1000,
+        p99_us=percentile(ordered, 0.99) / 1000,
+        per_second=calls * 1e9 / took_ns,
+        began_s=began_ns / 1e9,
+    )
 
 
 async def _carry_out(plan: Plan, callers: Sequence[Caller]) -> None:
