@@ -151,6 +151,9 @@ class Dispatcher:
         self._in_flight: dict[str, _InFlight] = {}
         self._queued: Counter[FunctionName] = Counter()
         """Of those that are not answered: how many of a function come from its queue."""
+        self._draining: dict[str, _InFlight] = {}
+        """The event of a queue that an environment has answered. It is over when the environment may have the next one,
+        which need not go to another, frozen one then."""
         self._sweep: Timer | None = None
         self._drained: asyncio.Future[None] | None = None
         """While the dispatcher closes: done when nothing is in flight any more."""
@@ -277,12 +280,7 @@ class Dispatcher:
         elif isinstance(event, Finished):
             self._finished(event.environment_id, event.request_id, event.report)
         elif isinstance(event, Available):
-            if self._placing.is_waited_for:
-                self._available_while_others_wait(event.environment_id)
-                return
-            request_id = self._assignment.available(event.environment_id, self._clock.monotonic_us())
-            if request_id is not None:
-                self._run(self._in_flight[request_id], event.environment_id)
+            self._available(event.environment_id)
         elif isinstance(event, Initialised):
             self._ahead.initialised(event)
         elif isinstance(event, LogLines):
@@ -293,6 +291,17 @@ class Dispatcher:
             self._placing.measured(event.memory_mib, event.available_mib)
         else:
             self._restoring.came(event)
+
+    def _available(self, environment_id: str) -> None:
+        if self._placing.is_waited_for:
+            self._available_while_others_wait(environment_id)
+        else:
+            request_id = self._assignment.available(environment_id, self._clock.monotonic_us())
+            if request_id is not None:
+                self._run(self._in_flight[request_id], environment_id)
+        entry = self._draining.pop(environment_id, None)
+        if entry is not None and entry.answer is not None:
+            _tell(entry, Completed(entry.answer))
 
     def _available_while_others_wait(self, environment_id: str) -> None:
         """As ever, but that it may have to give way, and that nobody, or another one, may need what waits for its
@@ -326,12 +335,16 @@ class Dispatcher:
         # Before the caller has the answer: it may call again at once.
         entry.unit.answered()
         self._leaves_queue(entry)
-        if not entry.invocation.wants_tail:
+        if entry.queued:
+            self._draining[event.environment_id] = entry
+        elif not entry.invocation.wants_tail:
             entry.told = True
             entry.tell(Completed(event.answer))
 
     def _finished(self, environment_id: str, request_id: str, report: Report) -> None:
         entry = self._leave(request_id)
+        if self._draining.get(environment_id) is entry:
+            del self._draining[environment_id]
         if report.outcome in _ENDS_THE_PROGRAM:
             if environment_id in self._ahead:
                 self._ahead.replace(environment_id)
