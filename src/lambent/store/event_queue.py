@@ -11,6 +11,7 @@ is known to that one alone. So after a crash whatever was not removed is due aga
 
 import asyncio
 import contextlib
+import functools
 import json
 import sqlite3
 from collections.abc import Callable, Collection
@@ -35,12 +36,14 @@ CHECKPOINT_PAGES = 2_048
 """Of the log, before it is merged into the file, which costs syncs of its own."""
 RESERVE_BYTES = 16 * 1024**2
 """More than twice the log."""
-ROWS_PER_STATEMENT = 64
-_COLUMNS_PUT = "id, lane, due_ms, accepted_ms, state, payload"
+JOBS_PER_STATEMENT = 64
 
 _SQL = queries.load("event_queue")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(QueuedEvent).decode
+
+_Row = tuple[str, int, int | None, int | None, int | None, str | None, bytes | None, bytes | None]
+"""Of the view `job`."""
 
 Told = Callable[[Exception | None], None]
 """Is called on the event loop: with None when it is on disk, or with what went wrong."""
@@ -223,6 +226,7 @@ class EventQueue:
         try:
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             group_commit.migrate(connection, self._path, group_commit.steps_in(MIGRATIONS))
+            connection.executescript(_SQL["take_jobs"])
             connection.execute(_SQL["drop_empty_lanes"])
             (self._last_id,) = connection.execute(_SQL["last_id"]).fetchone()
             self._lanes = {FunctionName(*key): lane for lane, *key in connection.execute(_SQL["lanes"])}
@@ -261,9 +265,7 @@ class EventQueue:
             return None
         known = len(self._lanes)
         try:
-            connection.execute("BEGIN IMMEDIATE")
             self._apply(connection, jobs)
-            connection.execute("COMMIT")
             self.commits += 1
         except sqlite3.Error as error:
             if connection.in_transaction:
@@ -280,32 +282,31 @@ class EventQueue:
             self._writing.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _apply(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
-        """Few statements for many jobs: each lets go of the interpreter, and has to wait for it again."""
-        rows: list[tuple[int, int, int, int, bytes, bytes]] = []
-        changes: list[tuple[int, str | None, bytes, bytes | None, int]] = []
-        removals: list[int] = []
-        for job in jobs:
-            match job:
-                case _Put(event_id, event, state, due_ms):
-                    lane = self._lane(connection, event.function)
-                    rows.append((event_id, lane, due_ms, event.trials.accepted_ms, state, event.payload))
-                case _Change(event_id, service, state, response, due_ms):
-                    changes.append((due_ms, service, state, response, event_id))
-                case _Removal(event_id):
-                    removals.append(event_id)
-        for at in range(0, len(rows), ROWS_PER_STATEMENT):
-            some = rows[at : at + ROWS_PER_STATEMENT]
-            places = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(some))
-            values = [value for row in some for value in row]
-            connection.execute(f"INSERT INTO event ({_COLUMNS_PUT}) VALUES {places}", values)  # noqa: S608
-        if changes:
-            connection.executemany(_SQL["update"], changes)
-        if removals:
-            connection.execute(_SQL["remove"], (json.dumps(removals),))
+        """In one statement, which is a transaction by itself, where that will do: each lets go of the interpreter, and
+        has to wait for it again."""
+        if len(jobs) > JOBS_PER_STATEMENT:
+            _begin(connection)
+        rows = [self._row(connection, job) for job in jobs]
+        for at in range(0, len(rows), JOBS_PER_STATEMENT):
+            some = rows[at : at + JOBS_PER_STATEMENT]
+            connection.execute(_insert(len(some)), [value for row in some for value in row])
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+
+    def _row(self, connection: sqlite3.Connection, job: _Job) -> _Row:
+        match job:
+            case _Put(event_id, event, state, due_ms):
+                lane = self._lane(connection, event.function)
+                return ("put", event_id, lane, due_ms, event.trials.accepted_ms, None, state, event.payload)
+            case _Change(event_id, service, state, response, due_ms):
+                return ("change", event_id, None, due_ms, None, service, state, response)
+            case _Removal(event_id):
+                return ("remove", event_id, None, None, None, None, None, None)
 
     def _lane(self, connection: sqlite3.Connection, function: FunctionName) -> int:
         lane = self._lanes.get(function)
         if lane is None:
+            _begin(connection)
             lane = max(self._lanes.values(), default=0) + 1
             connection.execute(_SQL["insert_lane"], (lane, function.account, function.region, function.name))
             self._lanes[function] = lane
@@ -319,6 +320,17 @@ class EventQueue:
                 if error is None and isinstance(job, _Put):
                     self.accepted += 1
                 job.told(error)
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """A transaction, unless there is one."""
+    if not connection.in_transaction:
+        connection.execute("BEGIN IMMEDIATE")
+
+
+@functools.cache
+def _insert(jobs: int) -> str:
+    return "INSERT INTO job VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * jobs)  # noqa: S608
 
 
 def _split(jobs: list[_Job], kind: type[_Job]) -> tuple[list[_Job], list[_Job]]:

@@ -10,11 +10,26 @@ SELECT id, account, region, name FROM lane;
 -- name: insert_lane
 INSERT INTO lane (id, account, region, name) VALUES (?, ?, ?, ?);
 
--- name: update
-UPDATE event SET due_ms = ?, service = ?, state = ?, response = coalesce(?, response) WHERE id = ?;
+-- name: take_jobs
+-- What one statement is to do: each row that is inserted here is a job. The content is the payload of what is put, and
+-- the answer that a change comes with.
+CREATE TEMP VIEW job (kind, id, lane, due_ms, accepted_ms, service, state, content) AS
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE FALSE;
 
--- name: remove
-DELETE FROM event WHERE id IN (SELECT value FROM json_each(?));
+CREATE TEMP TRIGGER put INSTEAD OF INSERT ON job WHEN new.kind = 'put' BEGIN
+    INSERT INTO event (id, lane, due_ms, accepted_ms, state, payload)
+        VALUES (new.id, new.lane, new.due_ms, new.accepted_ms, new.state, new.content);
+END;
+
+CREATE TEMP TRIGGER change INSTEAD OF INSERT ON job WHEN new.kind = 'change' BEGIN
+    UPDATE event SET due_ms = new.due_ms, service = new.service, state = new.state,
+        response = coalesce(new.content, response)
+        WHERE id = new.id;
+END;
+
+CREATE TEMP TRIGGER remove INSTEAD OF INSERT ON job WHEN new.kind = 'remove' BEGIN
+    DELETE FROM event WHERE id = new.id;
+END;
 
 -- name: due
 -- One row, whatever it is of: the interpreter is let go, and waited for again, once for each. The last of the events is
