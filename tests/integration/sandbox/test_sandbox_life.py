@@ -1,6 +1,7 @@
 """The life of a sandbox under both drivers: start, exit, freeze, kill, start again, destroy."""
 
 import asyncio
+import os
 import re
 import shutil
 import subprocess
@@ -58,6 +59,17 @@ def test_a_program_that_does_not_exist_is_a_launch_error(driver: str) -> None:
         outcome = await bench.run(await bench.create(), "/var/task/bootstrap")
         assert outcome.exit.launch_error is not None
         assert outcome.exit.code is None
+
+    on_a_bench(driver, work)
+
+
+@both
+def test_a_program_takes_the_processor_from_nobody_when_it_is_woken(driver: str) -> None:
+    """Nor from the server, which wakes it with an event and has others to hand out."""
+
+    async def work(bench: Bench) -> None:
+        outcome = await bench.probe(await bench.create(), "import os; print(os.sched_getscheduler(0))")
+        assert outcome.output == f"{os.SCHED_BATCH}\n"
 
     on_a_bench(driver, work)
 

@@ -73,6 +73,7 @@ def keep(order: Order, launcher: int) -> NoReturn:
     """In a fresh child of the launcher, with SIGTERM blocked: that ends the container."""
     try:
         _close_others({order.control, order.status, order.output, order.birth})
+        kernel.preempt_nobody()
         _Keeper(order).keep(launcher)
     finally:
         os._exit(CANNOT_START)

@@ -314,6 +314,14 @@ def die_with_parent(signal_number: int) -> None:
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl PDEATHSIG")
 
 
+def preempt_nobody() -> None:
+    """Have this process, and what it will start, not take a processor from whoever runs there when it is woken: its
+    turn comes when that one waits or has had its time. Its share of the processors is the same. Source: sched(7),
+    SCHED_BATCH. Where the machine does not let it, it goes on as it is."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies, so that they can be reaped."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl CHILD_SUBREAPER")

@@ -195,6 +195,7 @@ def _become(
         # Not ours, which may be more than some programs can count (select).
         most = min(descriptors, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        kernel.preempt_nobody()
         os.write(status, b"ready\n")
         os.execve(command[0], command, variables)
     except (OSError, ValueError) as error:

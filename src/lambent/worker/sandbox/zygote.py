@@ -65,6 +65,7 @@ def enter(root: str, control: socket.socket) -> None:
     os.setresuid(0, 0, 0)
     kernel.set_dumpable(True)  # else the kernel gives our children's files in /proc to its root, who we are not
     kernel.die_with_parent(signal.SIGKILL)
+    kernel.preempt_nobody()
 
 
 def serve(control: socket.socket) -> dict[str, Any]:
