@@ -20,6 +20,17 @@ def handler(event, context):
         "namespaces": [os.readlink(f"/proc/self/ns/{kind}") for kind in ("user", "mnt", "pid", "net", "ipc", "uts")],
     }
 """
+HAS = """
+import gc, os, sys
+def handler(event, context):
+    return {
+        "modules": sorted(sys.modules),
+        "importers": sorted(sys.path_importer_cache),
+        "variables": sorted(os.environ),
+        "path": sys.path,
+        "collects": gc.isenabled(),
+    }
+"""
 FORKED = "/var/runtime/fork.py"
 
 
@@ -35,6 +46,18 @@ def test_two_that_are_forked_share_no_chance_and_no_namespace(functions: Functio
     assert one["hash"] == other["hash"], "they are not of one zygote"
     assert not set(map(str, one["drawn"])) & set(map(str, other["drawn"]))
     assert not set(one["namespaces"]) & set(other["namespaces"])
+
+
+def test_what_was_rehearsed_before_it_was_wanted_has_left_nothing_behind(new_server: Any) -> None:
+    found: list[dict[str, Any]] = []
+    for settings in (("--preboot-memory-mib", "0"), ("--preboot-minimum", "2")):
+        with new_server(*settings) as server:
+            made = Functions(server.client("lambda"))
+            # One after the other: the first may have come before there was any.
+            found += [made.create(HAS).invoke({}).document for _ in range(3)]
+            made.delete_all()
+    assert "awslambdaric.bootstrap" in found[0]["modules"]
+    assert found == found[:1] * len(found)
 
 
 @pytest.mark.parametrize("ahead", [(), ("--preboot-memory-mib", "0")], ids=["booted ahead", "booted on demand"])

@@ -250,6 +250,7 @@ class Confinement:
         del limits[resource.RLIMIT_NPROC]  # which is with the word
         wanted: dict[str, Any] = {
             "in_group": False,
+            "ahead": cell.is_for_anyone,
             "owner": cell.uid - self._zygotes_user,
             "limits": limits,
         }

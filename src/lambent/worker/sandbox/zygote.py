@@ -32,6 +32,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from . import first_process, kernel
@@ -52,6 +53,10 @@ NAMESPACES = (
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
+def _nothing() -> None:
+    """What there is to rehearse where a program is executed."""
+
+
 def enter(root: str, control: socket.socket) -> None:
     """Leave the machine: `root` becomes all that there is to see, and the rights that are left are those over a user
     namespace of our own, into which the launcher maps the users of the children to come. Raises OSError."""
@@ -68,12 +73,14 @@ def enter(root: str, control: socket.socket) -> None:
     kernel.preempt_nobody()
 
 
-def serve(control: socket.socket) -> dict[str, Any]:
+def serve(control: socket.socket, rehearse: Callable[[], None] = _nothing) -> dict[str, Any]:
     """Fork a child for each request until the launcher is gone. Returns in a child, with the word that it was given.
+    One that is born before anybody wants it may `rehearse` what it will do then.
 
     The first message is what all children have in common: the seccomp programs (empty for none) `filter` and, for the
     call that templates need, `refuse_clone3` and `ask_about_clone3`; `hostname`, `user` and `group`. A request has `n`,
-    `owner` (the user and group of ours that it becomes), `limits` (by the number of the resource), and comes with
+    `owner` (the user and group of ours that it becomes), `limits` (by the number of the resource), `ahead` if nobody
+    waits for it, and comes with
     descriptors: the child's end of its socket, its status pipe, its output, the files by which it joins control groups,
     and if `in_group` is set the directory of the group that it is born in.
     """
@@ -105,7 +112,8 @@ def serve(control: socket.socket) -> dict[str, Any]:
             control.close()
             if group >= 0:
                 os.close(descriptors.pop())
-            return _be_born(common, request, go_read, descriptors, executable)
+            prepare = rehearse if request["ahead"] else _nothing
+            return _be_born(common, request, go_read, descriptors, executable, prepare)
         if child > 0:
             _let_go(child, common, request, go_write, descriptors[1])
             control.send(b'{"n": %d, "pid": %d}' % (request["n"], child))
@@ -125,7 +133,12 @@ def _let_go(child: int, common: dict[str, Any], request: dict[str, Any], go: int
 
 
 def _be_born(
-    common: dict[str, Any], request: dict[str, Any], go: int, descriptors: list[int], executable: int
+    common: dict[str, Any],
+    request: dict[str, Any],
+    go: int,
+    descriptors: list[int],
+    executable: int,
+    prepare: Callable[[], None],
 ) -> dict[str, Any]:
     """The first process. Only the program's process returns."""
     control, status, output = descriptors[:3]
@@ -144,7 +157,7 @@ def _be_born(
             os.close(made_write)
             if executable >= 0:
                 os.close(executable)
-            return _wait_for_word(common, control, status, made_read, descriptors[3:])
+            return _wait_for_word(common, control, status, made_read, descriptors[3:], prepare)
         kernel.die_with_parent(signal.SIGKILL)
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
         kernel.set_host_name(common["hostname"])
@@ -161,7 +174,9 @@ def _be_born(
         os._exit(CANNOT_START)
 
 
-def _wait_for_word(common: dict[str, Any], control: int, status: int, made: int, groups: list[int]) -> dict[str, Any]:
+def _wait_for_word(
+    common: dict[str, Any], control: int, status: int, made: int, groups: list[int], prepare: Callable[[], None]
+) -> dict[str, Any]:
     """`made` is the pipe by which the first process tells that all is there."""
     end = socket.socket(fileno=control)
     try:
@@ -172,6 +187,7 @@ def _wait_for_word(common: dict[str, Any], control: int, status: int, made: int,
         os.setsid()
         _give_up_rights(common["filter"])
         kernel.set_dumpable(True)
+        prepare()
         if not os.read(made, 1):
             os._exit(CANNOT_START)
         os.close(made)

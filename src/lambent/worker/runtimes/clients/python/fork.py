@@ -9,7 +9,9 @@ done here, once, and nothing is written without need.
 
 import ctypes
 import gc
+import json
 import os
+import resource
 import socket
 import sys
 import time
@@ -22,6 +24,15 @@ _MEMORY = (ctypes.c_uint32 * (1 << 45)).from_address(0)
 """All of ours, in words of four bytes: an object's number is its address."""
 _NOT_COUNTED = 1 << 31
 """From here on a count of references says that they are not counted."""
+_LARGEST_GAP, _GAPS_BYTES = 1 << 16, 1 << 22
+"""A gap, and all of them of one size, are not larger."""
+_POOL_BYTES = 1 << 14 if sys.version_info >= (3, 10) else 1 << 12
+_POOL_HEADER_BYTES = 48
+"""Of what the interpreter has for objects of one size."""
+_VARIABLES = tuple(f"_LAMBENT_REHEARSAL_{number}" for number in range(25))
+_NOT_IMPORTED_YET = "lambent_zygote.descriptors"
+_FUNCTION = "import json\n\n\ndef handler(event, context):\n    return event\n"
+_EVENT = b'{"key": ["value", 1, 2.5, null, true]}'
 _PARTS_OF_CODE = (
     *("co_consts", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_name", "co_qualname", "co_filename"),
     *("co_linetable", "co_exceptiontable"),
@@ -50,13 +61,65 @@ def become(variables: "dict[str, str]") -> "list[ModuleType]":
     return ours
 
 
+def rehearse() -> None:
+    """Do what the process of any function does first, to nothing, while nobody waits for it: the memory that this
+    writes to is the process's own afterwards, and the interpreter knows its way."""
+    for name in _VARIABLES:
+        os.environ[name] = name
+    for name in _VARIABLES:
+        del os.environ[name]
+    json.loads(json.dumps({"directory": "/", "command": [], "snapshot": False, "variables": dict(os.environ)}))
+    resource.setrlimit(resource.RLIMIT_NPROC, resource.getrlimit(resource.RLIMIT_NPROC))
+    if "random" in sys.modules:
+        sys.modules["random"].seed()
+    if "threading" in sys.modules:
+        sys.modules["threading"].main_thread()._set_native_id()
+    import_module(_NOT_IMPORTED_YET)
+    del sys.modules[_NOT_IMPORTED_YET]
+    compile(_FUNCTION, "rehearsal.py", "exec", dont_inherit=True)
+    client = import_module("awslambdaric.bootstrap")
+    about = ("request", _EVENT, "application/json", None, None, "arn", 0, None, None)
+    client.handle_event_request(_Nobody(), lambda event, _: event, *about)
+
+
+class _Nobody:
+    """Whom the client tells of the end of an invocation."""
+
+    def __init__(self) -> None:
+        self.marshaller = import_module("awslambdaric.lambda_runtime_marshaller").LambdaMarshaller()
+
+    def post_invocation_result(self, *_: object) -> None:
+        """There is nobody to be told."""
+
+    post_invocation_error = post_invocation_result
+
+
 def share_memory() -> None:
-    """Have what there is written to as little as can be: by no collection (nor is one made before: what is allocated
-    in the gaps that it leaves would be written all over), and where the interpreter has objects that live for ever
-    (from 3.12 on), by no reference to it."""
+    """Have what there is written to as little as can be: by nothing that is allocated in its gaps, by no collection,
+    and where the interpreter has objects that live for ever (from 3.12 on), by no reference to it."""
+    gc.collect()
+    _fill_gaps()
     if _knows_immortals():
         _make_immortal(gc.get_objects())
     gc.freeze()
+
+
+def _fill_gaps() -> None:
+    """Take the memory that is free between what lives, by the allocators of the C library and of the interpreter, so
+    that what is allocated from here on is together, on pages of its own."""
+    allocate = ctypes.CDLL(None).malloc
+    allocate.argtypes, allocate.restype = (ctypes.c_size_t,), ctypes.c_size_t
+    end = allocate(_LARGEST_GAP)
+    for size in (*range(_LARGEST_GAP, 1024, -1024), *range(1024, 8, -16)):
+        for _ in range(_GAPS_BYTES // size):
+            if allocate(size) >= end:
+                break  # beyond all that was there
+    take = ctypes.pythonapi.PyObject_Malloc
+    take.argtypes, take.restype = (ctypes.c_size_t,), ctypes.c_size_t
+    for size in range(16, 513, 16):
+        for _ in range(_GAPS_BYTES // size):
+            if take(size) % _POOL_BYTES == _POOL_HEADER_BYTES:
+                break  # the first of a pool that was empty
 
 
 def _knows_immortals() -> bool:
@@ -93,7 +156,7 @@ def main() -> None:
     def fork() -> "socket.socket | None":
         share_memory()
         try:
-            word = zygote.serve(control)
+            word = zygote.serve(control, rehearse)
         except Exception:  # noqa: BLE001 the client would take it for an error of the function
             sys.exit(traceback.format_exc())
         kept.extend(become(word["variables"]))
