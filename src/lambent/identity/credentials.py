@@ -5,6 +5,7 @@ of the process ends them all. Whether a request is signed with the secret is not
 """
 
 import base64
+import functools
 import hashlib
 import secrets
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from lambent.core.caller import Caller
 from lambent.core.credentials import Credentials
 
 
+@functools.lru_cache(maxsize=1024)
 def role_id_of(role_arn: str) -> str:
     """The unique id that a role shows: derived from its ARN, so that sessions tell it without a look into the store.
 
@@ -36,10 +38,11 @@ class IssuedCredentials:
 
         The account is the function's own; the role's ARN may name a path, which the session's does not show.
         """
+        random = self._random(16 + 30 + 120)
         issued = Credentials(
-            access_key_id="ASIA" + _letters(self._random(16), 16),
-            secret_access_key=base64.b64encode(self._random(30)).decode(),
-            session_token=base64.b64encode(self._random(120)).decode(),
+            access_key_id="ASIA" + _letters(random[:16], 16),
+            secret_access_key=base64.b64encode(random[16:46]).decode(),
+            session_token=base64.b64encode(random[46:]).decode(),
         )
         partition = role_arn.split(":", 2)[1] if role_arn.startswith("arn:") else "aws"
         role = role_arn.rsplit("/", 1)[-1]

@@ -183,13 +183,20 @@ class Launcher:
             cell = self._make(request)
             self._furnish(cell, request["n"], partial(self._hand_out, cell, request["n"]))
         else:
-            cell = booted
+            self._hand_over(booted, request)
+
+    def _hand_over(self, cell: Cell, request: dict[str, Any]) -> None:
+        """A sandbox that was booted ahead is one function's now, which is done while the server comes to asking for its
+        start."""
+        del self._cells[cell.name]
+        cell.name = request["id"]
+        cell.is_for_anyone = False
+        self._cells[cell.name] = cell
+        self._send({"n": request["n"], **self._way.describe(cell)})
+        try:
             self._way.claim(cell, request)
-            del self._cells[cell.name]
-            cell.name = request["id"]
-            cell.is_for_anyone = False
-            self._cells[cell.name] = cell
-            self._send({"n": request["n"], **self._way.describe(cell)})
+        except (OSError, ImageError) as error:
+            cell.failure = str(error)
 
     def _furnish(self, cell: Cell, number: int, then: Callable[[], None]) -> None:
         """Have it given what may take long, and go on then; the others do meanwhile."""
