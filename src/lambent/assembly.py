@@ -218,6 +218,7 @@ async def _open_server(
 
     configuration.on_superseded = dispatcher.supersede
     configuration.on_reservation = reserve
+    configuration.on_event_invoke = dispatcher.look_again
     configuration.on_provisioned = dispatcher.provision
     configuration.on_snapshotted = dispatcher.restore
     configuration.on_removed = dispatcher.forget

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from lambent.core import placement
 from lambent.core.assignment import Assignment
 from lambent.core.placement import Placement
+from lambent.invoke import dispatcher
 from lambent.testing.simulation.checks import Violation
 from lambent.testing.simulation.shortage import Shortage
 
@@ -23,7 +23,7 @@ def test_every_function_has_its_turn(seed: int) -> None:
 
 
 def _events_are_given_up_at_once(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(placement, "EVENT_WAIT_US", 0)
+    patch.setattr(dispatcher, "EVENT_WAIT_US", 0)
 
 
 def _backlog_goes_first(patch: pytest.MonkeyPatch) -> None:

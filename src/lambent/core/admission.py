@@ -205,6 +205,12 @@ class Admission:
         limit = ACCOUNT_RATE if share.reserved is None else RESERVED_RATE
         return Refusal(limit.reason, -(-wait_us // 1_000_000))
 
+    def not_scaled_out(self, function: FunctionName) -> None:
+        """An environment that was counted is not started after all."""
+        share = self._shares.get(function)
+        if share is not None:
+            share.scale_out.give_back()
+
     def reserve(self, function: FunctionName, reserved: int | None) -> None:
         """From now on the function has so many units of its own, or, with None, part in what is unreserved."""
         share = self._share(function)

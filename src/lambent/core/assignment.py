@@ -34,6 +34,11 @@ def tenant_pool(pool_id: str, tenant_id: str) -> str:
     return f"{pool_id}{_OF_TENANT}{tenant_id}"
 
 
+def version_pool(pool_id: str) -> str:
+    """The version's own pool, where it may be one of its tenants'."""
+    return pool_id.partition(_OF_TENANT)[0]
+
+
 @dataclass(slots=True)
 class _Pool:
     idle: list[str] = field(default_factory=list)
@@ -167,6 +172,15 @@ class Assignment:
 
     def pool_of(self, environment_id: str) -> str | None:
         return self._pool_of.get(environment_id)
+
+    def idle(self) -> list[str]:
+        """Those that `take_least_recent` may take."""
+        return [environment_id for pool in self._pools.values() for environment_id in pool.idle]
+
+    def stays(self, environment_id: str) -> bool:
+        """Whether it is one of provisioned concurrency."""
+        pool_id = self._pool_of.get(environment_id)
+        return pool_id is not None and environment_id in self._pools[pool_id].provisioned
 
     def is_waited_for(self, pool_id: str) -> bool:
         """Whether an invocation waits for an environment of the pool."""
@@ -329,15 +343,14 @@ class Assignment:
         first."""
         return [environment_id for pool in self._of_version(pool_id) for environment_id in self._supersede(pool)]
 
-    def starting(self, pool_id: str) -> dict[str, str]:
-        """Of the version, as `supersede`: the environments that start, with the invocation that each is started for,
-        where that still waits."""
-        return {
-            environment_id: request_id
-            for pool in self._of_version(pool_id)
-            for environment_id, request_id in pool.starting.items()
-            if request_id in pool.waiting
-        }
+    def started_for(self, environment_id: str) -> str | None:
+        """The invocation that it starts for, where that still waits."""
+        pool_id = self._pool_of.get(environment_id)
+        if pool_id is None:
+            return None
+        pool = self._pools[pool_id]
+        request_id = pool.starting.get(environment_id)
+        return request_id if request_id in pool.waiting else None
 
     def _of_version(self, pool_id: str) -> list[_Pool]:
         pool_ids = (pool_id, *sorted(self._tenants.get(pool_id, ())))

@@ -70,3 +70,8 @@ class ScaleOut:
             return taken[0] + SCALE_OUT_US - now if taken else SCALE_OUT_US
         taken.append(now)
         return None
+
+    def give_back(self) -> None:
+        """One that was taken, the last of them, for an environment that is not started after all."""
+        if self._taken:
+            self._taken.pop()

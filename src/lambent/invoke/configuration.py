@@ -70,9 +70,10 @@ class ServingConfiguration:
     """Snapshots by function and version, aliases by function and name.
 
     `on_superseded` is told the pool that gets no invocation any more, `on_reservation` what concurrency a function has
-    reserved, `on_provisioned` how many environments of a version are to be initialised ahead of need (told again when
-    it is as before), `on_snapshotted` the version whose environments are restored from a template, `on_removed` the
-    function that is gone.
+    reserved, `on_event_invoke` the function of whose events it is said anew what becomes of them, `on_provisioned` how
+    many environments of a version are to be initialised ahead of need (told again when it is as before),
+    `on_snapshotted` the version whose environments are restored from a template, `on_removed` the function that is
+    gone.
     """
 
     def __init__(self) -> None:
@@ -82,6 +83,7 @@ class ServingConfiguration:
         self._event_invoke: dict[FunctionName, dict[str, EventInvokeConfig]] = {}
         """By qualifier."""
         self.on_superseded: Callable[[str], None] = lambda _pool_id: None
+        self.on_event_invoke: Callable[[FunctionName], None] = lambda _function: None
         self.on_reservation: Callable[[FunctionName, int | None], None] = lambda _function, _reserved: None
         self._provisioned: dict[FunctionName, dict[str, int]] = {}
         """The settings, by qualifier."""
@@ -133,6 +135,7 @@ class ServingConfiguration:
                 self._forget_event_invoke(function, name)
             case EventInvokeChanged(config):
                 self._event_invoke.setdefault(config.function, {})[config.qualifier] = config
+                self.on_event_invoke(config.function)
             case EventInvokeRemoved(function, qualifier):
                 self._forget_event_invoke(function, qualifier)
             case MappingChanged() | MappingRemoved():
@@ -145,8 +148,11 @@ class ServingConfiguration:
 
     def _forget_event_invoke(self, function: FunctionName, qualifier: str) -> None:
         configs = self._event_invoke.get(function)
-        if configs is not None and configs.pop(qualifier, None) is not None and not configs:
+        if configs is None or configs.pop(qualifier, None) is None:
+            return
+        if not configs:
             del self._event_invoke[function]
+        self.on_event_invoke(function)
 
     def _unprovision(self, function: FunctionName, qualifier: str) -> None:
         settings = self._provisioned.get(function)
@@ -195,7 +201,7 @@ class ServingConfiguration:
         """The concurrency that the function has for itself, or None."""
         return self._reserved.get(function)
 
-    def event_invoke(self, function: FunctionName, qualifier: str) -> EventInvokeConfig | None:
-        """What was configured for asynchronous invocations by the qualifier, or None."""
-        configs = self._event_invoke.get(function)
-        return None if configs is None else configs.get(qualifier)
+    def event_invoke(self, function: FunctionName, qualifier: str | None) -> EventInvokeConfig:
+        """What was configured for asynchronous invocations by the qualifier, else the defaults."""
+        config = self._event_invoke.get(function, {}).get(qualifier or LATEST)
+        return config or EventInvokeConfig(function, qualifier or LATEST, 0)

@@ -20,12 +20,12 @@ import msgspec
 
 from lambent.clock import Clock, Timer, Timers
 from lambent.core.admission import ACCOUNT_LIMIT, Admission, Limits, Provision, Refusal, Share
-from lambent.core.assignment import Assignment, PoolCensus, StartOne, Use, Wait
+from lambent.core.assignment import Assignment, PoolCensus, StartOne, Use, Wait, version_pool
 from lambent.core.errors import ModelledError, ServiceException
 from lambent.core.function import FunctionName
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.network import Networks
-from lambent.core.placement import Policy
+from lambent.core.placement import EVENT_WAIT_US, Policy
 from lambent.core.record import Record
 from lambent.invoke.attempts import Attempts, EntrySink
 from lambent.invoke.configuration import Serving
@@ -90,7 +90,8 @@ class _InFlight(msgspec.Struct, eq=False):
     tell: Callable[[Completed | ModelledError], None]
     unit: Share | Provision
     """Whose unit of concurrency it has, until it is answered."""
-    came_us: int
+    until_us: int
+    """How long it may wait for memory."""
     queued: bool
     """It comes from a queue."""
     told: bool = False
@@ -131,7 +132,10 @@ class Dispatcher:
             take_idle=self._assignment.take_least_recent,
             retire=self._retire,
             give_up=self._not_placed,
+            idle=self._assignment.idle,
+            stays=self._stays,
         )
+        self._wait_us = policy.wait_us
         self._launching = Launching(
             clock, credentials, networks, new_id=new_id, send=lambda command: self.send(command)
         )
@@ -154,6 +158,8 @@ class Dispatcher:
         self._draining: dict[str, _InFlight] = {}
         """The event of a queue that an environment has answered. It is over when the environment may have the next one,
         which need not go to another, frozen one then."""
+        self._counted: dict[str, FunctionName] = {}
+        """The environments that wait for memory, and count as started: of their functions."""
         self._sweep: Timer | None = None
         self._drained: asyncio.Future[None] | None = None
         """While the dispatcher closes: done when nothing is in flight any more."""
@@ -191,15 +197,17 @@ class Dispatcher:
         tell: Callable[[Completed | ModelledError], None],
         *,
         queued: bool = False,
+        within_us: int = EVENT_WAIT_US,
     ) -> None:
         """Run the invocation, and tell its result once. Raises TooManyRequestsException, with nothing told. An event
         that comes from a queue is not held to a rate; it waits until memory is free where it is the only one of its
-        function's, and for longer than a caller would."""
+        function's, and for longer than a caller would, if not longer than `within_us`."""
         now = self._clock.monotonic_us()
         unit = self._admission.admit(serving.version.function, serving.version.version, now, queued=queued)
         if isinstance(unit, Refusal):
             raise too_many(unit)
-        entry = _InFlight(invocation, serving, tell, unit, now, queued)
+        until_us = now + (min(within_us, EVENT_WAIT_US) if queued else self._wait_us)
+        entry = _InFlight(invocation, serving, tell, unit, until_us, queued)
         self._in_flight[invocation.request_id] = entry
         if queued:
             self._queued[serving.version.function] += 1
@@ -249,17 +257,25 @@ class Dispatcher:
         waits for that: so it has its turn, and what runs already is not ended for more of it."""
         serving = entry.serving
         begin = partial(self._start, serving, environment_id, ON_DEMAND)
-        if not self._placing.ask(serving, environment_id, begin, entry.came_us, queued=entry.queued):
+        if not self._placing.ask(serving, environment_id, begin, entry.until_us, queued=entry.queued):
             return ACCOUNT_LIMIT
         refusal = self._admission.scale_out(serving.version.function, now)
         if refusal is None:
+            self._counted[environment_id] = serving.version.function
             self._placing.settle()
             may_wait = not entry.queued or self._queued[serving.version.function] == 1
             if may_wait or not self._placing.is_held_up(environment_id):
                 return None
             refusal = ACCOUNT_LIMIT
-        self._placing.gone(environment_id)
+        self._is_not_placed(environment_id)
         return refusal
+
+    def _is_not_placed(self, environment_id: str) -> None:
+        """If it was not: it never will be, and was not started."""
+        self._placing.gone(environment_id)
+        function = self._counted.pop(environment_id, None)
+        if function is not None:
+            self._admission.not_scaled_out(function)
 
     def _not_placed(self, environment_id: str) -> None:
         """There is no memory for the environment."""
@@ -267,6 +283,7 @@ class Dispatcher:
 
     def _start(self, serving: Serving, environment_id: str, initialization_type: str) -> None:
         """There is memory for the environment."""
+        self._counted.pop(environment_id, None)
         if serving.pool_id in self._restoring:
             self._restoring.start(serving, environment_id, initialization_type)
         else:
@@ -319,8 +336,7 @@ class Dispatcher:
                 self._gone(Gone(not_needed))
             handed_on = self._assignment.hand_on(environment_id, request_id)
             if handed_on is not None:
-                waits = self._in_flight[handed_on.request_id]
-                self._placing.is_for(handed_on.environment_id, waits.came_us, queued=waits.queued)
+                self._placing.is_for(handed_on.environment_id, self._in_flight[handed_on.request_id].until_us)
         self._placing.settle()
 
     def _run(self, entry: _InFlight, environment_id: str) -> None:
@@ -417,7 +433,7 @@ class Dispatcher:
 
     def _strand(self, environment_id: str, error: ModelledError) -> None:
         """The environment is not to be had: whoever waits for it in vain is told so."""
-        self._placing.gone(environment_id)
+        self._is_not_placed(environment_id)
         request_id = self._assignment.gone(environment_id)
         if request_id is not None:
             _tell(self._leave(request_id), error)
@@ -429,14 +445,31 @@ class Dispatcher:
         queue that waits for memory: that may be for long, so it is to look what there is then."""
         for environment_id in self._assignment.supersede(pool_id):
             self._retire(environment_id)
-        for environment_id, request_id in self._assignment.starting(pool_id).items():
-            if environment_id in self._placing and self._in_flight[request_id].queued:
-                self._not_placed(environment_id)
+        self._refuse_events(lambda serving: version_pool(serving.pool_id) == pool_id)
         self._restoring.superseded(pool_id)
 
     def reserve(self, function: FunctionName, reserved: int | None) -> None:
         """The function has so much concurrency of its own, or none."""
         self._admission.reserve(function, reserved)
+        self.look_again(function)
+
+    def look_again(self, function: FunctionName) -> None:
+        """What is said of the function's events is another: one that waits for memory is refused, and so is looked at
+        anew before it is run."""
+        self._refuse_events(lambda serving: serving.version.function == function)
+
+    def _refuse_events(self, whose: Callable[[Serving], bool]) -> None:
+        """Those that wait for memory."""
+        for environment_id in self._placing.waiting():
+            request_id = self._assignment.started_for(environment_id)
+            if request_id is not None:
+                entry = self._in_flight[request_id]
+                if entry.queued and whose(entry.serving):
+                    self._not_placed(environment_id)
+
+    def _stays(self, environment_id: str) -> bool:
+        """Be it idle, as long as the settings are what they are: those of provisioned concurrency, and templates."""
+        return self._assignment.stays(environment_id) or self._restoring.pool_of(environment_id) is not None
 
     def provision(self, serving: Serving, count: int) -> None:
         """From now on so many environments of the version are initialised ahead of need."""

@@ -376,9 +376,7 @@ class EventInvocations:
             self._end(event_id, event, decision, self._version_of(event), refusal=error.message or "")
 
     def _config_of(self, event: QueuedEvent) -> EventInvokeConfig:
-        qualifier = event.qualifier or LATEST
-        config = self._configuration.event_invoke(event.function, qualifier)
-        return config or EventInvokeConfig(event.function, qualifier, 0)
+        return self._configuration.event_invoke(event.function, event.qualifier)
 
     def _version_of(self, event: QueuedEvent) -> FunctionVersion | None:
         """The version that the event would have run; `$LATEST` where that is gone, whose dead-letter queue is the

@@ -119,8 +119,8 @@ def invoke_async(frontend: Frontend, call: Call, tell: Tell) -> None:
 
 
 def attempt(frontend: Frontend, event: QueuedEvent, tell: Callable[[Serving, Completed | ModelledError], None]) -> None:
-    """Run a queued event, with the checks that every invocation has; its client context is not kept. Raises
-    ModelledError, with nothing told."""
+    """Run a queued event, with the checks that every invocation has; its client context is not kept. It does not begin
+    when it is too old. Raises ModelledError, with nothing told."""
     serving, invoked_arn = resolve(frontend, event.function, event.qualifier)
     if serving.version.configuration.tenant_isolation_mode is not None or event.tenant_id is not None:
         serving = _of_tenant(serving, event.tenant_id)
@@ -128,7 +128,11 @@ def attempt(frontend: Frontend, event: QueuedEvent, tell: Callable[[Serving, Com
         raise ServiceException("The attempt before this one is not over.")
     trace_id = _extended(frontend, event.function, event.trace_id)
     invocation = Invocation(event.request_id, invoked_arn, event.payload, trace_id=trace_id)
-    frontend.dispatcher.invoke(serving, invocation, lambda result: tell(serving, result), queued=True)
+    config = frontend.configuration.event_invoke(event.function, event.qualifier)
+    left_ms = config.age_exceeded_ms(event.trials.accepted_ms) - frontend.clock.wall_ms()
+    frontend.dispatcher.invoke(
+        serving, invocation, lambda result: tell(serving, result), queued=True, within_us=max(0, left_ms) * 1000
+    )
 
 
 async def accept_record(frontend: Frontend, account: str, arn: str, payload: bytes, trace_id: str) -> None:

@@ -5,7 +5,7 @@ begun, how one is retired, and what is done about one that has waited for too lo
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from lambent.clock import Clock, Timer, Timers
 from lambent.core.placement import Placement, Policy
@@ -15,8 +15,8 @@ _log = logging.getLogger(__name__)
 
 
 class Placing:
-    """`take_idle` takes an idle environment out of the assignment; `retire` tells the worker to end it; `give_up` is
-    told of an environment that is not to be had."""
+    """`take_idle` takes an idle environment out of the assignment, one of `idle`; `retire` tells the worker to end it;
+    `give_up` is told of an environment that is not to be had. `stays` is as `core.placement` has it."""
 
     def __init__(
         self,
@@ -27,11 +27,15 @@ class Placing:
         take_idle: Callable[[], str | None],
         retire: Callable[[str], None],
         give_up: Callable[[str], None],
+        idle: Callable[[], Iterable[str]],
+        stays: Callable[[str], bool],
     ) -> None:
         self._clock = clock
         self._timers = timers
-        self._placement = Placement(policy)
+        self._policy = policy
+        self._placement = Placement(policy, stays)
         self._take_idle = take_idle
+        self._idle = idle
         self._retire = retire
         self._give_up = give_up
         self._begin: dict[str, Callable[[], None]] = {}
@@ -54,15 +58,16 @@ class Placing:
         return environment_id in self._placement
 
     def ask(
-        self, serving: Serving, environment_id: str, begin: Callable[[], None], came_us: int, *, queued: bool
+        self, serving: Serving, environment_id: str, begin: Callable[[], None], until_us: int, *, queued: bool
     ) -> bool:
-        """Have an environment begun, for an invocation that came then and waits for it, when there is room, which
-        `settle` looks for. False if it is not to be had."""
-        return self._ask(serving, environment_id, begin, serving.pool_id, came_us, queued=queued)
+        """Have an environment begun, for an invocation that waits until then for it, when there is room, which `settle`
+        looks for. False if it is not to be had."""
+        return self._ask(serving, environment_id, begin, serving.pool_id, until_us, queued=queued)
 
     def ask_ahead(self, serving: Serving, environment_id: str, begin: Callable[[], None]) -> None:
         """The same where no invocation waits for it. One that is not to be had is given up."""
-        if not self._ask(serving, environment_id, begin, "", self._clock.monotonic_us(), queued=False):
+        until_us = self._clock.monotonic_us() + self._policy.wait_us
+        if not self._ask(serving, environment_id, begin, "", until_us, queued=False):
             self._give_up(environment_id)
 
     def _ask(
@@ -71,12 +76,13 @@ class Placing:
         environment_id: str,
         begin: Callable[[], None],
         pool_id: str,
-        came_us: int,
+        until_us: int,
         *,
         queued: bool,
     ) -> bool:
         size_mib = serving.version.configuration.memory_mib
-        if not self._placement.ask(environment_id, serving.arn, pool_id, size_mib, came_us, queued=queued):
+        now = self._clock.monotonic_us()
+        if not self._placement.ask(environment_id, serving.arn, pool_id, size_mib, now, until_us, queued=queued):
             return False
         self._begin[environment_id] = begin
         return True
@@ -102,7 +108,7 @@ class Placing:
 
     def settle(self) -> None:
         """Do what can be done now."""
-        plan = self._placement.plan(self._take_idle)
+        plan = self._placement.plan(self._take_idle, self._idle, self._clock.monotonic_us())
         for environment_id in plan.retire:
             self._retire(environment_id)
         for environment_id in plan.start:
@@ -118,7 +124,7 @@ class Placing:
             self._timer.cancel()
 
     def _watch(self) -> None:
-        due_us = self._placement.next_overdue_us()
+        due_us = self._placement.looks_us()
         if due_us is None or (self._timer is not None and self._looks_us <= due_us):
             return
         if self._timer is not None:

@@ -37,6 +37,8 @@ CHECKPOINT_PAGES = 2_048
 RESERVE_BYTES = 16 * 1024**2
 """More than twice the log."""
 JOBS_PER_STATEMENT = 64
+BYTES_PER_STATEMENT = 1024**2
+"""After which it has no other job: SQLite has a copy of what a statement is to write."""
 
 _SQL = queries.load("event_queue")
 _encode = msgspec.msgpack.Encoder().encode
@@ -75,7 +77,7 @@ class _Removal:
 
 
 _Job = _Put | _Change | _Removal
-_End = tuple[list[_Job], sqlite3.Error | None]
+_End = tuple[list[_Job], Exception | None]
 """Jobs, and what all of them are told."""
 
 
@@ -257,7 +259,7 @@ class EventQueue:
             ends[1:] = (others, error), (over, self._commit(over))
         return ends
 
-    def _commit(self, jobs: list[_Job]) -> sqlite3.Error | None:
+    def _commit(self, jobs: list[_Job]) -> Exception | None:
         """All of them or, where it fails, none."""
         connection = self._writing
         assert connection is not None
@@ -267,7 +269,7 @@ class EventQueue:
         try:
             self._apply(connection, jobs)
             self.commits += 1
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 each is told: the writer must not end
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for function in list(self._lanes)[known:]:
@@ -284,12 +286,11 @@ class EventQueue:
     def _apply(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
         """In one statement, which is a transaction by itself, where that will do: each lets go of the interpreter, and
         has to wait for it again."""
-        if len(jobs) > JOBS_PER_STATEMENT:
+        groups = _statements([self._row(connection, job) for job in jobs])
+        if len(groups) > 1:
             _begin(connection)
-        rows = [self._row(connection, job) for job in jobs]
-        for at in range(0, len(rows), JOBS_PER_STATEMENT):
-            some = rows[at : at + JOBS_PER_STATEMENT]
-            connection.execute(_insert(len(some)), [value for row in some for value in row])
+        for rows in groups:
+            connection.execute(_insert(len(rows)), [value for row in rows for value in row])
         if connection.in_transaction:
             connection.execute("COMMIT")
 
@@ -322,6 +323,19 @@ class EventQueue:
                 job.told(error)
 
 
+def _statements(rows: list[_Row]) -> list[list[_Row]]:
+    """The rows of each."""
+    groups: list[list[_Row]] = []
+    room = 0
+    for row in rows:
+        if room <= 0 or len(groups[-1]) == JOBS_PER_STATEMENT:
+            groups.append([])
+            room = BYTES_PER_STATEMENT
+        groups[-1].append(row)
+        room -= len(row[-1] or b"")
+    return groups
+
+
 def _begin(connection: sqlite3.Connection) -> None:
     """A transaction, unless there is one."""
     if not connection.in_transaction:
@@ -338,7 +352,7 @@ def _split(jobs: list[_Job], kind: type[_Job]) -> tuple[list[_Job], list[_Job]]:
     return [job for job in jobs if isinstance(job, kind)], [job for job in jobs if not isinstance(job, kind)]
 
 
-def _is_of_the_disk(error: sqlite3.Error) -> bool:
+def _is_of_the_disk(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 

@@ -78,6 +78,7 @@ def connect(path: Path, kind: type[C]) -> C:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")  # not on a disk that may be full, nor where others may look
     connection.execute("PRAGMA busy_timeout = 5000")
     return connection
 

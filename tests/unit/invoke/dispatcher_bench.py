@@ -55,7 +55,7 @@ class Sessions:
 class Bench:
     """A dispatcher and what it has sent to its worker."""
 
-    def __init__(self, ledger: Ledger, timeline: Timeline | None = None) -> None:
+    def __init__(self, ledger: Ledger, timeline: Timeline | None = None, scale_out_per_10_s: int = 1000) -> None:
         numbers = itertools.count(1)
         self.dispatcher = Dispatcher(
             clock=timeline or ManualClock(),
@@ -65,7 +65,7 @@ class Bench:
             credentials=Sessions(),
             networks=Networks(),
             new_id=lambda: f"e{next(numbers)}",
-            limits=Limits(concurrency=10),
+            limits=Limits(concurrency=10, scale_out_per_10_s=scale_out_per_10_s),
             policy=Policy(),
             idle_timeout_s=1,
             maximal_life_s=3600,
@@ -101,12 +101,17 @@ class Bench:
             await sent.wait()
 
 
-def on_bench(data_dir: Path, test: Callable[[Bench], object], timeline: Timeline | None = None) -> None:
+def on_bench(
+    data_dir: Path,
+    test: Callable[[Bench], object],
+    timeline: Timeline | None = None,
+    scale_out_per_10_s: int = 1000,
+) -> None:
     """In simulated time, where there is a timeline."""
 
     async def run() -> None:
         ledger = Ledger(data_dir / "ledger")
-        bench = Bench(ledger, timeline)
+        bench = Bench(ledger, timeline, scale_out_per_10_s)
         outcome = test(bench)
         if asyncio.iscoroutine(outcome):
             await outcome

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lambent.core.errors import ModelledError, TooManyRequestsException
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
-from lambent.core.placement import EVENT_WAIT_US, PATIENCE_US, Policy
+from lambent.core.placement import EVENT_WAIT_US, HOLD_US, PATIENCE_US, Policy
 from lambent.invoke.configuration import Serving
 from lambent.invoke.dispatcher import Completed
 from lambent.testing.simulation.timeline import Timeline
@@ -162,6 +162,78 @@ def test_a_caller_that_another_one_leaves_its_place_waits_for_its_own_time(data_
         assert [type(result) for result in told] == [TooManyRequestsException]
 
     on_bench(data_dir, test, timeline)
+
+
+def of_size(name: str, memory_mib: int) -> Serving:
+    version = replace(
+        VERSION,
+        function=replace(VERSION.function, name=name),
+        configuration=replace(VERSION.configuration, memory_mib=memory_mib),
+    )
+    return Serving(version, f"pool of {name}", f"arn of {name}")
+
+
+def test_what_has_no_room_for_long_keeps_others_back_for_a_while_and_ends_nothing_in_vain(data_dir: Path):
+    timeline = Timeline()
+
+    def test(bench: Bench) -> None:
+        environments = filled(bench)
+        ends(bench, environments[0], "r0")
+        bench.sent.clear()
+        call(bench, "large", of_size("large", 3 * 128), queued=True)
+        assert sent(bench, Retire) == [], "with that gone there would still be no room"
+        call(bench, "small", OTHER)
+        pass_time(timeline, HOLD_US - 1)
+        assert bench.sent == []
+        pass_time(timeline, 1)
+        assert sent(bench, Retire) == [environments[0]]
+        bench.dispatcher.on_event(Gone(environments[0]))
+        assert len(sent(bench, Start)) == 1
+
+    on_bench(data_dir, test, timeline)
+
+
+def test_an_environment_that_never_was_started_does_not_count_as_started(data_dir: Path):
+    def test(bench: Bench) -> None:
+        environments = filled(bench)
+        for number in range(PLACES):
+            told = call(bench, f"event {number}", OTHER, queued=True)
+            bench.dispatcher.look_again(OTHER.version.function)
+            assert [type(result) for result in told] == [TooManyRequestsException]
+        bench.dispatcher.on_event(Gone(environments[0], took="r0"))
+        assert call(bench, "caller", OTHER) == []
+        assert len(sent(bench, Start)) == 1
+
+    on_bench(data_dir, test, scale_out_per_10_s=PLACES)
+
+
+def test_an_event_does_not_wait_for_memory_until_it_is_too_old_to_run(data_dir: Path):
+    timeline = Timeline()
+
+    def test(bench: Bench) -> None:
+        filled(bench)
+        told: list[Completed | ModelledError] = []
+        invocation = Invocation("event", "arn", b"{}")
+        bench.dispatcher.invoke(OTHER, invocation, told.append, queued=True, within_us=1_000_000)
+        pass_time(timeline, 999_999)
+        assert told == []
+        pass_time(timeline, 1)
+        assert [type(result) for result in told] == [TooManyRequestsException]
+
+    on_bench(data_dir, test, timeline)
+
+
+def test_an_event_that_waits_for_memory_looks_again_when_something_else_is_said_of_it(data_dir: Path):
+    def test(bench: Bench) -> None:
+        filled(bench)
+        event, caller = call(bench, "event", OTHER, queued=True), call(bench, "caller", OTHER)
+        bench.dispatcher.look_again(VERSION.function)
+        assert event == []
+        bench.dispatcher.reserve(OTHER.version.function, 0)
+        assert [type(result) for result in event] == [TooManyRequestsException]
+        assert caller == []
+
+    on_bench(data_dir, test)
 
 
 def test_an_event_that_waits_for_memory_is_refused_when_its_version_is_superseded(data_dir: Path):

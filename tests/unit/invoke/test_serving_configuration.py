@@ -78,7 +78,7 @@ def test_reservations_and_the_end_of_functions_are_handed_on() -> None:
 
 def test_asynchronous_invocations_are_configured_by_qualifier_until_that_is_gone() -> None:
     known = ServingConfiguration()
-    configs = {name: EventInvokeConfig(FUNCTION, name, 0) for name in (LATEST, "1", "live")}
+    configs = {name: EventInvokeConfig(FUNCTION, name, 7) for name in (LATEST, "1", "live")}
 
     def configured() -> set[str]:
         return {name for name, config in configs.items() if known.event_invoke(FUNCTION, name) == config}

@@ -157,6 +157,19 @@ def test_a_fetch_takes_large_payloads_up_to_a_bound_and_one_at_least(disk: Path)
     asyncio.run(main())
 
 
+def test_a_fetch_takes_no_room_on_a_disk_that_may_be_full(disk: Path) -> None:
+    """Nothing would be at work then that could be over."""
+
+    async def main() -> None:
+        async with opened(disk / "events.sqlite") as queue:
+            await put(queue, *(event(str(number), payload=b"x" * 100_000) for number in range(100)))
+            with files_no_larger_than(0):
+                due = await queue.due(F, 160, (), 10)
+            assert len(due.events) > 10
+
+    asyncio.run(main())
+
+
 def test_what_waits_together_shares_one_commit_and_nothing_is_told_before_it(disk: Path) -> None:
     class Slow(EventQueue):
         def _apply(self, connection, jobs):

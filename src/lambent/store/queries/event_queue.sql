@@ -34,20 +34,23 @@ END;
 -- name: due
 -- One row, whatever it is of: the interpreter is let go, and waited for again, once for each. The last of the events is
 -- the one that goes beyond the bytes.
+-- Nothing is looked at but the lengths until it is known which they are: what is sorted is kept beside the tables.
 WITH first AS (
-    SELECT event.id, due_ms, accepted_ms, state, payload FROM event
+    SELECT event.id, due_ms, accepted_ms, length(payload) AS bytes FROM event
     WHERE lane = (SELECT id FROM lane WHERE account = :account AND region = :region AND name = :name)
         AND service IS :service
         AND event.id NOT IN (SELECT value FROM json_each(:besides))
     ORDER BY due_ms, accepted_ms, event.id LIMIT :limit + 1
 ), counted AS (
-    SELECT *, row_number() OVER following AS number,
-        sum(length(payload)) OVER following - length(payload) AS bytes_before
+    SELECT *, row_number() OVER following AS number, sum(bytes) OVER following - bytes AS bytes_before
     FROM first WINDOW following AS (ORDER BY due_ms, accepted_ms, id)
 ), judged AS (
     SELECT *, due_ms <= :now_ms AND number <= :limit AND bytes_before <= :bytes AS is_taken FROM counted
 )
-SELECT group_concat(id || ' ' || hex(state) || ' ' || hex(payload), ',') FILTER (WHERE is_taken),
+SELECT
+    group_concat(
+        (SELECT id || ' ' || hex(state) || ' ' || hex(payload) FROM event WHERE event.id = judged.id), ','
+    ) FILTER (WHERE is_taken),
     min(due_ms) FILTER (WHERE NOT is_taken)
 FROM judged;
 
