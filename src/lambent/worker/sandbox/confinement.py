@@ -517,13 +517,17 @@ def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str | 
 
 
 def _memory_bytes(run: Run, fields: Collection[str]) -> int:
-    """The sum of these fields of what all processes of the sandbox take. Of memory that is shared, Pss has a part."""
+    """The sum of these fields of what all processes of the sandbox take. Of memory that is shared, Pss has a part. One
+    that has ended, or is just becoming another program, takes none: the kernel says that there is no such process."""
     total = 0
     for process in (run.process, *descendants(run.process)):
-        with open(f"/proc/{process}/smaps_rollup", encoding="ascii") as file:
+        with (
+            contextlib.suppress(ProcessLookupError, FileNotFoundError),
+            open(f"/proc/{process}/smaps_rollup", encoding="ascii") as file,
+        ):
             next(file)
             told = dict(line.split(":", 1) for line in file)
-        total += sum(int(told[field].split()[0]) << 10 for field in fields)
+            total += sum(int(told[field].split()[0]) << 10 for field in fields)
     return total
 
 
