@@ -26,9 +26,9 @@ STARTING_MIB = 64
 """What an environment is taken to use before the next measurement sees it, unless it may have less."""
 PATIENCE_US = 200_000
 """A few cold starts: for so long a function goes on in its environments while another one waits for memory."""
-HOLD_US = 3_000_000
+HOLD_US = 5_000_000
 """For so long a function keeps the others back while it waits for memory in its turn."""
-PASSED_US = 12_000_000
+PASSED_US = 5_000_000
 """For so long the others go before it then."""
 EVENT_WAIT_US = 300_000_000
 """How long an environment waits that is for an event of a queue. As long as a function pauses at most that was refused:
