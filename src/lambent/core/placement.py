@@ -207,12 +207,12 @@ class Placement:
             if not self._fits(environment):
                 if self._has_held_for_long(function, now):
                     self._passed[function] = now + PASSED_US
-                    self._goes_last(function)
+                    self.goes_last(function)
                     continue
                 self._make_room(environment, take_idle, idle, retire)
                 break
             self._no_longer_waits(environment_id)
-            self._goes_last(function)
+            self.goes_last(function)
             self._placed[environment_id] = environment
             self._placed_mib += environment.size_mib
             self._unseen_mib += environment.starting_mib
@@ -319,9 +319,10 @@ class Placement:
         """Whether others are kept back that it could let pass."""
         return function not in self._passed and len(self._turns) > 1
 
-    def _goes_last(self, function: str) -> None:
-        """Its turn is over."""
-        self._holder = None
+    def goes_last(self, function: str) -> None:
+        """Its turn is over, if it was its turn: it has an environment, or goes on in those that it has."""
+        if self._holder == function:
+            self._holder = None
         if function in self._turns:
             self._turns[function] = self._turns.pop(function)
 

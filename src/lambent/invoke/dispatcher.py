@@ -333,6 +333,7 @@ class Dispatcher:
             pool_id = self._assignment.starts_too_many(environment_id)
             not_needed = None if pool_id is None else self._placing.not_needed(pool_id)
             if not_needed is not None:
+                self._placing.goes_last(self._in_flight[request_id].serving.arn)
                 self._gone(Gone(not_needed))
             handed_on = self._assignment.hand_on(environment_id, request_id)
             if handed_on is not None:

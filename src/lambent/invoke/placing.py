@@ -48,6 +48,7 @@ class Placing:
         self.gives_way = self._placement.gives_way
         self.not_needed = self._placement.not_needed
         self.is_for = self._placement.is_for
+        self.goes_last = self._placement.goes_last
 
     @property
     def is_waited_for(self) -> bool:
