@@ -96,8 +96,6 @@ class Placement:
     """Of those that have been told to go since then: not to be given away before it is seen."""
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
     """The one that has waited longest comes first."""
-    _callers: int = 0
-    """How many of them were asked for by callers."""
     _overdue_us: int | None = None
     """Before that none of them has waited for too long."""
     _turns: dict[str, deque[str]] = field(default_factory=dict)
@@ -145,10 +143,10 @@ class Placement:
     ) -> bool:
         """An environment is to be started, for a caller or an event of a queue, which waits until then. False if it is
         not, as too many callers wait already or it can not fit."""
-        if (self._callers >= self.policy.waiting and not queued) or not self._could_fit(size_mib):
+        callers = sum(not waiting.queued for waiting in self._waiting.values())
+        if (callers >= self.policy.waiting and not queued) or not self._could_fit(size_mib):
             return False
         self._waiting[environment_id] = _Waiting(_Placed(function, size_mib), pool_id, now, until_us, queued)
-        self._callers += not queued
         self._turns.setdefault(function, deque()).append(environment_id)
         self.is_for(environment_id, until_us)
         return True
@@ -328,9 +326,7 @@ class Placement:
 
     def _no_longer_waits(self, environment_id: str) -> None:
         """Its function keeps its turn if it has others that wait."""
-        gone = self._waiting.pop(environment_id)
-        self._callers -= not gone.queued
-        function = gone.environment.function
+        function = self._waiting.pop(environment_id).environment.function
         waiting = self._turns[function]
         waiting.remove(environment_id)
         if not waiting:

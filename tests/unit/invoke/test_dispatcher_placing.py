@@ -193,6 +193,23 @@ def test_what_has_no_room_for_long_keeps_others_back_for_a_while_and_ends_nothin
     on_bench(data_dir, test, timeline)
 
 
+def test_a_function_that_is_called_without_end_has_no_turn_for_what_its_environments_serve(data_dir: Path):
+    timeline = Timeline()
+
+    def test(bench: Bench) -> None:
+        environments = filled(bench)
+        for number in range(2):
+            call(bench, f"greedy {number}")
+        call(bench, "other", OTHER)
+        pass_time(timeline, PATIENCE_US)
+        ends(bench, environments[0], "r0")
+        assert sent(bench, Retire) == []
+        ends(bench, environments[1], "r1")
+        assert sent(bench, Retire) == [environments[1]]
+
+    on_bench(data_dir, test, timeline)
+
+
 def test_an_environment_that_never_was_started_does_not_count_as_started(data_dir: Path):
     def test(bench: Bench) -> None:
         environments = filled(bench)
