@@ -188,8 +188,9 @@ class Placement:
         """When to look for those, and to plan, if nothing happens before."""
         if self._overdue_us is None or not self._waiting:
             return None
-        holds = self._holder is not None and self._keeps_back(self._holder)
-        return min(self._overdue_us, self._holds_since_us + HOLD_US) if holds else self._overdue_us
+        if self._holder is None:
+            return self._overdue_us
+        return min(self._overdue_us, self._holds_since_us + HOLD_US)
 
     # What is to be done -------------------------------------------------------------------------------------------
 
@@ -309,13 +310,13 @@ class Placement:
         return function, self._turns[function][0]
 
     def _has_held_for_long(self, function: str, now: int) -> bool:
+        """It counts from when there is another that could pass it."""
+        if function in self._passed or len(self._turns) == 1:
+            self._holder = None
+            return False
         if self._holder != function:
             self._holder, self._holds_since_us = function, now
-        return self._keeps_back(function) and now - self._holds_since_us >= HOLD_US
-
-    def _keeps_back(self, function: str) -> bool:
-        """Whether others are kept back that it could let pass."""
-        return function not in self._passed and len(self._turns) > 1
+        return now - self._holds_since_us >= HOLD_US
 
     def goes_last(self, function: str) -> None:
         """Its turn is over, if it was its turn: it has an environment, or goes on in those that it has."""

@@ -1,4 +1,4 @@
-"""A sandbox that was booted ahead of need, and ends before it is told what to run."""
+"""A sandbox that was booted ahead: it ends before it is told what to run, or can not be made its function's own."""
 
 import asyncio
 import os
@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from lambent.testing.sandboxes import open_bench
-from lambent.worker.sandbox.driver import Exit, SandboxSpec, Template
+from lambent.worker.sandbox.driver import Exit, SandboxError, SandboxSpec, Template
 from lambent.worker.sandbox.freezing import descendants
 
 GONE_WITHIN_S = 20.0
@@ -43,5 +44,21 @@ def test_the_end_of_what_was_booted_is_not_taken_for_that_of_the_program(taken: 
             await sandbox.kill()
             assert (await watched.outcome()).exit == Exit(signal=9)
             assert lost == []
+
+    asyncio.run(run())
+
+
+def test_one_that_can_not_be_made_the_functions_own_is_not_started_and_the_others_are() -> None:
+    async def run() -> None:
+        async with open_bench("namespaces") as bench:
+            if not bench.driver.found["tmp"]:  # type: ignore[attr-defined]
+                pytest.skip("/tmp is a tmpfs here, which may be said to be of any size")
+            booted, other = [await bench.driver.boot(SPEC, print) for _ in range(2)]
+            sandbox = await bench.driver.create(replace(SPEC, ephemeral_mib=1 << 40), booted)
+            with pytest.raises(SandboxError, match="File too large"):
+                await bench.start(sandbox, "/bin/true")
+            await sandbox.destroy()
+            well = await bench.driver.create(replace(SPEC, sandbox_id="well"), other)
+            assert (await bench.run(well, "/bin/echo", "works")).output == "works\n"
 
     asyncio.run(run())
