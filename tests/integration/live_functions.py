@@ -193,8 +193,8 @@ def processes(data_dir: Path) -> set[str]:
         try:
             place = group.search((process / "cgroup").read_text())
             if place is not None or code in (process / "mountinfo").read_text():
-                name = f"process {process.name} {(process / 'comm').read_text().strip()}"
-                found[name] = place[1] if place is not None else ""
+                # Not what it runs: the first process of a sandbox becomes another program.
+                found[f"process {process.name}"] = place[1] if place is not None else ""
         except OSError:
             continue  # it has ended, or is another user's
     others = {"zygotes", *booted_ahead(data_dir)}  # what was born meanwhile is among them
