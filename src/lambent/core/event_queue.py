@@ -14,6 +14,7 @@ until it is over.
   environments are at work than if many are frozen and thawed for each event.
 - A function that was refused (its concurrency is used up, its environments can not be had) has its window cut to what
   of it is at work. With nothing at work it pauses, from a second to five minutes, and then one event begins.
+- Events are fetched when half of those that were ready have begun: a fetch of few costs as much as one of many.
 - Fetched payloads are bounded in bytes for all together.
 
 Decides only: `invoke.events` acts. Times are wall-clock milliseconds, since queues outlive the process. Where the clock
@@ -27,8 +28,8 @@ from lambent.core.event_invoke import LONGEST_BACKOFF_MS, backoff_ms
 from lambent.core.function import FunctionName
 from lambent.core.record import Record
 
-READY_MAX = 32
-READY_PER_WINDOW = 4
+READY_MAX = 64
+READY_PER_WINDOW = 16
 WINDOW_FIRST = 4
 WINDOW_GROWS_MS = 500
 SOON_OVER = 2
@@ -138,8 +139,8 @@ class EventQueues:
                 self._settle(function, lane, now_ms)
                 continue
             room = self._room(lane, now_ms)
-            if not room:
-                # It has places, so no more functions than there are places can be in the way.
+            if not room or lane.ready > _ready_max(lane) // 2:
+                # It has places, or events, so no more functions than there are places can be in the way.
                 lane.in_turn = True
                 self._turns.append(function)
                 continue
@@ -258,7 +259,7 @@ class EventQueues:
         held = lane.ready + lane.at_work
         if not held and self._free <= 1:
             return 1
-        wanted = lane.window + min(READY_MAX, READY_PER_WINDOW * lane.window) - held
+        wanted = lane.window + _ready_max(lane) - held
         return max(0, min(wanted, (self._free - held + 1) // 2))
 
     def _grow(self, lane: _Lane, now_ms: int) -> bool:
@@ -308,6 +309,10 @@ class EventQueues:
         if at_ms < lane.alarm_ms and at_ms != _NEVER:
             lane.alarm_ms = at_ms
             heapq.heappush(self._alarms, (at_ms, function))
+
+
+def _ready_max(lane: _Lane) -> int:
+    return min(READY_MAX, READY_PER_WINDOW * lane.window)
 
 
 def is_to_come(at_ms: int, now_ms: int, longest_ms: int) -> bool:

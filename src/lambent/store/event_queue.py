@@ -1,9 +1,10 @@
 """The queue of asynchronous invocations: a SQLite file of its own, so that no payload stalls a change of configuration.
 
-What is put is told to be there when its commit is on disk; all that is put, changed and removed in one turn of the
-event loop, or while the commit before it is written, shares one commit. An error of the disk (it is full, say) undoes
-the whole group and is told to each: nothing is half there. When the disk is full no more events are accepted; what is
-over is still removed, in room that was kept for that, so that the others can go on.
+What is put is told to be there when its commit is on disk. All that is put, changed and removed while the commit before
+it is written shares one commit, and waits a moment longer for the callers that were told by that one, who may have more
+to put. An error of the disk (it is full, say) undoes the whole group and is told to each: nothing is half there. When
+the disk is full no more events are accepted; what is over is still removed, in room that was kept for that, so that the
+others can go on.
 
 Owns no decision: what is due is asked for by whoever has chosen the function (`core.event_queue`), and what is at work
 is known to that one alone. So after a crash whatever was not removed is due again.
@@ -17,6 +18,7 @@ import sqlite3
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -34,49 +36,42 @@ FETCHED_BYTES = 4 * 1024**2
 """Of payloads in one fetch: the event that goes beyond it is the last."""
 CHECKPOINT_PAGES = 2_048
 """Of the log, before it is merged into the file, which costs syncs of its own."""
+GATHER_S = 0.002
+"""How long a commit waits for as many events as were put by the one before it and while that was written: on a quick
+disk it would be over before they are there, and each would have one of its own."""
+GATHERED_MAX = 8
+"""Events for which a commit waits: with more, those that can come meanwhile are worth more than those saved."""
 RESERVE_BYTES = 16 * 1024**2
 """More than twice the log."""
 JOBS_PER_STATEMENT = 64
 BYTES_PER_STATEMENT = 1024**2
 """After which it has no other job: SQLite has a copy of what a statement is to write."""
 
+_LANE = 2
+"""Of the columns of the view `job`."""
 _SQL = queries.load("event_queue")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(QueuedEvent).decode
 
-_Row = tuple[str, int, int | None, int | None, int | None, str | None, bytes | None, bytes | None]
-"""Of the view `job`."""
-
 Told = Callable[[Exception | None], None]
 """Is called on the event loop: with None when it is on disk, or with what went wrong."""
 
-
-@dataclass(slots=True)
-class _Put:
-    event_id: int
-    event: QueuedEvent
-    state: bytes
-    due_ms: int
-    told: Told
+_Value = str | int | bytes | None
 
 
 @dataclass(slots=True)
-class _Change:
-    event_id: int
-    service: str | None
-    state: bytes
-    response: bytes | None
-    due_ms: int
+class _Job:
+    row: list[_Value]
+    """Of the view `job`."""
     told: Told
+    function: FunctionName | None = None
+    """Whose lane the row is to name: of an event that is put."""
+
+    @property
+    def is_put(self) -> bool:
+        return self.function is not None
 
 
-@dataclass(slots=True)
-class _Removal:
-    event_id: int
-    told: Told
-
-
-_Job = _Put | _Change | _Removal
 _End = tuple[list[_Job], Exception | None]
 """Jobs, and what all of them are told."""
 
@@ -115,8 +110,16 @@ class EventQueue:
         self._writing: sqlite3.Connection | None = None
         self._reader: ThreadPoolExecutor | None = None
         self._reading: sqlite3.Connection | None = None
-        self._turn: list[_Job] = []
-        """What was asked for in this turn of the loop."""
+        self._group: list[_Job] = []
+        """What shares the next commit."""
+        self._puts = 0
+        """How many of it are put."""
+        self._puts_awaited = 1
+        """With how many it is written at once."""
+        self._gathers_until_s = 0.0
+        """When it is written with fewer, on the loop's clock."""
+        self._handing_over: asyncio.Handle | None = None
+        self._is_writing = False
         self._last_id = 0
         self._lanes: dict[FunctionName, int] = {}
         """Belongs to the writer's thread."""
@@ -139,9 +142,11 @@ class EventQueue:
         writer, self._writer = self._writer, None
         if writer is None or self._reader is None or self._reading is None or self._writing is None:
             return
-        if self._turn:
-            writer.put(self._turn)
-            self._turn = []
+        if self._handing_over is not None:
+            self._handing_over.cancel()
+        if self._group:
+            writer.put(self._group)
+            self._group = []
         await writer.close()
         await asyncio.to_thread(self._reader.shutdown)
         self._reading.close()
@@ -150,18 +155,20 @@ class EventQueue:
     def put(self, event: QueuedEvent, due_ms: int, told: Told) -> int:
         """Keep the event. Returns its id; it is there when that is told."""
         self._last_id += 1
-        self._ask(_Put(self._last_id, event, _state(event), due_ms, told))
+        accepted_ms, state = event.trials.accepted_ms, _state(event)
+        row: list[_Value] = ["put", self._last_id, None, due_ms, accepted_ms, None, state, event.payload]
+        self._ask(_Job(row, told, event.function))
         return self._last_id
 
     def change(self, event_id: int, event: QueuedEvent, due_ms: int, told: Told, response: bytes | None = None) -> None:
         """Keep the event as it is now, and what the function answered. Its payload stays as it was, and so does the
         answer to the last run where there is no other."""
         service = event.deliveries[0].service if event.deliveries else None
-        self._ask(_Change(event_id, service, _state(event), response, due_ms, told))
+        self._ask(_Job(["change", event_id, None, due_ms, None, service, _state(event), response], told))
 
     def remove(self, event_id: int, told: Told) -> None:
         """The event is over."""
-        self._ask(_Removal(event_id, told))
+        self._ask(_Job(["remove", event_id, None, None, None, None, None, None], told))
 
     async def due(self, function: FunctionName, limit: int, besides: Collection[int], now_ms: int) -> Due:
         """The function's events that are due to be run, the first ones first, besides those. Raises sqlite3.Error."""
@@ -183,15 +190,25 @@ class EventQueue:
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._totals)
 
     def _ask(self, job: _Job) -> None:
-        if not self._turn:
-            self._loop.call_soon(self._hand_over)
-        self._turn.append(job)
+        self._group.append(job)
+        self._puts += job.is_put
+        if self._is_writing:
+            return
+        if job.is_put and self._puts == self._puts_awaited:
+            self._hand_over_in(0)
+        elif self._handing_over is None:
+            self._hand_over_in(self._gathers_until_s - self._loop.time())
+
+    def _hand_over_in(self, delay_s: float) -> None:
+        if self._handing_over is not None:
+            self._handing_over.cancel()
+        self._handing_over = self._loop.call_later(max(0, delay_s), self._hand_over)
 
     def _hand_over(self) -> None:
-        turn, self._turn = self._turn, []
-        if turn:
-            assert self._writer is not None, "the event queue is not open"
-            self._writer.put(turn)
+        assert self._writer is not None, "the event queue is not open"
+        self._writer.put(self._group)
+        self._group, self._puts = [], 0
+        self._handing_over, self._is_writing = None, True
 
     def _due(self, function: FunctionName, limit: int, besides: frozenset[int], now_ms: int) -> Due:
         assert self._reading is not None
@@ -249,10 +266,10 @@ class EventQueue:
         if not self._reserve.is_held:
             self._merge_log()
             if not self._reserve.take():
-                refused, jobs = _split(jobs, _Put)
+                refused, jobs = _split(jobs, "put")
         error = self._commit(jobs)
         ends: list[_End] = [(refused, sqlite3.OperationalError("the disk is full")), (jobs, error)]
-        over, others = _split(jobs, _Removal)
+        over, others = _split(jobs, "remove")
         if over and error is not None and _is_of_the_disk(error):
             self._reserve.give_up()
             self._merge_log()
@@ -286,23 +303,16 @@ class EventQueue:
     def _apply(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
         """In one statement, which is a transaction by itself, where that will do: each lets go of the interpreter, and
         has to wait for it again."""
-        groups = _statements([self._row(connection, job) for job in jobs])
-        if len(groups) > 1:
+        for job in jobs:
+            if job.function is not None:
+                job.row[_LANE] = self._lane(connection, job.function)
+        statements = _statements([job.row for job in jobs])
+        if len(statements) > 1:
             _begin(connection)
-        for rows in groups:
-            connection.execute(_insert(len(rows)), [value for row in rows for value in row])
+        for rows in statements:
+            connection.execute(_insert(len(rows)), list(chain.from_iterable(rows)))
         if connection.in_transaction:
             connection.execute("COMMIT")
-
-    def _row(self, connection: sqlite3.Connection, job: _Job) -> _Row:
-        match job:
-            case _Put(event_id, event, state, due_ms):
-                lane = self._lane(connection, event.function)
-                return ("put", event_id, lane, due_ms, event.trials.accepted_ms, None, state, event.payload)
-            case _Change(event_id, service, state, response, due_ms):
-                return ("change", event_id, None, due_ms, None, service, state, response)
-            case _Removal(event_id):
-                return ("remove", event_id, None, None, None, None, None, None)
 
     def _lane(self, connection: sqlite3.Connection, function: FunctionName) -> int:
         lane = self._lanes.get(function)
@@ -316,23 +326,29 @@ class EventQueue:
     # On the event loop again ------------------------------------------------------------------------------------
 
     def _tell(self, ends: list[_End]) -> None:
+        self._is_writing = False
+        accepted = sum(job.is_put for jobs, error in ends if error is None for job in jobs)
+        self.accepted += accepted
+        self._puts_awaited = max(1, min(GATHERED_MAX, accepted + self._puts))
+        self._gathers_until_s = self._loop.time() + GATHER_S
+        if self._group:
+            self._hand_over_in(0 if self._puts >= self._puts_awaited else GATHER_S)
         for jobs, error in ends:
             for job in jobs:
-                if error is None and isinstance(job, _Put):
-                    self.accepted += 1
                 job.told(error)
 
 
-def _statements(rows: list[_Row]) -> list[list[_Row]]:
+def _statements(rows: list[list[_Value]]) -> list[list[list[_Value]]]:
     """The rows of each."""
-    groups: list[list[_Row]] = []
+    groups: list[list[list[_Value]]] = []
     room = 0
     for row in rows:
         if room <= 0 or len(groups[-1]) == JOBS_PER_STATEMENT:
             groups.append([])
             room = BYTES_PER_STATEMENT
         groups[-1].append(row)
-        room -= len(row[-1] or b"")
+        content = row[-1]
+        room -= len(content) if isinstance(content, bytes) else 0
     return groups
 
 
@@ -347,9 +363,9 @@ def _insert(jobs: int) -> str:
     return "INSERT INTO job VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * jobs)  # noqa: S608
 
 
-def _split(jobs: list[_Job], kind: type[_Job]) -> tuple[list[_Job], list[_Job]]:
-    """Those of that kind, and the others."""
-    return [job for job in jobs if isinstance(job, kind)], [job for job in jobs if not isinstance(job, kind)]
+def _split(jobs: list[_Job], what: str) -> tuple[list[_Job], list[_Job]]:
+    """Those that do that, and the others."""
+    return [job for job in jobs if job.row[0] == what], [job for job in jobs if job.row[0] != what]
 
 
 def _is_of_the_disk(error: Exception) -> bool:

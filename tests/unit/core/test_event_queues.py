@@ -95,6 +95,20 @@ def test_functions_that_want_all_have_equal_shares_and_one_place_more_each_at_mo
     assert min(shares) >= 9, shares
 
 
+def test_events_are_fetched_many_at_a_time_though_they_end_one_by_one():
+    bench = Bench(places=256)
+    bench.queue(F, 1000)
+    bench.begin()
+    fetches = 0
+    while bench.at_work(F):
+        bench.over(F)
+        before = bench.queues.waiting().get(F, 0)
+        bench.begin()
+        fetches += bench.queues.waiting().get(F, 0) < before
+        bench.now += 1
+    assert 0 < fetches <= 1000 // 32
+
+
 def test_an_event_begins_at_once_where_nothing_waits_before_it():
     bench = Bench()
     assert bench.offer(F)

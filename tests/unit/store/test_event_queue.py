@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from lambent.core.event_invoke import Delivery, QueuedEvent, Trials
 from lambent.core.function import FunctionName
 from lambent.core.invocation_record import Condition, Ended, Run
+from lambent.store import event_queue
 from lambent.store.event_queue import FETCHED_BYTES, EndedEvent, EventQueue, Total
 from lambent.store.group_commit import DataDirectoryTooNew
 
@@ -193,6 +194,42 @@ def test_what_waits_together_shares_one_commit_and_nothing_is_told_before_it(dis
         assert told_early == [0]
         assert told == [None] * 100
         assert queue.commits == 1
+
+    asyncio.run(main())
+
+
+def test_callers_that_take_turns_come_to_share_their_commits(disk: Path) -> None:
+    """Two put while what the two others have put is written, and so on: each pair would have a commit of its own."""
+
+    async def caller(queue: EventQueue) -> None:
+        for _ in range(10):
+            await put(queue, event("a"))
+
+    async def main() -> None:
+        async with opened(disk / "events.sqlite") as queue:
+            first = [asyncio.ensure_future(caller(queue)) for _ in range(2)]
+            for _ in range(3):  # until that is handed over
+                await asyncio.sleep(0)
+            await asyncio.gather(*first, caller(queue), caller(queue))
+            assert queue.accepted == 40
+            assert queue.commits < 15
+
+    asyncio.run(main())
+
+
+def test_what_is_over_shares_the_commit_of_what_is_put_next(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_queue, "GATHER_S", 60)
+
+    async def main() -> None:
+        async with opened(disk / "events.sqlite") as queue:
+            (over,) = await put(queue, event("a"))
+            removed = asyncio.ensure_future(written(queue.remove, over))
+            await asyncio.sleep(0.05)
+            assert not removed.done()
+            await put(queue, event("b"))
+            await removed
+            assert queue.commits == 2
+            assert await names(queue) == "b"
 
     asyncio.run(main())
 
