@@ -8,14 +8,15 @@ until it is over.
 - Functions take turns. A function is given a place only while it has fewer than are free. So none has all of them,
   however many events it has queued and however long they take, and functions that want as many as they can get have
   equal shares. One that has none is given its first one at once, beyond the number of places if all are taken.
+- So it is with the bytes of payloads and answers in memory, which all together have a bound: one fetch more, or the
+  first event of each, is what goes beyond it.
 - As many of a function may be at work as its *window* says. That is small at first, and doubles as long as its events
   take long, or more of them are over in the same time than with the window before. Where that is not so it is halved
   again, and tried again later: a function that keeps the processors busy is done with its queue sooner if few of its
   environments are at work than if many are frozen and thawed for each event.
 - A function that was refused (its concurrency is used up, its environments can not be had) has its window cut to what
   of it is at work. With nothing at work it pauses, from a second to five minutes, and then one event begins.
-- Events are fetched when half of those that were ready have begun: a fetch of few costs as much as one of many.
-- Fetched payloads are bounded in bytes for all together.
+- Events are fetched when there is room for as many as are ready: a fetch of few costs as much as one of many.
 
 Decides only: `invoke.events` acts. Times are wall-clock milliseconds, since queues outlive the process. Where the clock
 is set back, what was to wait until then does not wait for longer than it could have had to.
@@ -54,8 +55,8 @@ class _Lane:
     """A function's queue."""
 
     __slots__ = (
-        "alarm_ms", "at_work", "due_ms", "ended", "ended_before", "fetching", "grown", "grows_ms", "in_turn", "pauses",
-        "ready", "resumes_ms", "spans", "spans_left", "waiting", "window",
+        "alarm_ms", "at_work", "bytes", "due_ms", "ended", "ended_before", "fetching", "grown", "grows_ms", "in_turn",
+        "pauses", "ready", "resumes_ms", "spans", "spans_left", "waiting", "window",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -66,6 +67,8 @@ class _Lane:
         self.ready = 0
         """Or are being fetched."""
         self.at_work = 0
+        self.bytes = 0
+        """Of payloads and answers of these."""
         self.fetching = False
         self.in_turn = False
         self.window = WINDOW_FIRST
@@ -115,7 +118,7 @@ class EventQueues:
             return False
         lane.ready += 1
         self._free -= 1
-        self._free_bytes -= payload_bytes
+        self._take_bytes(lane, payload_bytes)
         return True
 
     def take(self, now_ms: int) -> Fetch | None:
@@ -128,7 +131,7 @@ class EventQueues:
                 lane.alarm_ms = _NEVER
                 self._turn(function, lane, now_ms)
         for _ in range(len(self._first_turns) + len(self._turns)):
-            if self._free_bytes <= 0 or not (self._first_turns or self._free > 0):
+            if not (self._first_turns or (self._free > 0 and self._free_bytes > 0)):
                 return None
             function = (self._first_turns or self._turns).popleft()
             lane = self._lanes.get(function)
@@ -139,7 +142,7 @@ class EventQueues:
                 self._settle(function, lane, now_ms)
                 continue
             room = self._room(lane, now_ms)
-            if not room or lane.ready > _ready_max(lane) // 2:
+            if room < max(1, lane.ready):
                 # It has places, or events, so no more functions than there are places can be in the way.
                 lane.in_turn = True
                 self._turns.append(function)
@@ -161,7 +164,7 @@ class EventQueues:
         lane = self._lanes[fetch.function]
         lane.fetching = False
         lane.waiting -= count
-        self._free_bytes -= payload_bytes
+        self._take_bytes(lane, payload_bytes)
         lane.ready -= fetch.places - count
         self._free += fetch.places - count
         if next_due_ms is not None:
@@ -181,9 +184,9 @@ class EventQueues:
         lane.at_work += 1
         return True
 
-    def holds(self, more_bytes: int) -> None:
+    def holds(self, function: FunctionName, more_bytes: int) -> None:
         """So much comes to what an event at work had at first: it is to be told as its own by `over`."""
-        self._free_bytes -= more_bytes
+        self._take_bytes(self._lanes[function], more_bytes)
 
     def growing_in_ms(self, function: FunctionName, now_ms: int) -> int:
         """How long it is until the function's window may grow."""
@@ -196,7 +199,7 @@ class EventQueues:
         assert lane.at_work > 0, "an event that was over twice"
         lane.at_work -= 1
         self._free += 1
-        self._free_bytes += payload_bytes
+        self._take_bytes(lane, -payload_bytes)
         if not refused:
             lane.ended += 1
             lane.pauses = 0
@@ -214,7 +217,7 @@ class EventQueues:
         lane = self._lanes[function]
         lane.ready -= count
         self._free += count
-        self._free_bytes += payload_bytes
+        self._take_bytes(lane, -payload_bytes)
         self.queued(function, count, now_ms, now_ms)
 
     def resume(self, function: FunctionName, now_ms: int) -> None:
@@ -254,13 +257,19 @@ class EventQueues:
 
     def _room(self, lane: _Lane, now_ms: int) -> int:
         """How many more places the function may have. To be shared fairly, one has fewer than are free afterwards."""
-        if self._pauses(lane, now_ms) or self._free_bytes <= 0:
+        if self._pauses(lane, now_ms):
             return 0
         held = lane.ready + lane.at_work
-        if not held and self._free <= 1:
+        if not held and (self._free <= 1 or self._free_bytes <= 0):
             return 1
-        wanted = lane.window + _ready_max(lane) - held
+        if lane.bytes >= self._free_bytes:
+            return 0
+        wanted = lane.window + min(READY_MAX, READY_PER_WINDOW * lane.window) - held
         return max(0, min(wanted, (self._free - held + 1) // 2))
+
+    def _take_bytes(self, lane: _Lane, payload_bytes: int) -> None:
+        lane.bytes += payload_bytes
+        self._free_bytes -= payload_bytes
 
     def _grow(self, lane: _Lane, now_ms: int) -> bool:
         if is_to_come(lane.grows_ms, now_ms, WINDOW_GROWS_MS):
@@ -309,10 +318,6 @@ class EventQueues:
         if at_ms < lane.alarm_ms and at_ms != _NEVER:
             lane.alarm_ms = at_ms
             heapq.heappush(self._alarms, (at_ms, function))
-
-
-def _ready_max(lane: _Lane) -> int:
-    return min(READY_MAX, READY_PER_WINDOW * lane.window)
 
 
 def is_to_come(at_ms: int, now_ms: int, longest_ms: int) -> bool:

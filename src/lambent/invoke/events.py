@@ -355,7 +355,7 @@ class EventInvocations:
             return
         answer = result.answer
         ran = replace(event, last_run=run_of(serving.version.version, answer))
-        self._queues.holds(_size(answer))
+        self._queues.holds(event.function, _size(answer))
         if answer.error_type is None:
             done = GiveUp(Condition.SUCCESS, event.trials.ran + 1)
             self._end(event_id, ran, done, serving.version, answer)

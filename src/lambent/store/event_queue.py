@@ -3,8 +3,8 @@
 What is put is told to be there when its commit is on disk. All that is put, changed and removed while the commit before
 it is written shares one commit, and waits a moment longer for the callers that were told by that one, who may have more
 to put. An error of the disk (it is full, say) undoes the whole group and is told to each: nothing is half there. When
-the disk is full no more events are accepted; what is over is still removed, in room that was kept for that, so that the
-others can go on.
+the disk is full, but for what their environments need, no more events are accepted; what is over is still removed, in
+room that was kept for that, so that the others can go on.
 
 Owns no decision: what is due is asked for by whoever has chosen the function (`core.event_queue`), and what is at work
 is known to that one alone. So after a crash whatever was not removed is due again.
@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,8 @@ GATHERED_MAX = 8
 """Events for which a commit waits: with more, those that can come meanwhile are worth more than those saved."""
 RESERVE_BYTES = 16 * 1024**2
 """More than twice the log."""
+LEFT_BYTES = 16 * 1024**2
+"""What events leave free beside the reserve: no environment can start without some of it, and then none is over."""
 JOBS_PER_STATEMENT = 64
 BYTES_PER_STATEMENT = 1024**2
 """After which it has no other job: SQLite has a copy of what a statement is to write."""
@@ -263,10 +266,8 @@ class EventQueue:
     def _carry_out(self, jobs: list[_Job]) -> list[_End]:
         """All of the jobs, in groups that have ended in the same way."""
         refused: list[_Job] = []
-        if not self._reserve.is_held:
-            self._merge_log()
-            if not self._reserve.take():
-                refused, jobs = _split(jobs, "put")
+        if not self._has_room():
+            refused, jobs = _split(jobs, "put")
         error = self._commit(jobs)
         ends: list[_End] = [(refused, sqlite3.OperationalError("the disk is full")), (jobs, error)]
         over, others = _split(jobs, "remove")
@@ -275,6 +276,22 @@ class EventQueue:
             self._merge_log()
             ends[1:] = (others, error), (over, self._commit(over))
         return ends
+
+    def _has_room(self) -> bool:
+        """For another event."""
+        if not self._reserve.is_held:
+            self._merge_log()
+            if not self._reserve.take():
+                return False
+        assert self._writing is not None
+        try:
+            disk = os.statvfs(self._path.parent)
+            left = disk.f_bavail * disk.f_frsize
+            if left < LEFT_BYTES:  # what is over has left room in the file
+                left += self._writing.execute(_SQL["unused_bytes"]).fetchone()[0]
+        except (OSError, sqlite3.Error):
+            return False
+        return left >= LEFT_BYTES
 
     def _commit(self, jobs: list[_Job]) -> Exception | None:
         """All of them or, where it fails, none."""

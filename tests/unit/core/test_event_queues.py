@@ -62,8 +62,8 @@ def test_what_is_answered_counts_until_the_event_is_over():
     bench = Bench()
     assert bench.offer(F)
     bench.begin()
-    bench.queues.holds(MEGABYTE)
-    assert not bench.offer(G)
+    bench.queues.holds(F, MEGABYTE)
+    assert [bench.offer(G) for _ in range(2)] == [True, False], "its first one alone"
     bench.queues.over(F, 10 + MEGABYTE, bench.now)
     assert bench.offer(G)
 
@@ -268,16 +268,32 @@ def test_a_function_that_pauses_after_the_clock_was_set_back_goes_on_after_the_p
     assert bench.begin() == [F]
 
 
-def test_payloads_are_bounded_in_bytes_and_one_fetch_more():
+def test_payloads_are_bounded_in_bytes_and_one_fetch_more_and_first_events():
     bench = Bench()
     bench.queue(F, 1000)
     fetch = bench.queues.take(bench.now)
     bench.queues.fetched(fetch, fetch.places, MEGABYTE, bench.now, bench.now)
     assert bench.queues.take(bench.now) is None
-    assert not bench.offer(G)
+    bench.queue(G, 1000)
+    fetch = bench.queues.take(bench.now)
+    assert (fetch.function, fetch.places) == (G, 1)
+    bench.queues.fetched(fetch, 1, 10, bench.now, bench.now)
+    assert bench.queues.take(bench.now) is None
     assert bench.queues.begin(F, bench.now)
-    bench.queues.over(F, MEGABYTE // 2, bench.now)
-    bench.queue(G, 1)
+    bench.queues.over(F, MEGABYTE, bench.now)
+    fetch = bench.queues.take(bench.now)
+    assert (fetch.function, fetch.places > 1) == (G, True), "F has many that are ready"
+
+
+def test_a_function_with_large_events_leaves_bytes_for_others():
+    """They are offered as they come, of a sixteenth of the memory each, and none of them is over."""
+    bench = Bench()
+    while bench.queues.offered(F, MEGABYTE // 16, bench.now):
+        pass
+    bench.begin()
+    for function in (G, H):
+        assert [bench.offer(function) for _ in range(10)] == [True] * 10
+    bench.queues.queued(G, 10, bench.now, bench.now)
     assert bench.queues.take(bench.now) is not None
 
 

@@ -1,12 +1,14 @@
 """Fills a small disk with events, and has all of them removed again: in a process that has such a disk to itself.
 
-    full_disk.py [RESERVE_BYTES]
+    full_disk.py [RESERVE_BYTES LEFT_BYTES]
 
-Ends with 0 when everything was removed and events are accepted again, with 3 when nothing could be removed.
+Ends with 0 when everything was removed and events are accepted again, with 3 when nothing could be removed, with 4 when
+the events left next to nothing of the disk to what runs them.
 """
 
 import asyncio
 import contextlib
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -18,7 +20,7 @@ from lambent.store import event_queue
 from lambent.store.event_queue import EventQueue
 from lambent.worker.sandbox import kernel
 
-DISK, AT_ONCE = "size=48m", 50
+DISK, AT_ONCE = "size=64m", 50
 FUNCTION = FunctionName("111122223333", "us-east-1", "f")
 
 
@@ -45,6 +47,7 @@ async def main(directory: Path) -> int:
     while (event_id := await put(queue, b"x" * 10_000)) is not None:
         accepted.append(event_id)
     assert len(accepted) > 500
+    left = shutil.disk_usage(directory).free
     others = directory / "others"
     with others.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
@@ -57,7 +60,7 @@ async def main(directory: Path) -> int:
     others.unlink()
     assert await put(queue, b"x") is not None
     await queue.close()
-    return 0
+    return 0 if left > 8 * 1024**2 else 4
 
 
 if __name__ == "__main__":
@@ -65,7 +68,7 @@ if __name__ == "__main__":
         kernel.mount("tmpfs", place, "tmpfs", 0, DISK)
         try:
             if len(sys.argv) > 1:
-                event_queue.RESERVE_BYTES = int(sys.argv[1])
+                event_queue.RESERVE_BYTES, event_queue.LEFT_BYTES = map(int, sys.argv[1:])
             sys.exit(asyncio.run(main(Path(place))))
         finally:
             kernel.unmount(place)

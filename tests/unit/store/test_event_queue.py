@@ -271,13 +271,20 @@ def test_a_full_disk_refuses_and_corrupts_nothing(disk: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("reserve", "ends"), [((), 0), (("4096",), 3)], ids=["as it is", "control: with no room kept"])
-def test_what_is_over_is_removed_from_a_full_disk_and_others_are_accepted_then(reserve: tuple[str, ...], ends: int):
+@pytest.mark.parametrize(
+    ("kept", "ends"),
+    [
+        pytest.param((), 0, id="as it is"),
+        pytest.param((str(16 * 1024**2), "0"), 4, id="control: with no room kept for environments"),
+        pytest.param(("4096", "0"), 3, id="control: with no room kept"),
+    ],
+)
+def test_what_is_over_is_removed_from_a_full_disk_and_others_are_accepted_then(kept: tuple[str, ...], ends: int):
     alone = ("unshare", "--user", "--map-root-user", "--mount")
     if subprocess.run((*alone, "true"), check=False).returncode:
         pytest.skip("no namespace of mounts is to be had")
     program = Path(__file__).with_name("full_disk.py")
-    assert subprocess.run((*alone, sys.executable, program, *reserve), check=False).returncode == ends
+    assert subprocess.run((*alone, sys.executable, program, *kept), check=False).returncode == ends
 
 
 def test_the_file_is_the_owners_alone(disk: Path) -> None:

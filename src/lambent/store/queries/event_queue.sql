@@ -1,6 +1,9 @@
 -- name: drop_empty_lanes
 DELETE FROM lane WHERE NOT EXISTS (SELECT 1 FROM event WHERE event.lane = lane.id);
 
+-- name: unused_bytes
+SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size;
+
 -- name: last_id
 SELECT coalesce(max(id), 0) FROM event;
 
