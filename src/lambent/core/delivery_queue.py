@@ -3,7 +3,8 @@ they wait for together, an endpoint of the service, which is asked a few things 
 
 What waits is in the store, and may be far more than memory holds. Known of a lane here is from when on something of it
 may be due. Lanes of one line take turns, so that a function with many records delays no other's; lines know nothing of
-each other, so that an endpoint which is behind delays no other. Waiting for a turn is no try of a delivery.
+each other, so that an endpoint which is behind delays no other. Waiting for a turn is no try of a delivery. What is
+under way is bounded in bytes: a line that has any of that has fewer of them than are free when it goes on.
 
 Decides only: `invoke.event_deliveries` acts. Times are wall-clock milliseconds, as the store's; where the clock is set
 back, nothing waits for longer than it could have had to.
@@ -44,10 +45,13 @@ class Turn(Record, frozen=True):
 
 
 class _Line:
-    __slots__ = ("free", "turns")
+    __slots__ = ("at_a_time", "bytes", "turns", "under_way")
 
     def __init__(self, at_a_time: int) -> None:
-        self.free = at_a_time
+        self.at_a_time = at_a_time
+        self.under_way = 0
+        self.bytes = 0
+        """Of these."""
         self.turns: deque[Lane] = deque()
 
 
@@ -67,7 +71,10 @@ class _Waiting:
 
 
 class DeliveryQueue:
-    def __init__(self) -> None:
+    """`content_bytes` bounds what is under way, but for one delivery to each endpoint."""
+
+    def __init__(self, content_bytes: int) -> None:
+        self._free_bytes = content_bytes
         self._lines: dict[Hashable, _Line] = {}
         """There are as many as there are endpoints. They take turns, too: the first one is the next."""
         self._lanes: dict[Lane, _Waiting] = {}
@@ -94,9 +101,9 @@ class DeliveryQueue:
                 waiting.alarm_ms = _NEVER
                 self._turn(lane, waiting, now_ms)
         for name, line in self._lines.items():
-            if line.free and line.turns:
+            if line.turns and self._may_go_on(line):
                 lane = line.turns.popleft()
-                line.free -= 1
+                line.under_way += 1
                 waiting = self._lanes[lane]
                 waiting.has_turn = False
                 waiting.is_fetched = True
@@ -106,21 +113,29 @@ class DeliveryQueue:
                 return Turn(lane, by_ms)
         return None
 
-    def fetched(self, lane: Lane, next_due_ms: int | None, now_ms: int) -> None:
-        """The first one was fetched, if there was one; the next one is due then, None where there is none."""
+    def _may_go_on(self, line: _Line) -> bool:
+        return not line.under_way or (line.under_way < line.at_a_time and line.bytes < self._free_bytes)
+
+    def fetched(self, lane: Lane, content_bytes: int, next_due_ms: int | None, now_ms: int) -> None:
+        """The first one was fetched, if there was one, and has so much content; the next one is due then, None where
+        there is none."""
         waiting = self._lanes[lane]
         waiting.is_fetched = False
+        waiting.line.bytes += content_bytes
+        self._free_bytes -= content_bytes
         if next_due_ms is not None:
             waiting.due_ms = min(waiting.due_ms, next_due_ms)
         self._turn(lane, waiting, now_ms)
 
-    def over(self, lane: Lane) -> None:
+    def over(self, lane: Lane, content_bytes: int) -> None:
         """One that was taken is not under way any more, and another may have its place. It `waits` after that if it is
         to be tried again."""
         waiting = self._lanes[lane]
         assert waiting.under_way > 0, "a delivery that was over twice"
         waiting.under_way -= 1
-        waiting.line.free += 1
+        waiting.line.under_way -= 1
+        waiting.line.bytes -= content_bytes
+        self._free_bytes += content_bytes
         if not waiting.under_way and waiting.due_ms == _NEVER:
             del self._lanes[lane]
 

@@ -29,7 +29,7 @@ from lambent.store.event_queue import EndedEvent, Told
 _log = logging.getLogger(__name__)
 
 DELIVERING_BYTES = 32 * 1024**2
-"""Of events and answers under way: with so much, no others are fetched."""
+"""Of events and answers under way, beside one for each endpoint."""
 AGAIN_AFTER_S = 1.0
 """When the disk has failed."""
 SLEEP_S_MAX = 60.0
@@ -79,11 +79,9 @@ class EventDeliveries:
         self._clock = clock
         self._timers = timers
         self._write = write
-        self._queue = DeliveryQueue()
+        self._queue = DeliveryQueue(DELIVERING_BYTES)
         self._under_way: dict[Lane, set[int]] = {}
         """What is not to be fetched."""
-        self._bytes = 0
-        """Of that."""
         self._is_fetching = False
         """One at a time, so that what it brings is counted before the next."""
         self._spawn: Spawn | None = None
@@ -126,7 +124,7 @@ class EventDeliveries:
         _log.error("%s not delivered", what, extra=about)
 
     def _take_turns(self) -> None:
-        if self._spawn is None or self._is_fetching or self._bytes >= DELIVERING_BYTES:
+        if self._spawn is None or self._is_fetching:
             return
         now = self._clock.wall_ms()
         turn = self._queue.take(now)
@@ -145,13 +143,12 @@ class EventDeliveries:
         lane = turn.lane
         found = await self._fetch(turn)
         if found is None or self._spawn is None:
-            self._queue.over(lane)
+            self._queue.over(lane, 0 if found is None else _size(found[1]))
             self._take_turns()
             return
         event_id, event = found
         size = _size(event)
         self._under_way.setdefault(lane, set()).add(event_id)
-        self._bytes += size
         self._take_turns()
         delivery, *others = event.deliveries
         again = await self._deliver(event_id, event, delivery)
@@ -176,7 +173,7 @@ class EventDeliveries:
             _log.error("ended events not fetched", extra={"function": lane.function.name, "why": str(error)})
             found = EndedEvent(None, now + int(AGAIN_AFTER_S * 1000))
         self._is_fetching = False
-        self._queue.fetched(lane, found.next_due_ms, now)
+        self._queue.fetched(lane, 0 if found.event is None else _size(found.event[1]), found.next_due_ms, now)
         return found.event
 
     async def _deliver(self, event_id: int, event: QueuedEvent, delivery: Delivery) -> tuple[Delivery, ...]:
@@ -204,8 +201,7 @@ class EventDeliveries:
         under_way.remove(event_id)
         if not under_way:
             del self._under_way[lane]
-        self._bytes -= size
-        self._queue.over(lane)
+        self._queue.over(lane, size)
         self._take_turns()
         if self._settled is not None and not self._under_way and not self._settled.done():
             self._settled.set_result(None)

@@ -10,6 +10,7 @@ from lambent.core.delivery_queue import DeliveryQueue, Lane, Place
 from lambent.core.function import FunctionName
 
 QUEUES, TOPICS = Place("queues", 4), Place("topics", 2)
+MEGABYTE = 1024**2
 
 
 def lane(name: str, place: Place = QUEUES) -> Lane:
@@ -19,9 +20,10 @@ def lane(name: str, place: Place = QUEUES) -> Lane:
 class Bench:
     """A store of times, and a clock that a test moves. Fetching takes no time."""
 
-    def __init__(self) -> None:
+    def __init__(self, content_bytes: int = 0) -> None:
+        self.content_bytes = content_bytes
         self.now = 1_000_000
-        self.queue = DeliveryQueue()
+        self.queue = DeliveryQueue(MEGABYTE)
         self.stored: dict[Lane, list[int]] = {}
         self.under_way: Counter[Lane] = Counter()
 
@@ -41,14 +43,14 @@ class Bench:
                 stored.pop(0)
                 self.under_way[of] += 1
                 begun.append(of)
-            self.queue.fetched(of, stored[0] if stored else None, self.now)
+            self.queue.fetched(of, self.content_bytes if found else 0, stored[0] if stored else None, self.now)
             if not found:
-                self.queue.over(of)
+                self.queue.over(of, 0)
         return begun
 
     def over(self, of: Lane) -> None:
         self.under_way[of] -= 1
-        self.queue.over(of)
+        self.queue.over(of, self.content_bytes)
 
 
 def test_a_function_with_many_records_has_all_places_while_nobody_else_waits():
@@ -69,6 +71,22 @@ def test_a_function_that_comes_late_has_the_next_place_and_each_other_one_then()
         turns += bench.begin()
     assert sorted(turns) == [lane("noisy")] * 2 + [lane("quiet")] * 2
     assert lane("quiet") in turns[:2]
+
+
+def test_what_is_under_way_is_bounded_in_bytes_and_an_endpoint_has_its_part_of_them():
+    bench = Bench(MEGABYTE // 4)
+    buckets = Place("buckets", 4)
+    bench.store(lane("f"), 10)
+    assert bench.begin() == [lane("f")] * 2, "two more would be all that there is"
+    bench.store(lane("g", TOPICS), 10, place=TOPICS)
+    assert bench.begin() == [lane("g", TOPICS)]
+    bench.store(lane("h", buckets), 10, place=buckets)
+    assert bench.begin() == [lane("h", buckets)]
+    last = Place("bus", 4)
+    bench.store(lane("i", last), 10, place=last)
+    assert bench.begin() == [lane("i", last)], "its first one, beyond the bound"
+    bench.over(lane("h", buckets))
+    assert bench.begin() == [lane("h", buckets)]
 
 
 def test_an_endpoint_that_is_behind_holds_up_no_other():

@@ -334,7 +334,7 @@ def test_a_destination_that_is_behind_takes_no_places_and_loses_nothing(disk: Pa
 def test_what_is_under_way_is_bounded_in_bytes_and_the_rest_on_disk(
     disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_deliveries, "DELIVERING_BYTES", 150_000)
+    monkeypatch.setattr(event_deliveries, "DELIVERING_BYTES", 250_000)
 
     async def test(bench: Bench) -> None:
         bench.configure(on_success="arn:aws:sqs:r:1:slow")
