@@ -265,8 +265,7 @@ class Confinement:
         """The template gets its child's group as a mount that shows nothing else: from a descriptor of the machine's
         own the way up would be open."""
         assert cell.origin is not None
-        if cell.origin.snapshot is None:
-            raise OSError("the template that it is to be restored from has ended")
+        snapshot = _snapshot_of(cell.origin)
         order = {
             "in_group": False,
             "limits": self._limits(cell),
@@ -282,7 +281,7 @@ class Confinement:
                 kernel.set_mount_attributes(group, _SHOWN)
                 order["in_group"] = True
                 given = [*given, group]
-            cell.origin.snapshot.fork(run, order, given, born)
+            snapshot.fork(run, order, given, born)
 
     def _hand_proc(self, run: Run, born: Callable[[], None], process: int) -> None:
         """A template has borne a child: have a /proc made for it, while it goes on."""
@@ -337,12 +336,12 @@ class Confinement:
 
     def _accept(self, cell: Cell, origin: Cell, run: Run) -> None:
         """Look at what a template has borne, and give it what is its own. Raises OSError."""
-        assert origin.snapshot is not None
+        snapshot = _snapshot_of(origin)
         groups = cell.group.directories if cell.group is not None else ()
         try:
-            examine(run.process, origin.snapshot.namespaces, cell.uid, run.proc, groups)
+            examine(run.process, snapshot.namespaces, cell.uid, run.proc, groups)
         except Untrustworthy:
-            origin.snapshot.end()
+            snapshot.end()
             raise
         scratch = kernel.clone_mount(cell.scratch)
         try:
@@ -508,6 +507,13 @@ class Confinement:
             self._zygotes.close()
         cgroups.remove(self._choice, self._group_name)
         self._networks.close()
+
+
+def _snapshot_of(template: Cell) -> Snapshot:
+    """Raises OSError."""
+    if template.snapshot is None:
+        raise OSError("the template that it is to be restored from has ended")
+    return template.snapshot
 
 
 def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str | None]:
