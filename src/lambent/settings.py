@@ -7,6 +7,7 @@ A setting comes from, first to last: the command line (`--idle-timeout-s 60`), t
 
 import argparse
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
@@ -344,6 +345,8 @@ def _check(settings: Settings) -> None:
         _check_endpoint(service, settings.endpoint_of_all(service), "in the settings")
     if not _is_account(settings.account):
         raise SettingsError(f"account must be 12 digits, not {settings.account!r}")
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", settings.region):
+        raise SettingsError(f"region must be small letters, digits and hyphens, not {settings.region!r}")
     if not 0 <= settings.port <= 65535:
         raise SettingsError(f"port must be from 0 to 65535, not {settings.port}")
     for name in (
