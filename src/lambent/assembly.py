@@ -150,6 +150,7 @@ async def _serve(settings: Settings, networks: Networks) -> None:
         events.stop()
         await connections.drain(settings.shutdown_grace_s)
         await dispatcher.close(settings.shutdown_grace_s)
+        connections.close()
         await events.close(settings.shutdown_grace_s)
 
 
@@ -264,7 +265,8 @@ async def _open_server(
         new_id=ids.uuid,
     )
     await _open_operator_door(settings, stack, tasks, dispatcher, events)
-    connections = Connections(door.serve, _allowance(settings, CLIENT_CONNECTIONS, CLIENT_PART))
+    allowance = _allowance(settings, CLIENT_CONNECTIONS, CLIENT_PART)
+    connections = Connections(door.serve, allowance, door.too_large)
     await _open_worker(settings, stack, dispatcher, connections, packages, runtimes, url)
     # Nothing is running yet, so nobody can miss what a killed server has left of changes that were never made.
     await packages.forget(lambda: store.read(functions.digests_in_use), clock.monotonic_us(), unused_for_us=0)
@@ -487,7 +489,6 @@ def _stop_signals() -> asyncio.Event:
 
 
 async def _sweep_slow_clients(connections: Connections) -> None:
-    loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(SLOW_CLIENT_SWEEP_S)
-        connections.close_slow(loop.time())
+        connections.close_slow()

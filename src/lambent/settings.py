@@ -361,7 +361,7 @@ def _check(settings: Settings) -> None:
         "sandbox_uid_base",
         "memory_overcommit",
     ):
-        if getattr(settings, name) < 1:
+        if not getattr(settings, name) >= 1:  # and no NaN
             raise SettingsError(f"{name} must be at least 1, not {getattr(settings, name)}")
     for name in ("memory_mib", "memory_reserve_mib", "processors", "waiting_for_memory", "wait_for_memory_s"):
         if getattr(settings, name) < 0:

@@ -20,6 +20,10 @@ class Allowance:
         self._answer_bytes = answer_bytes
         self._within = within
 
+    def shares_with(self, other: "Allowance") -> bool:
+        """Whether what one gives back is there for the other."""
+        return other is self or (other._within is not None and other._within is self._within)
+
     def enter(self) -> bool:
         """Take a connection. False, and nothing taken, where there are too many."""
         if self._connections <= 0 or (self._within is not None and not self._within.enter()):

@@ -34,6 +34,10 @@ class Attempts:
         """The requests whose attempts in the environment are not over: the one before the last, and the last."""
         return self._unwritten.get(environment_id), self._running.get(environment_id)
 
+    def all(self) -> list[tuple[str, str]]:
+        """The environments and requests of all attempts that are not over."""
+        return [*self._unwritten.items(), *self._running.items()]
+
     def begin(self, environment_id: str, request_id: str, version: FunctionVersion) -> None:
         """The environment has the invocation. The one that it had before is answered, if not yet over."""
         before = self._running.get(environment_id)

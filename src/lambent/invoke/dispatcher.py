@@ -163,6 +163,7 @@ class Dispatcher:
         self._sweep: Timer | None = None
         self._drained: asyncio.Future[None] | None = None
         """While the dispatcher closes: done when nothing is in flight any more."""
+        self._is_cut_off = False
         self.send: Callable[[Command], None] = _no_worker
         self.restore = self._restoring.want
         self.snapshot = self._restoring.snapshot
@@ -176,7 +177,8 @@ class Dispatcher:
 
     async def close(self, grace_s: float) -> None:
         """Wait until what runs is over and measured, up to the grace, and stop retiring environments; what has waited
-        for memory is refused. The environments end with the worker; new calls are the caller's to stop."""
+        for memory is refused. What is not over then is lost. The environments end with the worker; new calls are the
+        caller's to stop."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -186,7 +188,16 @@ class Dispatcher:
         if self._in_flight:
             self._drained = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._drained,), timeout=grace_s)
+        self._cut_off()
         self._placing.close()
+
+    def _cut_off(self) -> None:
+        """The worker is heard no more, whose environments are about to end."""
+        self._is_cut_off = True
+        for environment_id, request_id in self._attempts.all():
+            self._finished(environment_id, request_id, _LOST)
+        for request_id in list(self._in_flight):
+            _tell(self._leave(request_id), ServiceException("The server is ending."))
 
     # Admitted -----------------------------------------------------------------------------------------------------
 
@@ -292,6 +303,8 @@ class Dispatcher:
     # Run, answered and finished: what the worker tells ------------------------------------------------------------
 
     def on_event(self, event: Event) -> None:
+        if self._is_cut_off:
+            return
         if isinstance(event, Answered):
             self._answered(event)
         elif isinstance(event, Finished):

@@ -17,7 +17,13 @@ from functools import partial
 from typing import Any
 
 from lambent.core.arn import partition_of
-from lambent.core.errors import ModelledError, NotImplementedException, ServiceException
+from lambent.core.errors import (
+    ModelledError,
+    NotImplementedException,
+    RequestEntityTooLargeException,
+    ServiceException,
+)
+from lambent.core.limits import REQUEST_BODY_BYTES
 from lambent.identity.authentication import Identity
 from lambent.server.http_protocol import Answer
 from lambent.server.request_tasks import RequestTasks
@@ -74,6 +80,18 @@ class FrontDoor:
             handler(call, partial(_tell, answer, routed, request_id))
         except Exception as error:  # noqa: BLE001 the boundary: see `_failure`
             answer(_failure(routed, error, request_id))
+
+    def too_large(self, request: HttpRequest) -> HttpResponse:
+        """The answer to a request of which there is the head alone, since nobody may send as much. Source: observed
+        answers of AWS."""
+        request_id = self.new_id()
+        try:
+            routed = self.router.route(request)
+        except Exception as error:  # noqa: BLE001 the boundary: see `_failure`
+            return _failure(None, error, request_id)
+        operation = routed.operation.name
+        message = f"Request must be smaller than {REQUEST_BODY_BYTES} bytes for the {operation} operation"
+        return fail(routed, RequestEntityTooLargeException(message), request_id)
 
     async def _page(self, request: HttpRequest) -> HttpResponse:
         page = self.pages.get(request.path[len(INTERNAL_PREFIX) :].partition("/")[0])

@@ -18,15 +18,21 @@ from lambent.wire.http_framing import CLOSED, KEPT, MalformedRequest, RequestStr
 Answer = Callable[[HttpResponse], None]
 Serve = Callable[[HttpRequest, Answer], None]
 """Serves a request: calls `Answer` once, now or later, and raises nothing."""
+Refuse = Callable[[HttpRequest], HttpResponse]
+"""What to answer to a request whose body is too large to be read. It has the head alone."""
 
 PIPELINE_LIMIT = 16
 """Requests that wait for the answer of the one before them. A client that sends more is not read meanwhile."""
 SENT_AHEAD_BYTES = 65_536
 """The same, of their bodies together."""
 UNCOUNTED_BYTES = 65_536
+"""Of a request that comes whole, in one piece: what is held of those is not counted, for the sake of speed."""
 FIELD_LIMIT = 256
+PROGRESS_BYTES = 262_144
 INCOMPLETE_REQUEST_S = 60
-"""How long a client may take from the first byte of a request to its last."""
+"""How long a client may take for so many bytes of a request, or for its end."""
+STALLED_S = 5
+"""The same where others can not have the memory that its request takes."""
 
 _REASONS = {
     200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 400: "Bad Request", 403: "Forbidden",
@@ -40,8 +46,11 @@ _REASONS = {
 class Connections:
     """The open connections of a server: what `drain` waits for, and what the sweep of slow clients goes through."""
 
-    def __init__(self, serve: Serve, allowance: Allowance) -> None:
+    def __init__(
+        self, serve: Serve, allowance: Allowance, too_large: Refuse = lambda _request: HttpResponse(413)
+    ) -> None:
         self.serve = serve
+        self.too_large = too_large
         self._allowance = allowance
         self.open: set[HttpConnection] = set()
         self.unanswered = 0
@@ -49,6 +58,8 @@ class Connections:
         self.leaving = False
         """Each connection ends behind the answer that is due."""
         self._drained: asyncio.Future[None] | None = None
+        self._looked_s = 0.0
+        """When it was looked for stalled requests."""
         self._date = (0, b"")
 
     def __call__(self) -> "HttpConnection":
@@ -64,9 +75,20 @@ class Connections:
             self._date = (now, f"\r\nDate: {email.utils.formatdate(now, usegmt=True)}\r\n\r\n".encode())
         return self._date[1]
 
-    def close_slow(self, now_s: float) -> None:
+    def close_slow(self) -> None:
+        now_s = time.monotonic()
         for connection in list(self.open):
             connection.close_if_slow(now_s)
+
+    def end_stalled(self, allowance: Allowance) -> None:
+        """An allowance is used up: end the requests that take of it, or of what it is part of, and do not come on. It
+        is not looked for them more often than once in a second."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= 1:
+            self._looked_s = now_s
+            for connection in list(self.open):
+                if connection.allowance.shares_with(allowance):
+                    connection.close_if_slow(now_s, STALLED_S)
 
     def answered(self) -> None:
         self.unanswered -= 1
@@ -74,14 +96,17 @@ class Connections:
             self._drained.set_result(None)
 
     async def drain(self, grace_s: float) -> None:
-        """Let the requests that are being served finish, up to the grace, and close every connection: at once where
-        nothing is served, so that a client that calls again and again does not keep the server."""
+        """Let the requests that are being served finish, up to the grace. Connections are closed at once where nothing
+        is served, so that a client that calls again and again does not keep the server."""
         self.leaving = True
         for connection in list(self.open):
             connection.close_if_idle()
         if self.unanswered:
             self._drained = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._drained,), timeout=grace_s)
+
+    def close(self) -> None:
+        """Close every connection, when what was answered is sent."""
         for connection in list(self.open):
             connection.abort()
 
@@ -89,7 +114,7 @@ class Connections:
 class HttpConnection(asyncio.Protocol):
     def __init__(self, connections: Connections, allowance: Allowance) -> None:
         self._connections = connections
-        self._allowance = allowance
+        self.allowance = allowance
         self._held_bytes = 0
         """What of the allowance this connection has."""
         self._served_bytes = 0
@@ -109,7 +134,9 @@ class HttpConnection(asyncio.Protocol):
         self._half_closed = False
         """The client sends no more. It may still read: what it has asked is answered, and then the connection ends."""
         self._begun_s: float | None = None
-        """Since when a request is incomplete."""
+        """Since when a request is incomplete, or has last made progress."""
+        self._begun_bytes = 0
+        """What was held of it then."""
         self._refusal: int | None = None
         """The status of the last answer, after which nothing more is read."""
 
@@ -117,7 +144,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # those of uvloop are no subclasses of it
-        if not self._allowance.enter():
+        if not self.allowance.enter():
             self._transport.abort()
             self._transport = None
             return
@@ -127,8 +154,8 @@ class HttpConnection(asyncio.Protocol):
         self._transport = None
         if self in self._connections.open:
             self._connections.open.discard(self)
-            self._allowance.leave()
-            self._hold(self._served_bytes)
+            self.allowance.leave()
+        self._forget()
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
@@ -144,29 +171,41 @@ class HttpConnection(asyncio.Protocol):
             and not (requests.incomplete or self._serving or self._held_bytes)
         ):
             self._serve_next()  # nothing is held but what has just come, and that is little
-        elif self._hold(self._served_bytes + requests.held_bytes):
+        elif self._hold_requests():
             self._serve_next()
         elif self._serving:
             self._refusal = 503  # in its turn, behind the answer that is under way
         else:
-            self._refuse(503)
+            self._refuse(HttpResponse(503))
 
     def eof_received(self) -> bool:
         """Whether the connection stays open for answers."""
         self._half_closed = self._reading_paused = True
         return self._serving or self._requests.waiting > 0
 
+    def _hold_requests(self) -> bool:
+        """Account for what is held of requests. False where the peer may not hold so much."""
+        held_bytes = self._requests.held_bytes
+        if self._begun_s is not None and held_bytes >= self._begun_bytes + PROGRESS_BYTES:
+            self._begun_s, self._begun_bytes = time.monotonic(), held_bytes
+        if self._hold(self._served_bytes + held_bytes):
+            return True
+        self._connections.end_stalled(self.allowance)
+        return self._hold(self._served_bytes + self._requests.held_bytes)
+
     def _hold(self, held_bytes: int, *, of_answer: bool = False) -> bool:
-        """Account for what is held now. False where the peer may not hold so much. Little is not counted: the number
-        of connections bounds it."""
-        if held_bytes < UNCOUNTED_BYTES:
-            held_bytes = 0
+        """Account for what is held now. False where the peer may not hold so much."""
         if held_bytes == self._held_bytes:
             return True
-        if not self._allowance.hold(held_bytes - self._held_bytes, of_answer=of_answer):
+        if not self.allowance.hold(held_bytes - self._held_bytes, of_answer=of_answer):
             return False
         self._held_bytes = held_bytes
         return True
+
+    def _forget(self) -> None:
+        """Nothing more is read of this connection."""
+        self._requests.discard()
+        self._hold(self._served_bytes)
 
     def pause_writing(self) -> None:
         """The client does not read its answers: take and serve no more requests of it."""
@@ -179,9 +218,9 @@ class HttpConnection(asyncio.Protocol):
             self._hold(self._requests.held_bytes)
         self._serve_next()
 
-    def close_if_slow(self, now_s: float) -> None:
-        if self._begun_s is not None and not self._serving and now_s - self._begun_s > INCOMPLETE_REQUEST_S:
-            self._refuse(408)
+    def close_if_slow(self, now_s: float, within_s: float = INCOMPLETE_REQUEST_S) -> None:
+        if self._begun_s is not None and not self._serving and now_s - self._begun_s > within_s:
+            self._refuse(HttpResponse(408))
 
     def close_if_idle(self) -> None:
         if not (self._serving or self._requests.waiting or self._requests.incomplete):
@@ -217,10 +256,13 @@ class HttpConnection(asyncio.Protocol):
         if self._half_closed and self._refusal is None:
             self._end()
             return
-        if self._refusal is None and requests.incomplete and requests.too_large:
-            self._refusal = 413
         if self._refusal is not None:
-            self._refuse(self._refusal)
+            self._refuse(HttpResponse(self._refusal))
+            return
+        if requests.incomplete and requests.too_large:
+            head = requests.take_broken_off()
+            assert head is not None, "a body without a head"
+            self._refuse(self._connections.too_large(head))
             return
         if requests.expects_continue and self._transport is not None:
             requests.expects_continue = False
@@ -228,7 +270,7 @@ class HttpConnection(asyncio.Protocol):
         if not requests.incomplete:
             self._begun_s = None
         elif self._begun_s is None:
-            self._begun_s = asyncio.get_running_loop().time()
+            self._begun_s, self._begun_bytes = time.monotonic(), requests.held_bytes
         if self._reading_paused and self._transport is not None and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
@@ -282,8 +324,10 @@ class HttpConnection(asyncio.Protocol):
             self._transport.close()
             self._transport = None
 
-    def _refuse(self, status: int) -> None:
-        """An answer below AWS's protocols, and the end of the connection."""
-        self._refusal = status
+    def _refuse(self, response: HttpResponse) -> None:
+        """An answer to what is not served, and the end of the connection."""
+        self._refusal = response.status
         self._said = CLOSED
-        self._write(HttpResponse(status))
+        self._begun_s = None
+        self._forget()
+        self._write(response)

@@ -99,10 +99,12 @@ async def _serving(handlers: Handlers) -> AsyncIterator[OpenFrontDoor]:
         tasks=tasks,
         new_id=RandomIds().uuid,
     )
-    connections = Connections(door.serve, Allowance(connections=100, held_bytes=2 * REQUEST_BODY_BYTES))
+    allowance = Allowance(connections=100, held_bytes=2 * REQUEST_BODY_BYTES)
+    connections = Connections(door.serve, allowance, door.too_large)
     with listen("127.0.0.1", 0, without_authentication_allowed=False) as listener:
         accepting = await asyncio.get_running_loop().create_server(connections, sock=listener)
         yield OpenFrontDoor(url_of(listener), issued)
         accepting.close()
         await connections.drain(5)
+        connections.close()
         await tasks.close()

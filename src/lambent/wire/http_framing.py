@@ -175,6 +175,16 @@ class RequestStream:
         self.connection, self.too_large, self.trailers = CLOSED, self._too_large, _NO_TRAILERS
         return self._request(fields, b"")
 
+    def discard(self) -> None:
+        """Nothing more is read: let go of all that was received. Parser and stream refer to each other, and what has
+        come is large: it must not wait for the garbage collector, which counts objects and not their bytes."""
+        self._parser = httptools.HttpRequestParser(None)
+        self._complete.clear()
+        self.waiting = self.waiting_bytes = self._silent_bytes = 0
+        self._bodiless = None
+        self.incomplete = self.expects_continue = False
+        self._begin()
+
     # httptools ----------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:

@@ -181,6 +181,7 @@ class RuntimeConnection(asyncio.Protocol):
         self._transport = None
         self._participant.hangs_up(self)
         self._break_off()
+        self._requests.discard()
 
     def data_received(self, data: bytes) -> None:
         if self._last:

@@ -118,8 +118,14 @@ def test_the_code_link_gives_the_archive_to_whoever_has_it_and_to_nobody_else(fu
         ({"Role": "nobody"}, 400, "ValidationException", "Value 'nobody' at 'role' failed"),
         ({"Code": {"S3Bucket": "bucket", "S3Key": "k"}}, 400, "InvalidParameterValueException", "s3_endpoint"),
         ({"Code": {"ZipFile": bytes(52_428_800)}}, 413, "RequestEntityTooLargeException", "52428800 bytes"),
+        (
+            {"Code": {"ZipFile": bytes(60_000_000)}},
+            413,
+            "RequestEntityTooLargeException",
+            "Request must be smaller than 70167211 bytes for the CreateFunction operation",
+        ),
     ],
-    ids=["zip", "runtime", "timeout", "memory", "role", "s3", "size"],
+    ids=["zip", "runtime", "timeout", "memory", "role", "s3", "size", "size of the request"],
 )
 def test_what_is_refused_has_awss_status_code_and_message(
     functions: Any, name: str, members: dict[str, Any], status: int, code: str, message: str

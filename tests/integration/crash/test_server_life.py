@@ -93,6 +93,19 @@ def test_sigterm_finishes_what_runs_and_leaves_nothing(second: Any) -> None:
     assert running(second.data_dir) == []
 
 
+def test_what_is_not_over_when_the_grace_is_has_an_end_in_the_ledger_and_an_answer(server: Any, data_dir: Path) -> None:
+    hasty = type(server)(data_dir, ("--shutdown-grace-s", "1")).start()
+    function = Functions(hasty.client("lambda")).create(SLEEPY, Timeout=60)
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(function.invoke, {"sleep": 50})
+        eventually(lambda: running(data_dir))
+        assert hasty.stop() == 0
+        with pytest.raises(botocore.exceptions.ClientError, match="ServiceException"):
+            answer.result()
+    assert [entry["outcome"] for entry in entries(data_dir) if entry["entry"] == "ended"] == ["lost"]
+    assert running(data_dir) == []
+
+
 def test_kill_9_under_load_leaves_no_orphan_and_loses_nothing_acknowledged(
     server: Any, functions: Functions, second: Any
 ) -> None:

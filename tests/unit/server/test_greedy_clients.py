@@ -4,11 +4,14 @@ The peer of either may be a function's code.
 """
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
 from lambent.core.allowance import Allowance
-from lambent.server.http_protocol import PIPELINE_LIMIT, Connections
+from lambent.server import http_protocol
+from lambent.server.http_protocol import PIPELINE_LIMIT, PROGRESS_BYTES, STALLED_S, Connections
 from lambent.wire.http import HttpResponse
 from lambent.wire.http_framing import RequestStream
 from lambent.worker.runtime_api import RuntimeConnection
@@ -204,6 +207,67 @@ def test_what_all_connections_of_a_peer_hold_of_unfinished_requests_is_bounded()
     assert refused == [False] * 5 + [True] * 5
     assert transports[-1].written.startswith(b"HTTP/1.1 503")
     assert not after.closed
+
+
+def test_little_of_many_unfinished_requests_counts_too():
+    async def run():
+        allowance = Allowance(connections=1000, held_bytes=1_000_000)
+        connections = Connections(lambda _request, answer: answer(HttpResponse(200)), allowance)
+        transports = []
+        for _ in range(40):
+            transports.append(Transport())
+            connection = connections()
+            connection.connection_made(transports[-1])
+            connection.data_received(UPLOAD + b"x" * 50_000)
+        return [transport.closed for transport in transports]
+
+    assert asyncio.run(run()) == [False] * 20 + [True] * 20
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_an_upload_that_does_not_come_on_is_ended_where_others_want_its_memory(monkeypatch, goes_on):
+    now = [1000.0]
+    monkeypatch.setattr(http_protocol.time, "monotonic", lambda: now[0])
+
+    async def run():
+        shared = Allowance(connections=100, held_bytes=2_000_000)
+        connections = Connections(lambda _request, answer: answer(HttpResponse(200)), shared)
+        transports = [Transport(), Transport()]
+        opened = [
+            connections.of(Allowance(connections=1, held_bytes=5_000_000, within=shared)) for _ in transports
+        ]  # as two environments are
+        for transport, connection in zip(transports, opened, strict=True):
+            connection.connection_made(transport)
+        opened[0].data_received(UPLOAD + b"x" * 1_000_000)
+        now[0] += STALLED_S + 1
+        opened[0].data_received(b"x" * (PROGRESS_BYTES if goes_on else 1))
+        opened[1].data_received(UPLOAD + b"x" * 1_500_000)
+        return transports
+
+    first, second = asyncio.run(run())
+    assert (first.closed, second.closed) == ((False, True) if goes_on else (True, False))
+    assert (second if goes_on else first).written.startswith(b"HTTP/1.1 503" if goes_on else b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("listener", [runtime_api, front])
+def test_what_a_client_has_sent_is_gone_with_its_connection(listener):
+    """Without the garbage collector, which does not know how large it is."""
+
+    async def run():
+        connection = listener()
+        connection.connection_made(Transport())
+        connection.data_received(UPLOAD + b"x" * 1_000_000)
+        received = weakref.ref(connection._requests)
+        connection.connection_lost(None)
+        del connection
+        return received()
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(run()) is None
+    finally:
+        gc.enable()
 
 
 def test_a_request_that_is_being_served_counts_until_it_is_answered():
