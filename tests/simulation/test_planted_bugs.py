@@ -1,16 +1,20 @@
 """That each thing which must hold is seen where it does not: bugs, each planted for what is to catch it."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from simulation_messages import is_the_message, messages
+from test_shortage_of_memory import PLANTED as PLANTED_WHERE_MEMORY_IS_SHORT
 
 import lambent.testing.simulation.scenario as scenario
 import lambent.testing.simulation.worker as worker
+from lambent.core import environment
 from lambent.core.admission import Admission, Share
-from lambent.core.assignment import Assignment, Outlived, Use
+from lambent.core.assignment import Assignment, Outlived, Use, Wait
 from lambent.core.delivery_queue import DeliveryQueue
 from lambent.core.errors import ModelledError
 from lambent.core.event_invoke import EventInvokeConfig, GiveUp, Trials
@@ -53,6 +57,21 @@ def _limit_is_twice_as_high(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Admission, "__init__", lambda self, limits: original(self, replace(limits, **twice)))
 
 
+def _limit_is_twice_as_high_where_nothing_is_claimed(patch: pytest.MonkeyPatch) -> None:
+    original = Admission.admit
+
+    def admit(self: Admission, function: Any, *about: Any, **how: Any) -> Any:
+        is_claimed = any(share.reserved is not None or share.provisions for share in self._shares.values())
+        more = 0 if is_claimed else scenario.RULES.limits.concurrency
+        account = self._share(function).account
+        account.limit += more
+        unit = original(self, function, *about, **how)
+        account.limit -= more
+        return unit
+
+    patch.setattr(Admission, "admit", admit)
+
+
 def _busy_environment_is_given_again(patch: pytest.MonkeyPatch) -> None:
     original = Assignment.arrive
 
@@ -91,6 +110,16 @@ def _who_waits_for_what_is_lost_is_forgotten(patch: pytest.MonkeyPatch) -> None:
         original(self, environment_id)
 
     patch.setattr(Assignment, "gone", gone)
+
+
+def _look_ahead_asks_for_another_at_once(patch: pytest.MonkeyPatch) -> None:
+    original = Assignment.recheck
+
+    def recheck(self: Assignment, pool_id: str, new_environment_id: Any, now: int) -> Any:
+        decision = original(self, pool_id, new_environment_id, now)
+        return Wait(now) if isinstance(decision, Wait) else decision
+
+    patch.setattr(Assignment, "recheck", recheck)
 
 
 def _event_is_handed_out_twice(patch: pytest.MonkeyPatch) -> None:
@@ -190,9 +219,9 @@ def _delivery_that_failed_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 def _place_at_an_endpoint_is_kept(patch: pytest.MonkeyPatch) -> None:
     original = DeliveryQueue.over
 
-    def over(self: DeliveryQueue, lane: Any) -> None:
-        original(self, lane)
-        self._lines[lane.service, lane.function.account].free -= 1
+    def over(self: DeliveryQueue, lane: Any, content_bytes: int) -> None:
+        original(self, lane, content_bytes)
+        self._lines[lane.service, lane.function.account].under_way += 1
 
     patch.setattr(DeliveryQueue, "over", over)
 
@@ -364,49 +393,85 @@ def _answer_is_anothers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(worker._Environment, "_answer", answer)
 
 
+def _commands_are_others(patch: pytest.MonkeyPatch, others: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> None:
+    original = environment.step
+
+    def step(*about: Any) -> Any:
+        state, commands = original(*about)
+        return state, others(commands)
+
+    patch.setattr(environment, "step", step)
+
+
+def _idle_environment_is_to_deliver(patch: pytest.MonkeyPatch) -> None:
+    available, deliver = environment.BecomeAvailable(), environment.Deliver()
+    _commands_are_others(patch, lambda commands: (*commands, deliver) if available in commands else commands)
+
+
+def _end_comes_before_the_answer(patch: pytest.MonkeyPatch) -> None:
+    _commands_are_others(
+        patch, lambda commands: tuple(sorted(commands, key=lambda one: not isinstance(one, environment.Finish)))
+    )
+
+
+def _fetch_waits_for_the_loop(patch: pytest.MonkeyPatch) -> None:
+    original = EventInvocations._fetch
+
+    async def fetch(self: EventInvocations, about: Any) -> None:
+        await asyncio.sleep(0)
+        await original(self, about)
+
+    patch.setattr(EventInvocations, "_fetch", fetch)
+
+
 PLANTED: list[tuple[Any, ...]] = [
-    (_unit_is_kept, "units of concurrency in use"),
-    (_reservation_is_not_heard_of, "more than its reserved|more runs than the account"),
-    (_limit_is_twice_as_high, "more runs than the account may have"),
-    (_busy_environment_is_given_again, "two invocations at a time|did not ask for an event"),
-    (_revisions_share_a_pool, "another function, version, revision or tenant"),
-    (_tenants_share_a_pool, "another function, version, revision or tenant"),
-    (_caller_is_told_again, "told twice"),
-    (_who_waits_for_what_is_lost_is_forgotten, "never over|does not come to rest"),
-    (_event_is_handed_out_twice, "runs twice"),
-    (_end_is_not_written_down, "are open in the ledger"),
-    (_unwritten_end_is_lost_with_its_worker, "never over", 47),
-    (_idle_environments_stay, "still there"),
-    (_memory_is_not_looked_at, "placed where there is no room"),
-    (_one_that_has_its_memory_is_given_up, "placed where there is no room|the dispatcher has failed"),
-    (_event_is_accepted_before_it_is_on_disk, "accepted, and never over"),
-    (_event_is_tried_without_end, "is tried too often"),
-    (_event_is_told_twice, "is told twice to"),
-    (_event_that_went_well_waits_again, "runs again after it went well"),
+    (_unit_is_kept, "units of concurrency in use {}, work in flight {}"),
+    (_reservation_is_not_heard_of, "{} has more than its reserved concurrency"),
+    (_limit_is_twice_as_high, "more runs than the account may have unreserved"),
+    (_limit_is_twice_as_high_where_nothing_is_claimed, "more runs than the account may", 15),
+    (_busy_environment_is_given_again, "{} has two invocations at a time"),
+    (_revisions_share_a_pool, "{} is of another function, version, revision or tenant"),
+    (_tenants_share_a_pool, "{} is of another function, version, revision or tenant"),
+    (_caller_is_told_again, "{} was told twice"),
+    (_who_waits_for_what_is_lost_is_forgotten, "the queue does not come to rest"),
+    (_look_ahead_asks_for_another_at_once, "the partition does not come to rest"),
+    (_event_is_handed_out_twice, "{} runs twice"),
+    (_end_is_not_written_down, "{} attempts are open in the ledger, {} are"),
+    (_unwritten_end_is_lost_with_its_worker, "never over: {}", 67),
+    (_idle_environments_stay, "still there: {}"),
+    (_memory_is_not_looked_at, "{} is placed where there is no room"),
+    (_one_that_has_its_memory_is_given_up, "the dispatcher has failed: {} ({})"),
+    (_event_is_accepted_before_it_is_on_disk, "accepted, and never over: {}"),
+    (_event_is_tried_without_end, "{} is tried too often", 12),
+    (_event_is_told_twice, "{} is told twice to {}"),
+    (_event_that_went_well_waits_again, "{} runs again after it went well"),
     (_event_that_waits_again_is_forgotten, "the queue does not come to rest"),
-    (_answer_is_not_kept, "is told without its answer"),
-    (_delivery_that_failed_is_forgotten, "was not told"),
+    (_answer_is_not_kept, "{} is told without its answer"),
+    (_delivery_that_failed_is_forgotten, "{} was not told"),
     (_place_at_an_endpoint_is_kept, "the queue does not come to rest"),
-    (_disk_that_catches_up_wakes_nobody, "the queue does not come to rest", 44),
-    (_caller_is_told_and_it_runs_again, "and its caller has a result"),
-    (_who_is_refused_is_told_as_well, "was refused, and more than that"),
-    (_idle_environment_that_is_gone_is_used, "of which one is not there"),
-    (_busy_environment_that_is_gone_is_believed_in, "believed in"),
-    (_environment_that_did_not_ask_is_idle, "did not ask for an event"),
-    (_environment_is_started_twice, "is started twice"),
-    (_beginning_is_written_down_twice, "began twice"),
-    (_beginning_is_not_written_down, "ended without a beginning"),
-    (_what_is_over_is_remembered, "are known, "),
-    (_empty_pool_is_remembered, "not at rest"),
-    (_event_begins_before_it_is_on_disk, "runs before it is accepted"),
-    (_event_that_is_over_is_put_back, "is over twice"),
-    (_event_that_is_over_is_run_again, "runs when it is over"),
-    (_failure_is_told_as_a_success, "is told wrongly"),
-    (_run_is_not_told, "is told without its run"),
-    (_answer_is_anothers, "answers what it does not run"),
-    (_session_outlives_its_environment, "sessions of nobody"),
+    (_disk_that_catches_up_wakes_nobody, "the queue does not come to rest", 71),
+    (_caller_is_told_and_it_runs_again, "{} runs, and its caller has a result"),
+    (_who_is_refused_is_told_as_well, "{} was refused, and more than that"),
+    (_idle_environment_that_is_gone_is_used, "{} runs in {}, of which one is not there"),
+    (_busy_environment_that_is_gone_is_believed_in, "believed in: {}"),
+    (_environment_that_did_not_ask_is_idle, "{} did not ask for an event"),
+    (_environment_is_started_twice, "{} is started twice"),
+    (_beginning_is_written_down_twice, "{} began twice"),
+    (_beginning_is_not_written_down, "{} ended without a beginning"),
+    (_what_is_over_is_remembered, "{} are known, {} are not over"),
+    (_empty_pool_is_remembered, "not at rest: {}"),
+    (_event_begins_before_it_is_on_disk, "{} runs before it is accepted"),
+    (_event_that_is_over_is_put_back, "{} is over twice"),
+    (_event_that_is_over_is_run_again, "{} runs when it is over"),
+    (_failure_is_told_as_a_success, "{} is told wrongly"),
+    (_run_is_not_told, "{} is told without its run"),
+    (_answer_is_anothers, "{} answers what it does not run"),
+    (_session_outlives_its_environment, "sessions of nobody: {}"),
+    (_idle_environment_is_to_deliver, "the dispatcher has failed: AssertionError('nothing to deliver') ({})"),
+    (_end_comes_before_the_answer, "the dispatcher has failed: AssertionError('an answer to nothing') ({})"),
+    (_fetch_waits_for_the_loop, "the dispatcher has failed: AssertionError('it waits for something') ({})"),
 ]
-"""With the message, and the first seed where it is not 0: that it is late costs time."""
+"""With the whole message, and the first seed where it is not 0: that it is late costs time."""
 
 
 @pytest.mark.parametrize(("plant", "caught", "first"), [(*one, 0)[:3] for one in PLANTED])
@@ -417,5 +482,11 @@ def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, plant: Plant, 
         for seed in range(first, SEEDS):
             Day(seed, INVOCATIONS).run()
 
-    with pytest.raises(Violation, match=caught):
+    with pytest.raises(Violation) as violation:
         run()
+    assert is_the_message(caught, str(violation.value))
+
+
+def test_each_message_has_a_bug_that_is_caught_by_it() -> None:
+    """By no other one: the tests compare the whole text."""
+    assert messages() == {one[1] for one in (*PLANTED, *PLANTED_WHERE_MEMORY_IS_SHORT)}
