@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import botocore.exceptions
 import pytest
 from live_functions import PYTHON, Function, Functions
 
@@ -58,6 +59,30 @@ def test_what_was_rehearsed_before_it_was_wanted_has_left_nothing_behind(new_ser
             made.delete_all()
     assert "awslambdaric.bootstrap" in found[0]["modules"]
     assert found == found[:1] * len(found)
+
+
+@pytest.mark.parametrize("runtime", [f"python3.{minor}" for minor in range(9, 15)])
+def test_a_module_of_the_functions_own_is_found_whether_its_process_is_forked_or_not(
+    functions: Functions, runtime: str
+) -> None:
+    """Be there one of its name in the standard library, which the process that others are forked from needs."""
+    executed = {"Environment": {"Variables": {"PYTHONHASHSEED": "0"}}}
+    try:
+        forked, alone = told_by([functions.create(HAS, runtime), functions.create(HAS, runtime, **executed)])
+    except botocore.exceptions.WaiterError:
+        pytest.skip(f"there is no {runtime} on this machine")
+    more = {name for name in forked["modules"] if name.isalpha()} - set(alone["modules"])
+    assert "resource" in more
+    names = sorted(more)
+    code = f"""
+import sys
+def handler(event, context):
+    return {{name: __import__(name).__file__ for name in {names} if name not in sys.builtin_module_names}}
+"""
+    files = {"app.py": code} | {f"{name}.py": "" for name in names}
+    found = functions.create(files, runtime).invoke({}).document
+    assert found
+    assert found == {name: f"/var/task/{name}.py" for name in found}
 
 
 @pytest.mark.parametrize("ahead", [(), ("--preboot-memory-mib", "0")], ids=["booted ahead", "booted on demand"])

@@ -23,6 +23,9 @@ _PACKAGE = "lambent_zygote"
 _READ_AT_IMPORT = ("AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL")
 """What the client takes from the environment when it is imported."""
 
+_ZYGOTES = frozenset(("contextlib", "ctypes", "fcntl", "mmap", "resource", "signal", "struct", "typing"))
+"""Modules of the standard library that a zygote imports, and a client that was executed may not have."""
+
 
 def search_path(task: str, runtime: str, inherited: "list[str]") -> "list[str]":
     """AWS's order: the function's own packages, the customer's PYTHONPATH, the layers', the client and boto3, and
@@ -82,10 +85,22 @@ def start_before(become: "Callable[[], socket.socket | None]") -> None:
         if control is not None:
             be_template(control)
         sys.path[:] = path
+        _give_way(path[: path.index("/var/runtime")])
         return client._get_handler(os.environ["_HANDLER"])
 
     client._get_handler = get_handler_of_function
     client.run("", connection)
+
+
+def _give_way(directories: "list[str]") -> None:
+    """Where the function or a layer has a module of a name that the zygote has imported, let that be found."""
+    for directory in directories:
+        try:
+            names = {entry.partition(".")[0] for entry in os.listdir(directory)}
+        except OSError:
+            continue
+        for name in _ZYGOTES & names:
+            sys.modules.pop(name, None)
 
 
 def _set_logging_up(client: "Any") -> None:

@@ -56,6 +56,9 @@ def become(variables: "dict[str, str]") -> "list[ModuleType]":
         sys.modules["random"].seed()
     if "threading" in sys.modules:
         sys.modules["threading"].main_thread()._set_native_id()
+    if "logging" in sys.modules:
+        logging = vars(sys.modules["logging"])  # which tells how long it has been there
+        logging["_startTime"] = time.time_ns() if isinstance(logging["_startTime"], int) else time.time()
     ours = [sys.modules.pop(name) for name in (*_OURS, "bootstrap")]
     gc.enable()
     return ours
