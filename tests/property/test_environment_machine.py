@@ -273,12 +273,13 @@ TestLives = Lives.TestCase
 @pytest.mark.parametrize("kind", Kind)
 def test_these_lives_go_through_the_whole_table(kind: Kind) -> None:
     """Else the promises would hold of a part of the machine only."""
-    thorough = settings(max_examples=350, stateful_step_count=60, derandomize=True, database=None, deadline=None)
-    run_state_machine_as_test(type(f"{kind.name}Lives", (Lives,), {"only": kind}), settings=thorough)
+    thorough = settings(max_examples=1000, stateful_step_count=60, derandomize=True, database=None, deadline=None)
+    lives = type(f"{kind.name}Lives", (Lives,), {"only": kind, "reached": set()})
+    run_state_machine_as_test(lives, settings=thorough)
     entries = {(kind, *entry) for entry in machine.TABLES[kind]}
     turn = {(Kind.FRESH, Phase.STARTING, machine.Restoring)}  # by which a fresh one becomes one that is restored
     entries = entries | turn if kind is Kind.RESTORED else entries - turn
-    assert sorted(entries - Lives.reached, key=str) == []
+    assert sorted(entries - lives.reached, key=str) == []
 
 
 def test_there_is_an_event_of_each_type() -> None:
