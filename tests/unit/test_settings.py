@@ -80,6 +80,7 @@ def test_a_path_is_read_as_a_path() -> None:
         (["--sandbox", "hope"], "sandbox must be one of namespaces, oci, process, not 'hope'"),
         (["--billing-step-ms", "10"], "billing_step_ms must be one of 1, 100, not 10"),
         (["--account", "12"], "account must be 12 digits, not '12'"),
+        (["--memory-overcommit", "nan"], "memory_overcommit must be at least 1, not nan"),
         (["--region", "Mars!"], "region must be small letters, digits and hyphens, not 'Mars!'"),
         (["--idle-timeout-s", "0"], "idle_timeout_s must be at least 1, not 0"),
         (["--sandbox-uid-count", "1"], "sandbox_uid_count must be at least 2, not 1"),

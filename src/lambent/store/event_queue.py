@@ -259,8 +259,8 @@ class EventQueue:
 
     # In the writer's thread -------------------------------------------------------------------------------------
 
-    def _write(self, turns: list[list[_Job]]) -> None:
-        ends = self._carry_out([job for turn in turns for job in turn])
+    def _write(self, groups: list[list[_Job]]) -> None:
+        ends = self._carry_out([job for group in groups for job in group])
         self._loop.call_soon_threadsafe(self._tell, ends)
 
     def _carry_out(self, jobs: list[_Job]) -> list[_End]:

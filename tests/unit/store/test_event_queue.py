@@ -224,7 +224,8 @@ def test_what_is_over_shares_the_commit_of_what_is_put_next(disk: Path, monkeypa
         async with opened(disk / "events.sqlite") as queue:
             (over,) = await put(queue, event("a"))
             removed = asyncio.ensure_future(written(queue.remove, over))
-            await asyncio.sleep(0.05)
+            for _ in range(3):  # in which it would have been handed over
+                await asyncio.sleep(0)
             assert not removed.done()
             await put(queue, event("b"))
             await removed
