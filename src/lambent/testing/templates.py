@@ -107,7 +107,9 @@ class Functions:
     async def create(self, template: Sandbox, booted: Booted | None = None) -> Sandbox:
         if self._ahead and booted is None:
             booted = await self.boot(template)
-        return await self._bench.driver.create(self.spec("restored"), booted, template)
+        spec = self.spec("restored")
+        driver = self._bench.driver
+        return await driver.create(spec, template) if booted is None else driver.claim(booted, spec)
 
     async def restore(self, template: Sandbox, booted: Booted | None = None, **variables: str) -> Restored:
         restored = Restored(await self.create(template, booted), Watched())

@@ -216,9 +216,9 @@ class Agent:
         if kind is Kind.RESTORED:
             name, snapshot = self._snapshot(spec)
             ahead = self._booted.take_restored(name, sandbox_spec, snapshot)
-            sandbox = await self._driver.create(sandbox_spec, ahead, snapshot)
+            sandbox = ahead or await self._driver.create(sandbox_spec, snapshot)
             return sandbox, Program((), compose(spec, launch, sandbox.addresses))
-        sandbox = await self._driver.create(sandbox_spec, self._booted.take(template))
+        sandbox = self._booted.take(sandbox_spec) or await self._driver.create(sandbox_spec)
         forked = self._fork and self._driver.forks and launch.forks(spec.variables)
         program = Program(
             () if forked else launch.command,

@@ -53,15 +53,15 @@ class BootedSandboxes:
             self._pool_of(template)
             self._act()
 
-    def take(self, template: Template) -> Booted | None:
-        """One of the template, if there is one; the caller's from here on."""
-        return None if self._is_idle else self._take(*self._pool_of(template))
+    def take(self, spec: SandboxSpec) -> Sandbox | None:
+        """One of the spec's template, if there is one; the caller's from here on."""
+        return None if self._is_idle else self._take(spec, *self._pool_of(spec.template))
 
-    def take_restored(self, name: str, spec: SandboxSpec, snapshot: Sandbox) -> Booted | None:
+    def take_restored(self, name: str, spec: SandboxSpec, snapshot: Sandbox) -> Sandbox | None:
         """One that is restored from the snapshot of this name, until that is forgotten."""
         if self._is_idle:
             return None
-        return self._take(name, self._pools.setdefault(name, _Pool(spec, snapshot)))
+        return self._take(spec, name, self._pools.setdefault(name, _Pool(spec, snapshot)))
 
     def forget(self, name: str) -> None:
         """The snapshot is gone, or about to go."""
@@ -88,11 +88,11 @@ class BootedSandboxes:
             self._policy.know(kind)
         return kind, self._pools[kind]
 
-    def _take(self, kind: str, pool: _Pool) -> Booted | None:
-        booted = pool.ready.pop() if pool.ready else None
-        self._policy.taken(kind, self._clock.monotonic_us(), had_one=booted is not None)
+    def _take(self, spec: SandboxSpec, kind: str, pool: _Pool) -> Sandbox | None:
+        sandbox = self._driver.claim(pool.ready.pop(), spec) if pool.ready else None
+        self._policy.taken(kind, self._clock.monotonic_us(), had_one=sandbox is not None)
         self._act_later()
-        return booted
+        return sandbox
 
     def _act_later(self) -> None:
         """Boot when the cold starts are over, which would wait for the launcher and the kernel's locks meanwhile; or
@@ -144,7 +144,7 @@ class BootedSandboxes:
 
     def _lose(self, kind: str, pool: _Pool, name: str) -> None:
         """One has ended that nobody has taken."""
-        lost = next((booted for booted in pool.ready if booted.name == name), None)
+        lost = next((booted for booted in pool.ready if booted.sandbox.sandbox_id == name), None)
         if lost is None or self._pools.get(kind) is not pool:
             return
         pool.ready.remove(lost)
@@ -154,7 +154,7 @@ class BootedSandboxes:
 
     async def _discard(self, booted: Booted) -> None:
         with contextlib.suppress(SandboxError):  # what the launcher could not take away, its end takes away
-            await self._driver.discard(booted)
+            await booted.sandbox.destroy()
 
 
 def _of_any_function(template: Template) -> SandboxSpec:

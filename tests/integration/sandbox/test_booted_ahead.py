@@ -34,11 +34,11 @@ def test_the_end_of_what_was_booted_is_not_taken_for_that_of_the_program(taken: 
             booted = await bench.driver.boot(SPEC, lost.append)
             first, _ = descendants(launcher)[-2:]
             if taken:
-                sandbox = await bench.driver.create(SPEC, booted)
+                sandbox = bench.driver.claim(booted, SPEC)
             os.kill(first, signal.SIGKILL)
             wait_until_gone(first)
             if not taken:
-                sandbox = await bench.driver.create(SPEC, booted)
+                sandbox = bench.driver.claim(booted, SPEC)
             watched = await bench.start(sandbox, "/bin/sh", "-c", "echo started; sleep 600")
             assert await watched.says("started") == "started\n"
             await sandbox.kill()
@@ -54,11 +54,11 @@ def test_one_that_can_not_be_made_the_functions_own_is_not_started_and_the_other
             if not bench.driver.found["tmp"]:  # type: ignore[attr-defined]
                 pytest.skip("/tmp is a tmpfs here, which may be said to be of any size")
             booted, other = [await bench.driver.boot(SPEC, print) for _ in range(2)]
-            sandbox = await bench.driver.create(replace(SPEC, ephemeral_mib=1 << 40), booted)
+            sandbox = bench.driver.claim(booted, replace(SPEC, ephemeral_mib=1 << 40))
             with pytest.raises(SandboxError, match="File too large"):
                 await bench.start(sandbox, "/bin/true")
             await sandbox.destroy()
-            well = await bench.driver.create(replace(SPEC, sandbox_id="well"), other)
+            well = bench.driver.claim(other, replace(SPEC, sandbox_id="well"))
             assert (await bench.run(well, "/bin/echo", "works")).output == "works\n"
 
     asyncio.run(run())

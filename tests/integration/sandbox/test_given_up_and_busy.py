@@ -15,7 +15,7 @@ import pytest
 from lambent.settings import Settings
 from lambent.testing.sandboxes import Bench, open_bench
 from lambent.testing.soak.gauges import groups_of
-from lambent.worker.sandbox.driver import Booted, Program, SandboxError, SandboxSpec, Template
+from lambent.worker.sandbox.driver import Program, SandboxError, SandboxSpec, Template
 from lambent.worker.sandbox.freezing import descendants
 from lambent.worker.sandbox.launched import mark_of
 
@@ -81,7 +81,7 @@ def test_a_request_that_the_launcher_does_not_understand_is_answered_and_the_nex
             link = bench.driver._link  # type: ignore[attr-defined]
             async with asyncio.timeout(10):
                 with pytest.raises(SandboxError, match="a fault of the sandbox launcher: KeyError"):
-                    await link.ask("create", id="box", origin="", booted="")
+                    await link.ask("create", id="box", origin="")
             assert (await bench.run(await bench.create(), "/bin/echo", "works")).output == "works\n"
 
     asyncio.run(run())
@@ -105,26 +105,38 @@ async def give_up_when_answered(bench: Bench, asking: Coroutine[Any, Any, Any], 
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
     with pytest.raises(SandboxError, match=f"there is no sandbox {name}"):
-        await bench.driver.discard(Booted(name, 0))
+        await bench.driver._link.ask("destroy", id=name)  # type: ignore[attr-defined]
 
 
 def test_a_boot_that_is_given_up_in_the_moment_of_its_answer_leaves_no_sandbox() -> None:
     async def run() -> None:
         async with open_bench("namespaces") as bench:
-            await bench.driver.discard(await bench.driver.boot(SPEC, print))
+            await (await bench.driver.boot(SPEC, print)).sandbox.destroy()
             await give_up_when_answered(bench, bench.driver.boot(SPEC, print), "booted-2", processes_of(bench))
 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("ahead", [True, False], ids=["booted ahead", "made anew"])
-def test_a_sandbox_that_is_given_up_in_the_moment_of_its_answer_is_taken_away(ahead: bool) -> None:
+def test_a_sandbox_that_is_given_up_in_the_moment_of_its_answer_is_taken_away() -> None:
     async def run() -> None:
         async with open_bench("namespaces") as bench:
-            await bench.driver.discard(await bench.driver.boot(SPEC, print))
+            await (await bench.driver.create(SPEC)).destroy()
             before = processes_of(bench)
-            booted = await bench.driver.boot(SPEC, print) if ahead else None
-            await give_up_when_answered(bench, bench.driver.create(SPEC, booted), "box", before)
+            await give_up_when_answered(bench, bench.driver.create(SPEC), "box", before)
+
+
+def test_one_that_was_booted_and_is_destroyed_unclaimed_is_not_told_to_be_lost() -> None:
+    async def run() -> None:
+        async with open_bench("namespaces") as bench:
+            lost: list[str] = []
+            await (await bench.driver.boot(SPEC, print)).sandbox.destroy()
+            before = processes_of(bench), descriptors(os.getpid())
+            await (await bench.driver.boot(SPEC, lost.append)).sandbox.destroy()
+            assert (processes_of(bench), descriptors(os.getpid())) == before
+            assert (await bench.run(await bench.create(), "/bin/echo", "works")).output == "works\n"
+            assert lost == []
+
+    asyncio.run(run())
 
     asyncio.run(run())
 

@@ -399,7 +399,7 @@ def handler(event, context):
         begun = sum(map(processor_ticks, new))
         await asyncio.sleep(0.5)  # in which it would use 45 ticks
         assert sum(map(processor_ticks, new)) - begun <= 2
-        await bench.driver.discard(booted)
+        await booted.sandbox.destroy()
 
     with_functions(work)
 

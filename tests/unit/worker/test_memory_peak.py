@@ -23,6 +23,9 @@ class Launcher:
     def watch(self, sandbox_id, exited):
         self.exited = exited
 
+    def unwatch(self, sandbox_id):
+        del self.exited
+
     async def ask(self, what, **fields):
         if what != "start":
             return {}, []

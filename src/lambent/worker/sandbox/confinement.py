@@ -201,16 +201,21 @@ class Confinement:
 
     def claim(self, cell: Cell, request: dict[str, Any]) -> None:
         """What was booted for any function is one's from here on. Raises OSError."""
-        booted, cell.request = cell.request, request
+        booted, cell.request = cell.request, {**cell.request, **request}
         if request["ephemeral_mib"] != booted["ephemeral_mib"]:
             old = cell.scratch, cell.image
             cell.scratch, cell.image = self._scratches.make(request["id"], request["ephemeral_mib"])
             self._scratches.remove(old)
         if request["memory_mib"] != booted["memory_mib"] and cell.group is not None:
             cell.group.limit_memory(request["memory_mib"])
-        if cell.origin is not None and cell.run is not None:
+        run = cell.run
+        if run is None or not run.prepared:
+            return  # it has ended, and another one comes with the start
+        if cell.origin is None:
+            self._mount(cell, run)
+        else:
             with contextlib.closing(cell.freezer()) as freezer:
-                freezer.thaw(cell.run.process)
+                freezer.thaw(run.process)
 
     def describe(self, cell: Cell) -> dict[str, Any]:
         group = cell.group
@@ -376,8 +381,8 @@ class Confinement:
             size = (cell.request["memory_mib"] + _DATA_MARGIN_MIB) << 20
             for process in (run.process, *descendants(run.process)):
                 resource.prlimit(process, resource.RLIMIT_DATA, (size, size))
-        if cell.origin is None:
-            self._mount(cell, run.process)
+        if cell.origin is None and not run.mounted:
+            self._mount(cell, run)
         if request["snapshot"]:
             cell.variables = request["variables"]
             self._make_template(cell, run, on_snapshot)
@@ -440,17 +445,18 @@ class Confinement:
             shown["/etc/resolv.conf"] = self._stage.file("resolv.conf", resolvers)
         return shown | {target: source for source, target in cell.request["mounts"]}
 
-    def _mount(self, cell: Cell, process: int) -> None:
+    def _mount(self, cell: Cell, run: Run) -> None:
         cloned: list[tuple[int, str]] = []
         try:
             for target, source in self._shown(cell).items():
                 cloned.append((kernel.clone_mount(source, recursive=True), target))
                 kernel.set_mount_attributes(cloned[-1][0], _SHOWN)
             cloned.append((kernel.clone_mount(cell.scratch), "/tmp"))
-            self._attach(cloned, process)
+            self._attach(cloned, run.process)
         finally:
             for descriptor, _ in cloned:
                 os.close(descriptor)
+        run.mounted = True
 
     def _attach(self, cloned: list[tuple[int, str]], process: int) -> None:
         theirs = os.open(f"/proc/{process}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)

@@ -159,7 +159,7 @@ class Containers(Confinement):
     def first_process(self, run: Run) -> int:
         return int(run.word("holder") or 0)
 
-    def _mount(self, cell: Cell, process: int) -> None:
+    def _mount(self, cell: Cell, run: Run) -> None:
         """The runtime has done it."""
 
     def exited(self, cell: Cell, run: Run) -> None:

@@ -99,13 +99,6 @@ class Running(Record, frozen=True):
     output: int
 
 
-class Booted(Record, frozen=True):
-    """A sandbox that waits to be told whose it is. `memory_bytes` is what it takes for itself alone."""
-
-    name: str
-    memory_bytes: int
-
-
 class Share(Record, frozen=True):
     """What all sandboxes of a driver may have of the machine: memory, 0 for all of it; and processor time, as if one
     process wanted it on each of the processors: each sandbox has a part of that in proportion to its memory where there
@@ -120,6 +113,7 @@ class Sandbox(Protocol):
     """One sandbox. It may start a program several times, one after another (the reset of an environment):
     `/tmp` lives as long as the sandbox, processes and namespaces as long as the program."""
 
+    sandbox_id: str
     addresses: Addresses
     snapshot_bytes: int
     """What the program took when it came to its snapshot, shared memory counted in parts; 0 before that."""
@@ -157,6 +151,14 @@ class Sandbox(Protocol):
         restored from it lives on."""
 
 
+class Booted(Record, frozen=True):
+    """A sandbox that waits to be told whose it is; to be claimed or destroyed. `memory_bytes` is what it takes for
+    itself alone."""
+
+    sandbox: Sandbox
+    memory_bytes: int
+
+
 class Driver(Protocol):
     name: str
     forks: bool
@@ -171,15 +173,17 @@ class Driver(Protocol):
         protections that can not be had on this machine, one sentence each, with the reason."""
 
     async def boot(self, spec: SandboxSpec, on_lost: Callable[[str], None], snapshot: Sandbox | None = None) -> Booted:
-        """Boot a sandbox ahead of need, for `create` or `discard`; with `snapshot` one that is restored, to which the
-        spec's mounts and size of /tmp belong. The spec's id says nothing. `on_lost` is called with the sandbox's name
-        if it ends before its time. Raises SandboxError. Not to be called where `forks` is false."""
+        """Boot a sandbox ahead of need; with `snapshot` one that is restored, to which the spec's mounts and size of
+        /tmp belong. The spec's id says nothing. `on_lost` is called with the sandbox's own if it ends before its time.
+        Raises SandboxError. Not to be called where `forks` is false."""
 
-    async def discard(self, booted: Booted) -> None: ...
+    def claim(self, booted: Booted, spec: SandboxSpec) -> Sandbox:
+        """Have what was booted be the sandbox that is wanted now, of the same template or snapshot. Nobody waits for
+        what is done for that: if it fails, the start does."""
 
-    async def create(self, spec: SandboxSpec, booted: Booted | None = None, snapshot: Sandbox | None = None) -> Sandbox:
+    async def create(self, spec: SandboxSpec, snapshot: Sandbox | None = None) -> Sandbox:
         """Make a sandbox, or one to be restored from a program that waits for it in the sandbox `snapshot`, with that
-        one's mounts and size of /tmp; or make it of the one that was booted for this, which is faster."""
+        one's mounts and size of /tmp. Raises SandboxError."""
 
     async def close(self) -> None:
         """Destroy every sandbox and end the driver's helper processes."""

@@ -49,8 +49,8 @@ class LaunchedSandbox:
         descendants of the one that the launcher tells, 0 where that is the program's."""
         self.addresses = addresses
         self.uid: int = reply["uid"]
+        self.sandbox_id = sandbox_id
         self._link = link
-        self._id = sandbox_id
         self._depth = depth
         self._process = 0
         self._is_template = False
@@ -68,9 +68,11 @@ class LaunchedSandbox:
         self._peak_mib = 0
         """The highest that was seen of this program; 0 before the first one, of which a cgroup is new."""
 
-    @property
-    def sandbox_id(self) -> str:
-        return self._id
+    def claim(self, spec: SandboxSpec) -> None:
+        """It was booted ahead, and is this one's."""
+        self._link.unwatch(self.sandbox_id)
+        booted, self.sandbox_id = self.sandbox_id, spec.sandbox_id
+        self._link.post("claim", booted=booted, **_own_fields(spec))
 
     @property
     def is_lost(self) -> bool:
@@ -94,9 +96,9 @@ class LaunchedSandbox:
         self._gone = asyncio.Event()
         self._on_exit = on_exit
         self._is_template = program.snapshot
-        self._link.watch(self._id, self._exited)
+        self._link.watch(self.sandbox_id, self._exited)
         if on_snapshot is not None:
-            self._link.watch_snapshot(self._id, partial(self._came_to_snapshot, on_snapshot))
+            self._link.watch_snapshot(self.sandbox_id, partial(self._came_to_snapshot, on_snapshot))
         fields = {
             "command": program.command,
             "variables": dict(program.variables),
@@ -104,17 +106,17 @@ class LaunchedSandbox:
             "snapshot": program.snapshot,
         }
         try:
-            reply, descriptors = await self._link.ask("start", id=self._id, **fields)
+            reply, descriptors = await self._link.ask("start", id=self.sandbox_id, **fields)
         except BaseException as error:
             self._on_exit = None
             if isinstance(error, SandboxError):
-                self._link.unwatch(self._id)
+                self._link.unwatch(self.sandbox_id)
                 if self._gone is not None:
                     self._gone.set()  # who kills it meanwhile waits for that
                 self._gone = None
             else:
                 # Given up while it starts: it must not come up later, unseen.
-                self._link.post("kill", id=self._id)
+                self._link.post("kill", id=self.sandbox_id)
             raise
         self._process = reply["pid"]
         runtime_api, endpoint = (socket.socket(fileno=descriptor) for descriptor in descriptors[:2])
@@ -186,7 +188,7 @@ class LaunchedSandbox:
         gone = self._gone
         if gone is None:
             return
-        self._link.post("kill", id=self._id)
+        self._link.post("kill", id=self.sandbox_id)
         try:
             async with asyncio.timeout(_GONE_WITHIN_S):
                 await gone.wait()
@@ -199,8 +201,9 @@ class LaunchedSandbox:
         self._destroyed = True
         try:
             await self.kill()
+            self._link.unwatch(self.sandbox_id)  # of one that was booted and never claimed, the end is no loss now
             if self._link.alive:
-                await self._link.ask("destroy", id=self._id)
+                await self._link.ask("destroy", id=self.sandbox_id)
         except SandboxError:
             # The launcher has ended: so has all that it had, and the next one removes the cgroups.
             if self._link.alive:
@@ -312,31 +315,32 @@ class LaunchedDriver(ABC):
         name = f"booted-{self._made}"
         link.watch(name, lambda _: on_lost(name))
         try:
-            reply, _ = await link.ask("boot", origin=_origin(snapshot), **_fields(replace(spec, sandbox_id=name)))
+            sandbox, reply = await self._ask_for("boot", link, replace(spec, sandbox_id=name), snapshot)
         except BaseException:
             link.unwatch(name)
-            link.post("destroy", id=name)
             raise
-        return Booted(name, reply["memory_bytes"])
+        return Booted(sandbox, reply["memory_bytes"])
 
-    async def discard(self, booted: Booted) -> None:
-        if self._link is not None and self._link.alive:
-            self._link.unwatch(booted.name)
-            await self._link.ask("destroy", id=booted.name)
+    def claim(self, booted: Booted, spec: SandboxSpec) -> Sandbox:
+        assert isinstance(booted.sandbox, LaunchedSandbox), "of another driver"
+        booted.sandbox.claim(spec)
+        return booted.sandbox
 
-    async def create(
-        self, spec: SandboxSpec, booted: Booted | None = None, snapshot: Sandbox | None = None
-    ) -> LaunchedSandbox:
-        link = await self._living_link()
-        name = booted.name if booted is not None else ""
-        link.unwatch(name)
+    async def create(self, spec: SandboxSpec, snapshot: Sandbox | None = None) -> LaunchedSandbox:
+        sandbox, _ = await self._ask_for("create", await self._living_link(), spec, snapshot)
+        return sandbox
+
+    async def _ask_for(
+        self, what: str, link: Link, spec: SandboxSpec, snapshot: Sandbox | None
+    ) -> tuple[LaunchedSandbox, dict[str, Any]]:
+        origin = "" if snapshot is None else snapshot.sandbox_id
         try:
-            reply, _ = await link.ask("create", booted=name, origin=_origin(snapshot), **_fields(spec))
-            return self.sandbox(link, spec, reply)
-        except BaseException:
-            # Given up or refused: it is there by one of these names, or not at all.
-            for either in filter(None, (name, spec.sandbox_id)):
-                link.post("destroy", id=either)
+            reply, _ = await link.ask(what, origin=origin, **_fields(spec))
+            return self.sandbox(link, spec, reply), reply
+        except BaseException as error:
+            link.post("destroy", id=spec.sandbox_id)  # given up or refused: it may be there
+            if isinstance(error, OSError):
+                raise SandboxError(f"its control groups can not be opened: {error}") from error
             raise
 
     async def close(self) -> None:
@@ -349,10 +353,6 @@ class LaunchedDriver(ABC):
             await link.close()
 
 
-def _origin(snapshot: Sandbox | None) -> str:
-    return snapshot.sandbox_id if isinstance(snapshot, LaunchedSandbox) else ""
-
-
 def template_key(template: Template) -> str:
     """Equal for templates that are equal."""
     return msgspec.json.encode(template, order="deterministic", enc_hook=str).decode()
@@ -362,7 +362,6 @@ def _fields(spec: SandboxSpec) -> dict[str, Any]:
     """The request for a sandbox, as the launcher reads it."""
     template = spec.template
     return {
-        "id": spec.sandbox_id,
         "template": {
             "root": str(template.root or ""),
             "mounts": [(str(mount.source), mount.target) for mount in template.mounts],
@@ -371,6 +370,14 @@ def _fields(spec: SandboxSpec) -> dict[str, Any]:
             "variables": dict(template.variables),
         },
         "network": _network(template.network),
+        **_own_fields(spec),
+    }
+
+
+def _own_fields(spec: SandboxSpec) -> dict[str, Any]:
+    """What is not the template's."""
+    return {
+        "id": spec.sandbox_id,
         "mounts": [(str(mount.source), mount.target) for mount in spec.mounts],
         "memory_mib": spec.memory_mib,
         "ephemeral_mib": spec.ephemeral_mib,

@@ -53,7 +53,7 @@ class Way(Protocol):
         can not, and raises nothing."""
 
     def claim(self, cell: Cell, request: dict[str, Any]) -> None:
-        """Make what was booted ahead into what is wanted now."""
+        """Make what was booted ahead into what is wanted now; the request is without what is the template's."""
 
     def describe(self, cell: Cell) -> dict[str, Any]:
         """What the server must know of the sandbox."""
@@ -128,7 +128,7 @@ class Launcher:
     def _obey(self, request: dict[str, Any]) -> None:
         what = request["do"]
         cell = self._cells.get(request.get("id", ""))
-        if cell is None and what not in ("open", "boot", "create"):
+        if cell is None and what not in ("open", "boot", "create", "claim"):
             self._send({"n": request["n"], "error": f"there is no sandbox {request['id']}"})
             return
         match what, cell:
@@ -140,6 +140,8 @@ class Launcher:
                 self._boot(request)
             case "create", _:
                 self._create(request)
+            case "claim", _:
+                self._claim(request)
             case "start", Cell() if cell.failure:
                 self._send({"n": request["n"], "error": cell.failure})
             case "start", Cell():
@@ -178,21 +180,15 @@ class Launcher:
         self._furnish(cell, request["n"], partial(self._spawn, cell))
 
     def _create(self, request: dict[str, Any]) -> None:
-        booted = self._cells.get(request["booted"])
-        if booted is None:
-            cell = self._make(request)
-            self._furnish(cell, request["n"], partial(self._hand_out, cell, request["n"]))
-        else:
-            self._hand_over(booted, request)
+        cell = self._make(request)
+        self._furnish(cell, request["n"], partial(self._hand_out, cell, request["n"]))
 
-    def _hand_over(self, cell: Cell, request: dict[str, Any]) -> None:
-        """A sandbox that was booted ahead is one function's now, which is done while the server comes to asking for its
-        start."""
-        del self._cells[cell.name]
+    def _claim(self, request: dict[str, Any]) -> None:
+        """A sandbox that was booted ahead is one function's now. Not answered: the start comes next."""
+        cell = self._cells.pop(request["booted"])
         cell.name = request["id"]
         cell.is_for_anyone = False
         self._cells[cell.name] = cell
-        self._send({"n": request["n"], **self._way.describe(cell)})
         try:
             self._way.claim(cell, request)
         except (OSError, ImageError) as error:
@@ -305,7 +301,7 @@ class Launcher:
             return
         run.prepared = True
         if cell.boot_number:
-            self._send({"n": cell.boot_number, "memory_bytes": memory_bytes})
+            self._send({"n": cell.boot_number, "memory_bytes": memory_bytes, **self._way.describe(cell)})
             cell.boot_number = 0
         self._advance(cell)
 

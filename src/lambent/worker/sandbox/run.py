@@ -38,6 +38,8 @@ class Run:
     ended: int | None = None
     """The wait status of our child."""
     prepared: bool = False
+    mounted: bool = False
+    """The function's own files are, in its namespace."""
     listeners: list[int] = field(default_factory=list)
     handed_over: bool = False
     killed: bool = False
