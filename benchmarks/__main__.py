@@ -12,11 +12,24 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import subjects, table, wire
-from benchmarks.parts import burst, cold, events, many_functions, memory, simulation, snap_start, soak, startup, warm
+from benchmarks.parts import (
+    burst,
+    cold,
+    events,
+    machine,
+    many_functions,
+    memory,
+    simulation,
+    snap_start,
+    soak,
+    startup,
+    warm,
+)
 
 RESULTS = Path(__file__).with_name("results")
 
 PARTS: dict[str, Callable[[float], Iterable[table.Row]]] = {
+    "machine": machine.run,
     "wire": lambda _: map(table.row_of, wire.run()),
     "startup": lambda _: startup.run(),
     "cold": cold.run,
@@ -39,7 +52,7 @@ def main() -> int:
         "--share",
         type=float,
         default=1.0,
-        help="of what cold, burst, snap_start, memory, events, simulation and soak repeat, to see that they work",
+        help="of what most parts repeat, to see that they work",
     )
     given = parser.parse_args()
     parts = given.parts or list(PARTS)
