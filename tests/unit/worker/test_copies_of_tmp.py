@@ -44,7 +44,7 @@ class Place:
     """A template whose /tmp is too large to be copied at once, and those that are restored from it."""
 
     def __init__(self, root: Path) -> None:
-        self.scratches = Scratches(Directories(root), str(root), as_root=False)
+        self.scratches = Scratches(Directories(root), str(root), 512, as_root=False)
         self.aside = Processes()
         self.template = Cell("template", {"ephemeral_mib": 64})
         self.template.kept = str(root / "kept")

@@ -64,7 +64,9 @@ class Confinement:
             pasta=configuration["pasta"],
         )
         self._stage = Stage()
-        self._scratches = Scratches(self._stage, self._directory, as_root=self._as_root)
+        self._scratches = Scratches(
+            self._stage, self._directory, configuration["usual_ephemeral_mib"], as_root=self._as_root
+        )
         self._share = configuration["share"]
         self._choice = cgroups.Choice(None, None, None, None)
         self._own_network = -1
@@ -212,7 +214,8 @@ class Confinement:
         if run is None or not run.prepared:
             return  # it has ended, and another one comes with the start
         if cell.origin is None:
-            self._mount(cell, run)
+            with contextlib.suppress(OSError):  # it may end in this moment; the start tries again, and is told
+                self._mount(cell, run)
         else:
             with contextlib.closing(cell.freezer()) as freezer:
                 freezer.thaw(run.process)
@@ -334,9 +337,10 @@ class Confinement:
             run.listeners = [listener.detach() for listener in listeners]
         finally:
             os.close(namespace)
-        if cell.origin is not None and cell.is_for_anyone:
-            with contextlib.closing(cell.freezer()) as freezer:
-                freezer.freeze(run.process)  # it is the customer's code, which nobody wants yet
+        if cell.is_for_anyone:
+            if cell.origin is not None:
+                with contextlib.closing(cell.freezer()) as freezer:
+                    freezer.freeze(run.process)  # it is the customer's code, which nobody wants yet
             self._prepare_next(cell.origin)
 
     def _accept(self, cell: Cell, origin: Cell, run: Run) -> None:
@@ -397,15 +401,17 @@ class Confinement:
         if run.control is not None:
             run.control.close()
             run.control = None
-        if cell.origin is not None:
-            self._prepare_next(cell.origin)
+        self._prepare_next(cell.origin)
         if not request["snapshot"] and cell.image >= 0:
             # The loop device has it, and only a template's is read again.
             os.close(cell.image)
             cell.image = -1
 
-    def _prepare_next(self, template: Cell) -> None:
-        self._loop.put_off(partial(self._scratches.prepare_copy, template, self._aside))
+    def _prepare_next(self, template: Cell | None) -> None:
+        if template is None:
+            self._loop.put_off(self._scratches.prepare)
+        else:
+            self._loop.put_off(partial(self._scratches.prepare_copy, template, self._aside))
 
     def _make_template(self, cell: Cell, run: Run, on_snapshot: Callable[[int], None]) -> None:
         program = descendants(run.process)[0]

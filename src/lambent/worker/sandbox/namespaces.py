@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lambent.core.limits import EPHEMERAL_MIB_DEFAULT
 from lambent.worker.sandbox import probe, seccomp
 from lambent.worker.sandbox.driver import Addresses, Exit, Program, SandboxError, SandboxSpec, Template
 from lambent.worker.sandbox.freezing import TreeFreezer
@@ -94,6 +95,7 @@ class NamespacesDriver(LaunchedDriver):
             "way": self.name,
             "group": mark_of(self._data_dir),
             "directory": str(self.directory),
+            "usual_ephemeral_mib": EPHEMERAL_MIB_DEFAULT,
             "uid_base": self._uid_base,
             "uid_count": self._uid_count,
             **probe.find_network_programs(),

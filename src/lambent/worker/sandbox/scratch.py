@@ -29,12 +29,15 @@ class _Copy:
 class Scratches:
     """Makes them below the stage. What makes, keeps or removes one may raise OSError or ImageError."""
 
-    def __init__(self, stage: Stage, directory: str, *, as_root: bool) -> None:
+    def __init__(self, stage: Stage, directory: str, usual_mib: int, *, as_root: bool) -> None:
+        """`usual_mib` is the size that most are asked for with."""
         self._stage = stage
         self._directory = directory
+        self._usual_mib = usual_mib
         self._as_root = as_root
         self._images: Images | None = None
-        self._copies = 0
+        self._spare: Scratch | None = None
+        self._made = 0
 
     @property
     def on_disk(self) -> bool:
@@ -58,10 +61,20 @@ class Scratches:
         return []
 
     def make(self, name: str, size_mib: int) -> Scratch:
+        if self._spare is not None and size_mib == self._usual_mib:
+            scratch, self._spare = self._spare, None
+            return scratch
         images = self._images
         if images is None:
             return self._stage.make_scratch(f"tmp-{name}", size_mib), -1
         return self._mount(f"tmp-{name}", lambda path: images.mount(path, size_mib))
+
+    def prepare(self) -> None:
+        """Have one ready for the next sandbox, off its way: an image is attached and mounted in some milliseconds, of
+        which the kernel waits most for itself. A tmpfs is made at once."""
+        if self._images is not None and self._spare is None:
+            with contextlib.suppress(OSError, ImageError):  # who needs it tries again, and is told
+                self._spare = self.make(f"spare-{self._next()}", self._usual_mib)
 
     def give_copy(self, cell: Cell, template: Cell, aside: Aside, done: Callable[[str], None]) -> None:
         """Give a sandbox one like that of its template at the snapshot. `done` is told that it has it, which may be
@@ -193,8 +206,11 @@ class Scratches:
         return self._mount(name, lambda path: images.mount_copy(path, kept))
 
     def _name_of_copy(self, template: Cell) -> str:
-        self._copies += 1
-        return f"tmp-{template.name}-{self._copies}"
+        return f"tmp-{template.name}-{self._next()}"
+
+    def _next(self) -> int:
+        self._made += 1
+        return self._made
 
     def _mount(self, name: str, mount: Callable[[str], int]) -> Scratch:
         path = self._stage.path(name)
