@@ -94,6 +94,8 @@ class _InFlight(msgspec.Struct, eq=False):
     """How long it may wait for memory."""
     queued: bool
     """It comes from a queue."""
+    tried_again: bool = False
+    """The environment that was started for it was lost before it came to be, and another one was started."""
     told: bool = False
     answer: Answer | None = None
 
@@ -426,7 +428,8 @@ class Dispatcher:
         if running is not None and event.took in (TOOK_UNKNOWN, running):
             self._finished(environment_id, running, _LOST)
             running = None
-        self._lose(environment_id, event.reason, not_started(event))
+        is_our_fault = bool(event.reason) and event.restoration is None
+        self._lose(environment_id, event.reason, not_started(event), try_again=is_our_fault)
         if running is not None:
             self._run_again(environment_id, running)
 
@@ -437,20 +440,30 @@ class Dispatcher:
         if refusal is not None:
             _tell(self._leave(request_id), too_many(refusal))
 
-    def _lose(self, environment_id: str, reason: str, error: ModelledError) -> None:
-        """The environment is no more, or never was: `error` is for whoever waits for it in vain."""
+    def _lose(self, environment_id: str, reason: str, error: ModelledError, *, try_again: bool = False) -> None:
+        """The environment is no more, or never was: `error` is for whoever waits for it in vain, and has, `try_again`,
+        waited for another one before."""
         self._ahead.gone(environment_id, reason)
         self._launching.revoke(environment_id)
-        self._strand(environment_id, error)
+        self._strand(environment_id, error, try_again=try_again)
         self._restoring.gone(environment_id, error)
         self._placing.settle()
 
-    def _strand(self, environment_id: str, error: ModelledError) -> None:
-        """The environment is not to be had: whoever waits for it in vain is told so."""
+    def _strand(self, environment_id: str, error: ModelledError, *, try_again: bool = False) -> None:
+        """The environment is not to be had: whoever waits for it in vain is told so, or gets another one the first
+        time."""
         self._is_not_placed(environment_id)
         request_id = self._assignment.gone(environment_id)
-        if request_id is not None:
-            _tell(self._leave(request_id), error)
+        if request_id is None:
+            return
+        entry = self._in_flight[request_id]
+        if try_again and not entry.tried_again:
+            entry.tried_again = True
+            refusal = self._find_environment(entry, self._clock.monotonic_us())
+            if refusal is None:
+                return
+            error = too_many(refusal)
+        _tell(self._leave(request_id), error)
 
     # What is to be there ------------------------------------------------------------------------------------------
 
