@@ -67,6 +67,8 @@ class Lives(RuleBasedStateMachine):
         self.assigned = 0
         self.answers: dict[str, int] = {}
         self.finished: dict[str, int] = {}
+        self.given_back = 0
+        """Invocations that had not begun when the sandbox could not be had again."""
         self.destroyed = 0
         self.asking: set[str] = set()
         """The participants that wait for their next event."""
@@ -152,6 +154,9 @@ class Lives(RuleBasedStateMachine):
                 self.feed(machine.SandboxStarted())
         elif machine.allows(self.environment, machine.SandboxFailed):
             self.available = False
+            if self.environment.phase is Phase.REINIT:
+                assert f"r{self.assigned}" not in self.answers
+                self.given_back += 1
             self.feed(machine.SandboxFailed("no room"))
 
     @precondition(lambda self: self.alive)
@@ -264,7 +269,8 @@ class Lives(RuleBasedStateMachine):
     def gone_is_gone(self) -> None:
         assert self.destroyed == (1 if self.environment.phase is Phase.GONE else 0)
         if self.environment.phase is Phase.GONE:
-            assert len(self.finished) == self.assigned, "an invocation was swallowed"
+            assert len(self.finished) + self.given_back == self.assigned, "an invocation was swallowed"
+            assert self.given_back == 0 or f"r{self.assigned}" not in self.answers
 
 
 TestLives = Lives.TestCase

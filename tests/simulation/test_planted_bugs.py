@@ -51,18 +51,20 @@ def _reservation_is_not_heard_of(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Admission, "reserve", lambda self, function, reserved: None)
 
 
-def _limit_is_twice_as_high(patch: pytest.MonkeyPatch) -> None:
-    original = Admission.__init__
-    twice = {"concurrency": 2 * scenario.RULES.limits.concurrency}
-    patch.setattr(Admission, "__init__", lambda self, limits: original(self, replace(limits, **twice)))
+def _limit_is_twice_as_high_where_some_is_claimed(patch: pytest.MonkeyPatch) -> None:
+    _have_the_limit_be_twice_as_high(patch, where_claimed=True)
 
 
 def _limit_is_twice_as_high_where_nothing_is_claimed(patch: pytest.MonkeyPatch) -> None:
+    _have_the_limit_be_twice_as_high(patch, where_claimed=False)
+
+
+def _have_the_limit_be_twice_as_high(patch: pytest.MonkeyPatch, *, where_claimed: bool) -> None:
     original = Admission.admit
 
     def admit(self: Admission, function: Any, *about: Any, **how: Any) -> Any:
         is_claimed = any(share.reserved is not None or share.provisions for share in self._shares.values())
-        more = 0 if is_claimed else scenario.RULES.limits.concurrency
+        more = scenario.RULES.limits.concurrency if is_claimed is where_claimed else 0
         account = self._share(function).account
         account.limit += more
         unit = original(self, function, *about, **how)
@@ -427,7 +429,7 @@ def _fetch_waits_for_the_loop(patch: pytest.MonkeyPatch) -> None:
 PLANTED: list[tuple[Any, ...]] = [
     (_unit_is_kept, "units of concurrency in use {}, work in flight {}"),
     (_reservation_is_not_heard_of, "{} has more than its reserved concurrency"),
-    (_limit_is_twice_as_high, "more runs than the account may have unreserved"),
+    (_limit_is_twice_as_high_where_some_is_claimed, "more runs than the account may have unreserved"),
     (_limit_is_twice_as_high_where_nothing_is_claimed, "more runs than the account may", 15),
     (_busy_environment_is_given_again, "{} has two invocations at a time"),
     (_revisions_share_a_pool, "{} is of another function, version, revision or tenant"),

@@ -272,7 +272,6 @@ Command = (
 Step = tuple[Environment, tuple[Command, ...]]
 
 TIMED_OUT = "Sandbox.Timedout"
-SANDBOX_FAILED = "Sandbox.Failure"
 
 
 class IllegalTransition(Exception):
@@ -560,15 +559,11 @@ def _restarted(environment: Environment, _event: SandboxStarted, _now: int) -> S
 
 
 def _lost(environment: Environment, event: SandboxFailed, now: int) -> Step:
-    """The sandbox could not be had again. An invocation that the caller has no answer to yet fails."""
+    """The sandbox could not be had again. An invocation without an outcome has not begun, and may run elsewhere."""
     gone = _enter(environment, Phase.GONE, now)
-    if environment.request_id is None:
+    if environment.request_id is None or environment.outcome is None:
         return gone, (Destroy(event.reason),)
-    if environment.outcome is not None:
-        return gone, (_finish(environment, now), Destroy(event.reason))
-    failure = Failure(SANDBOX_FAILED, event.reason)
-    lost = _failed(environment, failure, Outcome.LOST)
-    return gone, (FailCaller(failure), _finish(lost, now), Destroy(event.reason))
+    return gone, (_finish(environment, now), Destroy(event.reason))
 
 
 def _gone(environment: Environment, _event: Event, now: int) -> Step:

@@ -615,7 +615,9 @@ class ExecutionEnvironment:
         except (SandboxError, OSError) as error:
             self._log_fault("sandbox not taken away", error)
         self._around.forget(self.environment_id)
-        self._around.emit(messages.Gone(self.environment_id, reason, self._not_restored, self._took))
+        has_begun = self._invocation is None or self._delivered
+        took = self._took if has_begun else None
+        self._around.emit(messages.Gone(self.environment_id, reason, self._not_restored, took))
 
     def _log_fault(self, event: str, error: Exception) -> None:
         _log.error(event, extra={"environment": self.environment_id, "reason": str(error)})

@@ -197,12 +197,11 @@ def test_a_sandbox_that_can_not_be_had_tells_why():
     assert commands == [Destroy("no user namespaces")]
 
 
-def test_a_sandbox_that_can_not_be_had_again_fails_the_invocation_as_the_platforms_fault():
+def test_an_invocation_whose_sandbox_can_not_be_had_again_has_not_begun():
     environment, _ = play(Exited(CRASH), environment=invoking(), at=20_000)
     environment, commands = play(Assigned("r2"), SandboxFailed("disk full"), environment=environment, at=50_000)
     assert environment.phase is Phase.GONE
-    assert commands[1].failure.error_type == "Sandbox.Failure"
-    assert commands[2].outcome is Outcome.LOST
+    assert commands == [StartProgram(), Destroy("disk full")]
 
 
 def test_the_next_event_waits_for_every_participant():

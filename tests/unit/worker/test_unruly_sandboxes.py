@@ -235,6 +235,28 @@ def test_an_event_that_a_program_ended_without_having_goes_to_the_one_that_is_st
     assert not any(isinstance(event, messages.Answered) for event in told)
 
 
+def test_an_event_that_nothing_can_be_started_for_any_more_is_given_back():
+    sandbox, leaving = Unruly(), Connection(open_=False)
+    told = []
+
+    async def refuse(*_):
+        raise SandboxError("the sandbox launcher has ended")
+
+    async def run():
+        async with asyncio.TaskGroup() as tasks:
+            environment = ExecutionEnvironment("e1", SPEC, surroundings(sandbox, told.append, tasks))
+            await started(environment)
+            assert environment.asks_next(leaving) is None
+            environment.run(Invocation("r1", "arn", b"{}"))
+            os.close(sandbox.write)
+            sandbox.start = refuse
+            sandbox.on_exit(Exit(signal=9))
+
+    asyncio.run(run())
+    assert told[-1] == messages.Gone("e1", "the sandbox launcher has ended", took=None)
+    assert not any(isinstance(event, messages.Answered | messages.Finished) for event in told)
+
+
 def test_an_event_that_crosses_the_loss_of_the_launcher_disturbs_nothing():
     sandbox, waiting = Unruly(), Connection(open_=True)
     told = []

@@ -348,4 +348,5 @@ class _Environment:
         if self._watched is not None:
             self._watched.cancel()
         del self._worker.environments[self._id]
-        self._worker.emit(messages.Gone(self._id, reason, self._not_restored, self._took))
+        has_begun = self._invocation is None or self._delivered
+        self._worker.emit(messages.Gone(self._id, reason, self._not_restored, self._took if has_begun else None))
