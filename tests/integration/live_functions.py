@@ -1,6 +1,7 @@
 """Functions on a running server, and what their environments have left on the machine."""
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -153,9 +154,10 @@ def mark_of(data_dir: Path) -> str:
 
 def leftovers(data_dir: Path) -> set[str]:
     """What the environments of the data directory have on the machine now: their processes, control groups, mounts,
-    loop devices and files. Empty when no environment lives; the server, idle, has nothing of it. What is booted ahead
-    is nobody's yet, and not counted."""
-    devices = sorted(loop_devices(data_dir))[len(booted_ahead(data_dir)) :]
+    loop devices and files. Empty when no environment lives; the server, idle, has nothing of it. What is booted ahead,
+    and the /tmp that is made for the next sandbox, is nobody's yet, and not counted."""
+    nobodys = len(booted_ahead(data_dir)) + has_tmp_made_ahead(data_dir)
+    devices = sorted(loop_devices(data_dir))[nobodys:]
     return processes(data_dir) | control_groups(data_dir) | mounts(data_dir) | set(devices) | files(data_dir)
 
 
@@ -172,6 +174,17 @@ def booted_ahead(data_dir: Path) -> set[str]:
         except OSError:
             continue
     return {name for name, sees in seen.items() if not sees}
+
+
+def has_tmp_made_ahead(data_dir: Path) -> bool:
+    """Whether a launcher that lives has one, which is on a loop device."""
+    devices = [device.partition(" ")[0] for device in loop_devices(data_dir)]
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            for line in (process / "mountinfo").read_text().splitlines() if devices else ():
+                if "/tmp-spare-" in line and any(f" /dev/{device} " in line for device in devices):
+                    return True
+    return False
 
 
 def assert_nothing_left(data_dir: Path, before: Collection[str] = ()) -> None:

@@ -28,7 +28,7 @@ class Provisioned(Protocol):
 class Snapshots(Protocol):
     async def make(self, version: FunctionVersion) -> Snapshot:
         """Initialise the version in a template, from which its environments are restored then. Whoever gives up
-        waiting has none made."""
+        waiting has none made. Raises NotKept."""
 
     def drop(self, version: FunctionVersion) -> None:
         """The version is not to have a template any more."""

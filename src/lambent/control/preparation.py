@@ -26,7 +26,7 @@ from lambent.core.function_state import (
     step,
 )
 from lambent.core.image import CAN_NOT_BE_RUN, CAN_NOT_BE_RUN_CODE
-from lambent.core.snap_start import Snapshot
+from lambent.core.snap_start import NotKept, Snapshot
 from lambent.store import functions
 from lambent.store.changes import Change, FunctionRemoved, VersionChanged, VersionRemoved
 from lambent.store.metadata import WritingConnection
@@ -112,6 +112,8 @@ class Preparation:
             event = PreparationFailed(
                 f"The function could not be initialized within {SNAPSHOT_DEADLINE_S} seconds.", "InternalError"
             )
+        except NotKept as error:
+            event = PreparationFailed(f"The snapshot of the function could not be made: {error}.", "InternalError")
         else:
             event = INIT_FAILED if snapshot is Snapshot.FAILED else Prepared()
         made = replace(version, snapshotted=snapshot is Snapshot.MADE)

@@ -29,6 +29,10 @@ class Snapshot(Enum):
     """The function could not be initialised."""
 
 
+class NotKept(Exception):
+    """The function was initialised, and the platform could not keep what has come of it. The message says why."""
+
+
 class Hold(Record, frozen=True):
     """The environment is to be started later. `make` is the template that is to be made now, if any."""
 

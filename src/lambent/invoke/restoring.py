@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from lambent.core.errors import ModelledError
-from lambent.core.snap_start import Hold, Initialise, RestoreFrom, Snapshot, Templates
+from lambent.core.snap_start import Hold, Initialise, NotKept, RestoreFrom, Snapshot, Templates
 from lambent.invoke.configuration import Serving
 from lambent.invoke.launching import Launching
 from lambent.invoke.placing import Placing
@@ -81,7 +81,8 @@ class Restoring:
 
     async def snapshot(self, serving: Serving) -> Snapshot:
         """Make a template of the version, from which its environments are restored then. What the machine fails at is
-        tried again. If the function can not be initialised, or the caller gives up, nothing of it stays."""
+        tried again. If the function can not be initialised, or the caller gives up, nothing of it stays. Raises
+        NotKept, and nothing stays then."""
         pool_id = serving.pool_id
         known = self._templates.want(pool_id)
         self._servings[pool_id] = serving
@@ -94,7 +95,7 @@ class Restoring:
             self._make(pool_id, template_id)
         try:
             snapshot = await wish
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, NotKept):
             self._supersede(pool_id)
             raise
         if snapshot is Snapshot.FAILED:
@@ -163,11 +164,12 @@ class Restoring:
                 for environment_id in self._templates.impossible(template_id):
                     self._launching.initialise(serving, environment_id, ON_DEMAND)
                 self._fulfil(pool_id, Snapshot.NORMALLY)
-            case TemplateFailed():
-                _log.warning("template not made", extra={"pool": pool_id, "reason": "its initialisation failed"})
+            case TemplateFailed(_, fault):
+                reason = fault or "its initialisation failed"
+                _log.warning("template not made", extra={"pool": pool_id, "reason": reason})
                 for environment_id in self._templates.failed(template_id):
                     self._strand(environment_id, not_regenerated())
-                self._fulfil(pool_id, Snapshot.FAILED)
+                self._fulfil(pool_id, NotKept(fault) if fault else Snapshot.FAILED)
         self.make_missing()
 
     def gone(self, environment_id: str, error: ModelledError) -> None:
@@ -187,7 +189,11 @@ class Restoring:
         self._restored.add(environment_id)
         self._launching.restore(serving, environment_id, template_id)
 
-    def _fulfil(self, pool_id: str, snapshot: Snapshot) -> None:
+    def _fulfil(self, pool_id: str, outcome: Snapshot | NotKept) -> None:
         wish = self._wishes.pop(pool_id, None)
-        if wish is not None and not wish.done():
-            wish.set_result(snapshot)
+        if wish is None or wish.done():
+            return
+        if isinstance(outcome, NotKept):
+            wish.set_exception(outcome)
+        else:
+            wish.set_result(outcome)

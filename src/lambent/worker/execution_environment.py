@@ -118,6 +118,8 @@ class ExecutionEnvironment:
         self._waiting: RuntimeConnection | None = None
         self._connections: set[RuntimeConnection] = set()
         self._reported: Failure | None = None
+        self._fault = ""
+        """Why the platform has ended its program."""
         self._not_restored: Outcome | None = None
         """How the restoration failed, if it did."""
         self._sandbox: Sandbox | None = None
@@ -458,7 +460,7 @@ class ExecutionEnvironment:
 
     def _template_ended(self, *, failed: bool) -> None:
         if failed:
-            self._around.emit(messages.TemplateFailed(self.environment_id))
+            self._around.emit(messages.TemplateFailed(self.environment_id, self._fault))
             return
         # Nothing is to be served here any more: it only waits.
         self._close_listeners()
@@ -562,6 +564,7 @@ class ExecutionEnvironment:
     def _exited(self, ended: Exit) -> None:
         """The sandbox's word that the last process is gone."""
         self._close_program()
+        self._fault = ended.fault
         if self._abandoned:
             return
         undelivered = self._invocation is not None and not self._delivered

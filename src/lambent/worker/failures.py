@@ -68,6 +68,8 @@ def not_now(phase: Phase, wanted: str) -> Refusal:
 
 def failure_of(ended: Exit) -> Failure:
     """Source of the texts: the errors that Lambda answers with for a runtime that ends."""
+    if ended.fault:
+        return Failure("Sandbox.Failure", ended.fault)
     if ended.launch_error is not None:
         return Failure("Runtime.InvalidEntrypoint", ended.launch_error)
     if ended.signal is not None:

@@ -114,9 +114,10 @@ class TemplateMade(Record, frozen=True):
 
 
 class TemplateFailed(Record, frozen=True):
-    """The function could not be initialised."""
+    """The function could not be initialised; or it was, and could not be kept for the `fault` of the platform's."""
 
     environment_id: str
+    fault: str = ""
 
 
 class TemplateRefused(Record, frozen=True):

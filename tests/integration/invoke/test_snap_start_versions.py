@@ -243,6 +243,29 @@ def test_a_version_that_can_not_be_initialised_is_failed(
     assert output in "".join(template)
 
 
+DEEP = """
+import os
+os.chdir("/tmp")
+for _ in range(1500):
+    os.mkdir("directory")
+    os.chdir("directory")
+os.chdir("/var/task")
+def handler(event, context): return 1
+"""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="of root's functions /tmp is a disk image, which is copied whole")
+def test_a_version_whose_tmp_can_not_be_copied_is_failed_for_that_reason(restoring: Any, snapped: Functions) -> None:
+    function = snapped.create(DEEP, **ON)
+    with pytest.raises(WaiterError):
+        published(function)
+    shown = version(function)
+    assert (shown["State"], shown["StateReasonCode"]) == ("Failed", "InternalError")
+    assert shown["StateReason"] == "The snapshot of the function could not be made: its /tmp could not be copied."
+    (template,) = eventually(lambda: streams(restoring, function))
+    assert template[-1].endswith("\tStatus: error\tError Type: Sandbox.Failure")
+
+
 def test_a_version_that_is_being_initialised_is_not_ready(snapped: Functions) -> None:
     function = snapped.create("import time; time.sleep(3)\ndef handler(event, context): return 1", **ON)
     function.client.publish_version(FunctionName=function.name)

@@ -147,6 +147,30 @@ def handler(event, context):
     with_functions(work)
 
 
+UNREADABLE = """
+import os
+os.mkdir("/tmp/directory")
+with open("/tmp/directory/file", "w") as file: file.write("kept")
+os.chmod("/tmp/directory/file", 0)
+os.chmod("/tmp/directory", 0)
+def handler(event, context):
+    modes = [os.stat("/tmp/directory").st_mode & 0o777]
+    os.chmod("/tmp/directory", 0o700)
+    modes.append(os.stat("/tmp/directory/file").st_mode & 0o777)
+    os.chmod("/tmp/directory/file", 0o600)
+    return [*modes, open("/tmp/directory/file").read()]
+"""
+
+
+def test_a_tmp_that_its_owner_may_not_read_is_copied_as_it_is(with_functions: WithFunctions) -> None:
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(UNREADABLE)
+        for _ in range(2):
+            assert await (await functions.restore(template)).ask() == [0, 0, "kept"]
+
+    with_functions(work)
+
+
 LARGE = """
 import os
 content = os.urandom(5_000_000)

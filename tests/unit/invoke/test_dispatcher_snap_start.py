@@ -8,7 +8,7 @@ from dispatcher_bench import SERVING, Bench, on_bench
 
 from lambent.core.errors import ModelledError
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
-from lambent.core.snap_start import Snapshot
+from lambent.core.snap_start import NotKept, Snapshot
 from lambent.worker.messages import (
     ON_DEMAND,
     SNAP_START,
@@ -197,6 +197,24 @@ def test_a_wish_for_a_template_is_answered_by_what_comes_of_it(data_dir: Path) -
         bench.sent.remove(command)
         made(bench)
         assert await wish is Snapshot.MADE
+
+    on_bench(data_dir, test)
+
+
+def test_a_template_that_the_platform_could_not_keep_is_not_tried_again_and_the_reason_told(data_dir: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.dispatcher.start()
+        wish = asyncio.create_task(bench.dispatcher.snapshot(SERVING))
+        await asyncio.sleep(0)
+        (command,) = bench.sent
+        bench.dispatcher.on_event(TemplateFailed(command.environment_id, "the disk is full"))
+        bench.dispatcher.on_event(Gone(command.environment_id))
+        with pytest.raises(NotKept, match="the disk is full"):
+            await wish
+        assert not bench.dispatcher.census().pools
+        call = arrive(bench, "r1")
+        assert [type(sent) for sent in bench.sent[1:]] == [Start]
+        assert call == []
 
     on_bench(data_dir, test)
 

@@ -183,8 +183,12 @@ class Confinement:
         """All of the environment: a function whose child alone was killed might wait for it."""
         os.eventfd_read(group.out_of_memory)
         if cell.run is not None and group.ran_out_of_memory():
-            cell.run.killed = True
-            self.kill(cell, cell.run)
+            self._give_up(cell, cell.run, "")
+
+    def _give_up(self, cell: Cell, run: Run, fault: str) -> None:
+        """End it by force; for a fault of ours, if one is given."""
+        run.killed, run.failure = True, fault
+        self.kill(cell, run)
 
     def furnish(self, cell: Cell, done: Callable[[str], None]) -> None:
         if cell.origin is None:
@@ -425,8 +429,7 @@ class Confinement:
 
         def copied(status: int) -> None:
             if status:
-                run.failure = "its /tmp could not be copied"
-                self.kill(cell, run)
+                self._give_up(cell, run, "its /tmp could not be copied")
             elif cell.run is run:
                 self._scratches.prepare_copy(cell, self._aside)
                 on_snapshot(memory_bytes)
@@ -436,8 +439,7 @@ class Confinement:
             memory_bytes = _memory_bytes(run, ("Pss",))
             self._aside(self._scratches.keep(cell), copied)
         except (OSError, ImageError) as error:  # it may have ended meanwhile
-            run.failure = str(error)
-            self.kill(cell, run)
+            self._give_up(cell, run, str(error))
 
     def _aside(self, work: Callable[[], None], done: Callable[[int], None]) -> None:
         self._loop.mourn(_in_a_child(work), done)

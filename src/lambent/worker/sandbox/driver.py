@@ -81,11 +81,12 @@ class Program(Record, frozen=True):
 
 class Exit(Record, frozen=True):
     """How the sandbox's program ended: a `code`, or the `signal` that killed it. `launch_error` is set when it
-    could not be started at all."""
+    could not be started at all; `fault` is why the platform has killed it, where that could not do its part."""
 
     code: int | None = None
     signal: int | None = None
     launch_error: str | None = None
+    fault: str = ""
 
 
 class Running(Record, frozen=True):

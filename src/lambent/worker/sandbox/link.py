@@ -161,7 +161,7 @@ class Link:
         # An exit, perhaps that of a program whose start nobody waits for any more.
         on_exit = self._exits.pop(message.get("exit", ""), None)
         if on_exit is not None:
-            fields = {name: message[name] for name in ("code", "signal", "launch_error") if name in message}
+            fields = {name: message[name] for name in ("code", "signal", "launch_error", "fault") if name in message}
             # Not before whoever waited for the start has been told of it.
             self._loop.call_soon(on_exit, Exit(**fields))
 

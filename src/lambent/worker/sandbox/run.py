@@ -80,7 +80,7 @@ class Run:
         if launch_error is not None:
             return {"launch_error": launch_error}
         if self.killed:
-            return {"signal": int(signal.SIGKILL)}
+            return {"signal": int(signal.SIGKILL), "fault": self.failure}
         told = self.word("exit")
         status = self.ended if told is None else _wait_status(told)
         assert status is not None, "the outcome before the end"
