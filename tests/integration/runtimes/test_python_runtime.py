@@ -44,7 +44,8 @@ def test_the_search_path_is_the_functions_then_its_layers_then_the_clients_then_
 ) -> None:
     runtime, machine = every
     code = "import sys\n\n\ndef handler(event, context):\n    return sys.path\n"
-    conversation = machine.run(runtime, {"index.py": code}, "index.handler", {})
+    customers = {"LAMBENT_ROOT": "/elsewhere"}  # a name that would be ours, if it could not be a customer's
+    conversation = machine.run(runtime, {"index.py": code}, "index.handler", {}, variables=customers)
     path = conversation.posted[0].document()
     assert path[0].endswith("/var/task")
     assert path[1:3] == [f"/opt/python/lib/{runtime}/site-packages", "/opt/python"]

@@ -19,7 +19,7 @@ from lambent.worker.sandbox.run import Cell, Run, check_words, new_run
 from lambent.worker.sandbox.zygote import CANNOT_START
 
 _BACKLOG = 64
-_ROOT = "LAMBENT_ROOT"
+_ROOT = "_LAMBENT_ROOT"
 _IGNORED_HERE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
 
 

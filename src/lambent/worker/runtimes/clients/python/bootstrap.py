@@ -32,7 +32,7 @@ def search_path(task: str, runtime: str, inherited: "list[str]") -> "list[str]":
     then the standard library."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     # Without a sandbox, /opt is below a directory of the environment's own.
-    layers = os.environ.get("LAMBENT_ROOT", "") + "/opt/python"
+    layers = os.environ.get("_LAMBENT_ROOT", "") + "/opt/python"
     platforms = [f"{layers}/lib/{version}/site-packages", layers, runtime]
     given = os.environ.get("PYTHONPATH", "").split(":")
     # The interpreter has put this script's directory first, by its real path.
