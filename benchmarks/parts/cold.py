@@ -31,7 +31,7 @@ PLAIN_AT_ONCE = 8
 WAIT_S = 3.0
 """How long each of those called at once keeps its environment: longer than it takes to start all of them, so that none
 is used twice."""
-REST_S = 0.1
+REST_S = 0.06
 """Before each round: the environments that were are taken away in it, and the next sandbox is booted ahead, which takes
 some 40 ms."""
 RESTS, LONG_REST_S = 20, 1.0
