@@ -96,6 +96,7 @@ def read_resource_arn(text: str) -> ResourceArn | None:
     return None if match is None else ResourceArn(text, *match.groups())
 
 
+@lru_cache(maxsize=256)
 def runtime_version_arn(region: str, runtime: str) -> str:
     """The ARN that names a runtime's version: opaque on AWS, and the same for everybody here."""
     digest = hashlib.sha256(runtime.encode()).hexdigest()
