@@ -159,6 +159,14 @@ class Lives(RuleBasedStateMachine):
                 self.given_back += 1
             self.feed(machine.SandboxFailed("no room"))
 
+    @precondition(lambda self: self.alive and self.environment.kind is Kind.TEMPLATE)
+    @rule()
+    def the_sandbox_of_a_template_is_lost(self) -> None:
+        if machine.allows(self.environment, machine.SandboxFailed):
+            self.alive = False
+            self.asking.clear()
+            self.feed(machine.SandboxFailed("lost"))
+
     @precondition(lambda self: self.alive)
     @rule(undelivered=st.booleans())
     def the_last_process_ends(self, undelivered: bool) -> None:

@@ -628,6 +628,7 @@ _OF_FRESH: _Table = {
 _OF_TEMPLATES: _Table = {
     **_STARTING,
     (Phase.INIT, Snapshotted): _snapshotted,
+    (Phase.INIT, SandboxFailed): _not_started,
     (Phase.INIT, InitFailed): _ends_failed(InitEnded),
     (Phase.INIT, Exited): _ends_with_its_program(InitEnded),
     (Phase.INIT, Deadline): _ends_late(InitEnded),

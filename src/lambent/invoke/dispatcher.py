@@ -446,7 +446,7 @@ class Dispatcher:
         self._ahead.gone(environment_id, reason)
         self._launching.revoke(environment_id)
         self._strand(environment_id, error, try_again=try_again)
-        self._restoring.gone(environment_id, error)
+        self._restoring.gone(environment_id, error, try_again=try_again)
         self._placing.settle()
 
     def _strand(self, environment_id: str, error: ModelledError, *, try_again: bool = False) -> None:

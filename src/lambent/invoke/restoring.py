@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from lambent.core.errors import ModelledError
 from lambent.core.snap_start import Hold, Initialise, NotKept, RestoreFrom, Snapshot, Templates
@@ -19,6 +20,12 @@ from lambent.invoke.refusals import not_regenerated
 from lambent.worker.messages import ON_DEMAND, TemplateFailed, TemplateMade, TemplateRefused
 
 _log = logging.getLogger(__name__)
+
+
+class Strand(Protocol):
+    def __call__(self, environment_id: str, error: ModelledError, *, try_again: bool = False) -> None:
+        """The environment is not to be had: `error` is for whoever waits for it, and has, `try_again`, waited in vain
+        before."""
 
 
 class Restoring:
@@ -34,7 +41,7 @@ class Restoring:
         new_id: Callable[[], str],
         is_waited_for: Callable[[str], bool],
         retire: Callable[[str], None],
-        strand: Callable[[str, ModelledError], None],
+        strand: Strand,
         supersede: Callable[[str], None],
     ) -> None:
         self._placing = placing
@@ -168,17 +175,17 @@ class Restoring:
                 reason = fault or "its initialisation failed"
                 _log.warning("template not made", extra={"pool": pool_id, "reason": reason})
                 for environment_id in self._templates.failed(template_id):
-                    self._strand(environment_id, not_regenerated())
+                    self._strand(environment_id, not_regenerated(), try_again=bool(fault))
                 self._fulfil(pool_id, NotKept(fault) if fault else Snapshot.FAILED)
         self.make_missing()
 
-    def gone(self, environment_id: str, error: ModelledError) -> None:
+    def gone(self, environment_id: str, error: ModelledError, *, try_again: bool) -> None:
         """An environment is no more, or never was; it may have been a template. `error` is for whoever waits for what
-        was to be restored from that."""
+        was to be restored from that, and has, `try_again`, waited in vain before."""
         self._restored.discard(environment_id)
         if self._templates.pool_of(environment_id) is not None:
             for held in self._templates.gone(environment_id):
-                self._strand(held, error)
+                self._strand(held, error, try_again=try_again)
 
     def _make(self, pool_id: str, template_id: str) -> None:
         serving = self._servings[pool_id]

@@ -5,6 +5,7 @@ in this process or in another (`worker/transport.py`).
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -42,6 +43,8 @@ from lambent.worker.sandbox.driver import Driver, Mount, Program, Sandbox, Sandb
 _log = logging.getLogger(__name__)
 
 MEASURED_EVERY_S = 0.25
+TEMPLATE_ENDS_WITHIN_S = 1.0
+"""From when what is restored from it fails for that."""
 """In which some dozens of environments can be started."""
 
 
@@ -111,6 +114,7 @@ class Agent:
             clock=self._clock,
             emit=self._emit,
             make_sandbox=self._make_sandbox,
+            end_of_template=self._end_of_template,
             front_door=self._front_door,
             allowance=self._endpoint_allowance,
             slots=self._slots,
@@ -226,6 +230,15 @@ class Agent:
             snapshot=kind is Kind.TEMPLATE,
         )
         return sandbox, program
+
+    async def _end_of_template(self, spec: EnvironmentSpec) -> None:
+        """An environment could not be restored. If that is since its template ends, wait until that has been told: so
+        whoever gets another environment does not have it restored from the same one."""
+        template = self._environments.get(spec.template_id or "")
+        if template is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TEMPLATE_ENDS_WITHIN_S):
+                    await template.gone.wait()
 
     def _snapshot(self, spec: EnvironmentSpec) -> tuple[str, Sandbox]:
         """Of the template that the environment is to be restored from: the template's name as well. Raises

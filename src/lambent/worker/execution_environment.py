@@ -73,6 +73,8 @@ class Surroundings:
     emit: Callable[[messages.Event], None]
     make_sandbox: Callable[[str, messages.EnvironmentSpec, Kind], Coroutine[Any, Any, tuple[Sandbox, Program]]]
     """The sandbox, and the program that runs in it. Raises LaunchError, CanNotRestore or SandboxError."""
+    end_of_template: Callable[[messages.EnvironmentSpec], Coroutine[Any, Any, None]]
+    """Waits for it, where that is why an environment could not be restored."""
     front_door: EndpointFactory
     """Serves a connection to Lambent's own endpoint that comes from inside a sandbox."""
     allowance: Allowance
@@ -136,6 +138,8 @@ class ExecutionEnvironment:
         self._abandoned = False
         self._log = EnvironmentLog(spec, around.emit)
         self._settling: asyncio.TimerHandle | None = None
+        self.gone = asyncio.Event()
+        """Set when that is told."""
 
     # From the worker ----------------------------------------------------------------------------------------------
 
@@ -518,6 +522,7 @@ class ExecutionEnvironment:
             around.emit(messages.TemplateRefused(self.environment_id))
             self._feed_if_allowed(machine.SandboxFailed(""))
         except (SandboxError, OSError) as error:
+            await around.end_of_template(self._spec)
             self._not_started(str(error))
         except Exception as error:  # noqa: BLE001 a bug of ours must be the end of this environment alone
             _log.exception("fault in starting an environment", extra={"environment": self.environment_id})
@@ -567,9 +572,13 @@ class ExecutionEnvironment:
         self._fault = ended.fault
         if self._abandoned:
             return
+        is_lost = self._sandbox is not None and self._sandbox.is_lost
+        if is_lost and self._state.kind is Kind.TEMPLATE and machine.allows(self._state, machine.SandboxFailed):
+            self._feed(machine.SandboxFailed("its sandbox has ended under it"))  # which says nothing of the function
+            return
         undelivered = self._invocation is not None and not self._delivered
         self._feed_if_allowed(machine.Exited(self._reported or failures.failure_of(ended), undelivered))
-        if self._sandbox is not None and self._sandbox.is_lost:
+        if is_lost:
             self.retire()
 
     def _feed_if_allowed(self, event: machine.Event) -> None:
@@ -621,6 +630,7 @@ class ExecutionEnvironment:
         has_begun = self._invocation is None or self._delivered
         took = self._took if has_begun else None
         self._around.emit(messages.Gone(self.environment_id, reason, self._not_restored, took))
+        self.gone.set()
 
     def _log_fault(self, event: str, error: Exception) -> None:
         _log.error(event, extra={"environment": self.environment_id, "reason": str(error)})

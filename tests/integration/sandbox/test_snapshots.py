@@ -171,6 +171,46 @@ def test_a_tmp_that_its_owner_may_not_read_is_copied_as_it_is(with_functions: Wi
     with_functions(work)
 
 
+NOT_TO_BE_OPENED_AGAIN = """
+import mmap, os
+os.makedirs("/tmp/closed/inner")
+files = {}
+for name, flags in (("unreadable", os.O_RDWR), ("for reading", os.O_RDWR), ("appended", os.O_WRONLY | os.O_APPEND)):
+    files[name] = os.open(f"/tmp/closed/{name}", flags | os.O_CREAT)
+    os.write(files[name], b"kept")
+memory = mmap.mmap(files["for reading"], 4)
+os.chmod("/tmp/closed/unreadable", 0)
+os.chmod("/tmp/closed/for reading", 0o444)
+os.chmod("/tmp/closed/appended", 0o200)
+os.chdir("/tmp/closed/inner")
+os.chmod("/tmp/closed/inner", 0)
+os.chmod("/tmp/closed", 0)
+def handler(event, context):
+    modes = [os.stat("/tmp/closed").st_mode & 0o777]
+    where = os.getcwd()
+    os.chmod("/tmp/closed", 0o700)
+    modes += [os.stat("/tmp/closed/" + name).st_mode & 0o777 for name in ("inner", *files)]
+    memory[:1] = b"K"
+    os.write(files["appended"], event.encode())
+    os.chmod("/tmp/closed/appended", 0o600)
+    read = [os.pread(files["unreadable"], 9, 0), os.pread(files["for reading"], 9, 0)]
+    read.append(open("/tmp/closed/appended", "rb").read())
+    return [modes, where, [one.decode() for one in read]]
+"""
+
+
+def test_files_that_their_owner_may_not_open_again_are_open_all_the_same(with_functions: WithFunctions) -> None:
+    async def work(_: Bench, functions: Functions) -> None:
+        template = await functions.initialised(NOT_TO_BE_OPENED_AGAIN)
+        for event in ("one", "two"):
+            modes, where, read = await (await functions.restore(template)).ask(event)
+            assert modes == [0, 0, 0, 0o444, 0o200]
+            assert where == "/tmp/closed/inner"
+            assert read == ["kept", "Kept", "kept" + event]
+
+    with_functions(work)
+
+
 LARGE = """
 import os
 content = os.urandom(5_000_000)

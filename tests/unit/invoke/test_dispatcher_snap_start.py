@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dispatcher_bench import SERVING, Bench, on_bench
 
-from lambent.core.errors import ModelledError
+from lambent.core.errors import ModelledError, ServiceException
 from lambent.core.invocation import Answer, Invocation, Outcome, Report
 from lambent.core.snap_start import NotKept, Snapshot
 from lambent.worker.messages import (
@@ -166,6 +166,22 @@ def test_a_template_that_ends_by_itself_is_made_again_at_the_next_look(data_dir:
         bench.dispatcher.on_event(Gone(first, "the template has ended"))
         await bench.looks_again()
         assert made(bench) != first
+
+    on_bench(data_dir, test)
+
+
+def test_who_is_held_for_a_template_that_is_lost_is_held_for_the_next_one_and_no_other(data_dir: Path) -> None:
+    def test(bench: Bench) -> None:
+        bench.dispatcher.start()
+        bench.dispatcher.restore(SERVING)
+        told = arrive(bench, "r1", "r2")
+        (first,) = bench.sent
+        bench.dispatcher.on_event(Gone(first.environment_id, "the sandbox launcher has ended"))
+        assert told == []
+        second = bench.sent[-1]
+        assert [type(command) for command in bench.sent] == [MakeTemplate, MakeTemplate]
+        bench.dispatcher.on_event(Gone(second.environment_id, "the sandbox launcher has ended"))
+        assert [type(error) for error in told] == [ServiceException] * 2
 
     on_bench(data_dir, test)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import socket
 
@@ -111,10 +112,14 @@ def surroundings(sandbox, emit, tasks, forget=lambda environment_id: None, *, cl
     async def make_sandbox_at_once(environment_id, spec, kind):
         return sandbox, Program(("/bin/true",), {})
 
+    async def has_ended(_spec):
+        pass
+
     return Surroundings(
         clock=clock or ManualClock(),
         emit=emit,
         make_sandbox=make_sandbox or make_sandbox_at_once,
+        end_of_template=has_ended,
         front_door=lambda _allowance: asyncio.Protocol(),
         allowance=Allowance(connections=100, held_bytes=1),
         slots=lambda _spec: asyncio.Semaphore(1),
@@ -255,6 +260,48 @@ def test_an_event_that_nothing_can_be_started_for_any_more_is_given_back():
     asyncio.run(run())
     assert told[-1] == messages.Gone("e1", "the sandbox launcher has ended", took=None)
     assert not any(isinstance(event, messages.Answered | messages.Finished) for event in told)
+
+
+def test_a_template_whose_launcher_ends_has_not_failed_to_initialise():
+    sandbox, told = Unruly(), []
+
+    async def run():
+        async with asyncio.TaskGroup() as tasks:
+            environment = ExecutionEnvironment("t1", SPEC, surroundings(sandbox, told.append, tasks), template=True)
+            await started(environment)
+            os.close(sandbox.write)
+            sandbox.is_lost = True
+            sandbox.on_exit(Exit(signal=9))
+
+    asyncio.run(run())
+    assert told[-1] == messages.Gone("t1", "its sandbox has ended under it")
+    assert not any(isinstance(event, messages.TemplateFailed) for event in told)
+
+
+def test_what_can_not_be_restored_is_told_after_the_end_of_its_template():
+    told = []
+
+    async def run():
+        async with asyncio.TaskGroup() as tasks:
+            template_told = asyncio.Event()
+
+            async def fail(*_):
+                raise SandboxError("the template that it is restored from is gone")
+
+            async def end_of_template(spec):
+                assert spec.template_id == "t1"
+                await template_told.wait()
+
+            around = surroundings(Unruly(), told.append, tasks, make_sandbox=fail)
+            around = dataclasses.replace(around, end_of_template=end_of_template)
+            environment = ExecutionEnvironment("e1", replace(SPEC, template_id="t1"), around)
+            environment.start()
+            await settled()
+            assert told == []
+            template_told.set()
+
+    asyncio.run(run())
+    assert told == [messages.Gone("e1", "the template that it is restored from is gone")]
 
 
 def test_an_event_that_crosses_the_loss_of_the_launcher_disturbs_nothing():

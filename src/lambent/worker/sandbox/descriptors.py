@@ -18,7 +18,7 @@ import re
 import select
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _KEPT = (0, 1, 2)
 _CHUNK = 1 << 20
@@ -77,8 +77,9 @@ class Shared:
             if what == "anon_inode:[eventpoll]":
                 _renew_epoll(number)
         self._unshare_memory(mappings)
-        if os.stat(".").st_dev == self._scratch:
-            os.chdir(os.getcwd())
+        if os.stat("/proc/self/cwd").st_dev == self._scratch:
+            with _allowed(os.getcwd()):
+                os.chdir(os.getcwd())
 
     def _unshare_memory(self, mappings: list[tuple[str, ...]]) -> None:
         """Memory that is written by one alone is what a child shares with children of its own, and no others."""
@@ -88,8 +89,11 @@ class Shared:
             on_scratch = os.makedev(int(major, 16), int(minor, 16)) == self._scratch
             protection = mmap.PROT_READ | mmap.PROT_WRITE | (mmap.PROT_EXEC if executable == "x" else 0)
             start, size = int(begin, 16), int(end, 16) - int(begin, 16)
-            if on_scratch and os.path.exists(path):
-                descriptor = os.open(path, os.O_RDWR)
+            try:
+                descriptor = _open(path, os.O_RDWR) if on_scratch else -1
+            except FileNotFoundError:  # it has no name any more
+                descriptor = -1
+            if descriptor >= 0:
                 _map(start, size, protection, mmap.MAP_SHARED, descriptor, int(offset, 16))
                 os.close(descriptor)
             else:
@@ -129,13 +133,38 @@ def _reopen(number: int, path: str) -> None:
     """The same file of our own /tmp. One without a name is copied."""
     flags = fcntl.fcntl(number, fcntl.F_GETFL) & _REOPENED
     try:
-        new = os.open(path, flags)
+        new = _open(path, flags)
     except OSError:
         _renew_file(number, os.open("/tmp", os.O_TMPFILE | os.O_RDWR, 0o600))
         return
     if not flags & os.O_DIRECTORY and stat.S_ISREG(os.fstat(new).st_mode):
         os.lseek(new, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
     _put(new, number)
+
+
+def _open(path: str, flags: int) -> int:
+    """Also what its owner, who we are, may not open again. Raises OSError."""
+    try:
+        return os.open(path, flags)
+    except PermissionError:
+        with _allowed(path):
+            return os.open(path, flags)
+
+
+@contextlib.contextmanager
+def _allowed(path: str) -> Iterator[None]:
+    """Meanwhile its owner may do everything with it, and get there."""
+    changed: list[tuple[str, int]] = []
+    try:
+        for length in (*(place for place, letter in enumerate(path) if letter == "/" and place), len(path)):
+            mode = stat.S_IMODE(os.stat(path[:length]).st_mode)
+            if mode & stat.S_IRWXU != stat.S_IRWXU:
+                os.chmod(path[:length], mode | stat.S_IRWXU)
+                changed.append((path[:length], mode))
+        yield
+    finally:
+        for part, mode in reversed(changed):
+            os.chmod(part, mode)
 
 
 def _renew_file(number: int, new: int) -> None:
