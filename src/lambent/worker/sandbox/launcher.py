@@ -191,8 +191,8 @@ class Launcher:
         self._cells[cell.name] = cell
         try:
             self._way.claim(cell, request)
-        except (OSError, ImageError) as error:
-            cell.failure = str(error)
+        except Exception as error:  # noqa: BLE001 the start is told, and does not go on with what it was booted with
+            cell.failure = _told(error)
 
     def _furnish(self, cell: Cell, number: int, then: Callable[[], None]) -> None:
         """Have it given what may take long, and go on then; the others do meanwhile."""
