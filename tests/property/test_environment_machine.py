@@ -68,7 +68,7 @@ class Lives(RuleBasedStateMachine):
         self.answers: dict[str, int] = {}
         self.finished: dict[str, int] = {}
         self.given_back = 0
-        """Invocations that had not begun when the sandbox could not be had again."""
+        """Invocations without an answer when the sandbox was lost, or could not be had again."""
         self.destroyed = 0
         self.asking: set[str] = set()
         """The participants that wait for their next event."""
@@ -154,17 +154,16 @@ class Lives(RuleBasedStateMachine):
                 self.feed(machine.SandboxStarted())
         elif machine.allows(self.environment, machine.SandboxFailed):
             self.available = False
-            if self.environment.phase is Phase.REINIT:
-                assert f"r{self.assigned}" not in self.answers
-                self.given_back += 1
+            self.given_back += self.environment.phase is Phase.REINIT
             self.feed(machine.SandboxFailed("no room"))
 
-    @precondition(lambda self: self.alive and self.environment.kind is Kind.TEMPLATE)
+    @precondition(lambda self: self.alive)
     @rule()
-    def the_sandbox_of_a_template_is_lost(self) -> None:
+    def the_sandbox_is_lost(self) -> None:
         if machine.allows(self.environment, machine.SandboxFailed):
-            self.alive = False
+            self.alive = self.available = False
             self.asking.clear()
+            self.given_back += self.environment.request_id is not None and self.environment.outcome is None
             self.feed(machine.SandboxFailed("lost"))
 
     @precondition(lambda self: self.alive)

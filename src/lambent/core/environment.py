@@ -559,7 +559,8 @@ def _restarted(environment: Environment, _event: SandboxStarted, _now: int) -> S
 
 
 def _lost(environment: Environment, event: SandboxFailed, now: int) -> Step:
-    """The sandbox could not be had again. An invocation without an outcome has not begun, and may run elsewhere."""
+    """The sandbox is no more, or could not be had again. What becomes of an invocation without an outcome, its owner
+    knows, who has handed it to the program or has not."""
     gone = _enter(environment, Phase.GONE, now)
     if environment.request_id is None or environment.outcome is None:
         return gone, (Destroy(event.reason),)
@@ -589,16 +590,20 @@ _STARTING: _Table = {
 _SERVING: _Table = {
     (Phase.READY, Assigned): _assigned,
     (Phase.READY, Retired): _shut_down,
+    (Phase.READY, SandboxFailed): _lost,
     (Phase.INVOKE, Next): _done_first,
     (Phase.INVOKE, Answered): _answered,
     (Phase.INVOKE, Deadline): _invoke_timed_out,
     (Phase.INVOKE, Retired): _remember,
+    (Phase.INVOKE, SandboxFailed): _lost,
     (Phase.DRAINING, Next): _drained,
     (Phase.DRAINING, Exited): _draining_exited,
     (Phase.DRAINING, Deadline): _draining_timed_out,
     (Phase.DRAINING, Retired): _remember,
+    (Phase.DRAINING, SandboxFailed): _lost,
     (Phase.RESETTING, Exited): _reset,
     (Phase.RESETTING, Retired): _remember,
+    (Phase.RESETTING, SandboxFailed): _lost,
 }
 
 _OF_FRESH: _Table = {
@@ -609,10 +614,10 @@ _OF_FRESH: _Table = {
     (Phase.INIT, Exited): _init_exited,
     (Phase.INIT, Deadline): _init_timed_out,
     (Phase.INIT, Retired): _shut_down,
+    (Phase.INIT, SandboxFailed): _lost,
     **_SERVING,
     (Phase.READY, Exited): _broke,
     (Phase.INVOKE, Exited): _invoke_exited,
-    (Phase.RESETTING, SandboxFailed): _lost,
     (Phase.BROKEN, Assigned): _assigned_broken,
     (Phase.BROKEN, Retired): _gone,
     (Phase.REINIT, SandboxStarted): _restarted,

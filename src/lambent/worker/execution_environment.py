@@ -573,13 +573,11 @@ class ExecutionEnvironment:
         if self._abandoned:
             return
         is_lost = self._sandbox is not None and self._sandbox.is_lost
-        if is_lost and self._state.kind is Kind.TEMPLATE and machine.allows(self._state, machine.SandboxFailed):
+        if is_lost and machine.allows(self._state, machine.SandboxFailed):
             self._feed(machine.SandboxFailed("its sandbox has ended under it"))  # which says nothing of the function
             return
         undelivered = self._invocation is not None and not self._delivered
         self._feed_if_allowed(machine.Exited(self._reported or failures.failure_of(ended), undelivered))
-        if is_lost:
-            self.retire()
 
     def _feed_if_allowed(self, event: machine.Event) -> None:
         if machine.allows(self._state, type(event)):

@@ -184,7 +184,9 @@ def test_when_the_launcher_is_killed_the_functions_that_wait_are_served_as_befor
         call = callers.submit(functions[0].invoke, {"sleep": 30})
         eventually(lambda: functions[1].invoke({"alive": 1}).document == {"alive": 1})
         os.kill(launcher, signal.SIGKILL)
-        assert call.result().document["errorType"] == "Runtime.ExitError"
+        with pytest.raises(botocore.exceptions.ClientError, match="The execution environment was lost") as lost:
+            call.result()
+        assert lost.value.response["Error"]["Code"] == "ServiceException"
     for function in functions:
         assert function.invoke({"a": 1}).document == {"a": 1}
 

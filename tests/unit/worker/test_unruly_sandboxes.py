@@ -320,7 +320,7 @@ def test_an_event_that_crosses_the_loss_of_the_launcher_disturbs_nothing():
 
     asyncio.run(run())
     assert waiting.delivered == []
-    assert told[-1] == messages.Gone("e1")
+    assert told[-1] == messages.Gone("e1", "its sandbox has ended under it")
 
 
 def test_a_fault_in_starting_one_environment_ends_that_one_alone():
@@ -368,8 +368,9 @@ def test_a_program_that_can_not_be_listened_to_is_ended():
             environment.retire()
 
     asyncio.run(run())
-    assert sandbox.told == ["kill", "destroy"]
-    assert messages.Initialised("e1", failed=True) in events
+    assert sandbox.told == ["destroy"]
+    (gone,) = (event for event in events if isinstance(event, messages.Gone))
+    assert "Bad file descriptor" in gone.reason
 
 
 def test_an_environment_whose_sandbox_refuses_to_go_is_gone_for_its_dispatcher_all_the_same():
