@@ -5,7 +5,6 @@ The reference is what the same program takes with nothing around it: a process t
 the official runtime client from the same place, and gives its first answer to a Runtime API that does nothing else.
 """
 
-import itertools
 import os
 import socket
 import statistics
@@ -33,12 +32,11 @@ PLAIN_AT_ONCE = 8
 WAIT_S = 3.0
 """How long each of those called at once keeps its environment: longer than it takes to start all of them, so that none
 is used twice."""
-IN_A_ROW, REFILLED_S = 11, 0.6
-"""Cold starts follow each other at once, of so many functions. Before that, their environments are taken away, and as
-many sandboxes are booted ahead as were taken the last time, some 20 ms for each. The first in a row is not counted:
-what has rested is slow on some machines (see `machine.py`)."""
-RESTS, REST_S = 20, 1.0
-"""And one by itself, for which nothing is promised."""
+REFILLED_S = 0.4
+"""After a cold start, until the next sandbox is booted ahead."""
+IN_A_ROW, ROWS, ROW_REFILLED_S = 10, 5, 0.6
+"""Beside that, cold starts that follow each other at once, of so many functions: nothing has rested then, which is slow
+on some machines (see `machine.py`). Before a row as many sandboxes are booted ahead as were taken the last time."""
 ANSWER_WITHIN_S = 30
 P50_RATIO_AT_MOST, P99_RATIO_AT_MOST, UNBOOTED_P50_RATIO_AT_MOST = 0.2, 0.35, 0.45
 
@@ -50,14 +48,12 @@ def run(share: float) -> list[Row]:
     with subjects.data_directory() as data, subjects.lambent(data) as server:
         client = server.client()
         code = subjects.package()
-        names = _create_several(client, code)  # installs the runtime's kit, if this machine does not have it yet
+        subjects.create(client, "echo", code)  # installs the runtime's kit, if this machine does not have it yet
         interpreter, kit = plain_runtime()
-
-        def plain() -> bytes:
-            return plain_first_answer(interpreter, kit)
-
-        booted = _rounds(server, client, names, times, plain, REFILLED_S)
-        rested = _rounds(server, client, names[:1], max(2, round(RESTS * share)), plain, REST_S)
+        booted = _rounds(server, client, times, lambda: plain_first_answer(interpreter, kit), REFILLED_S)
+        in_a_row = _in_a_row(
+            server, client, code, max(1, round(ROWS * share)), lambda: plain_first_answer(interpreter, kit)
+        )
         created_ms = [
             _create_and_invoke(server, client, f"new-{number}", code)
             for number in range(max(1, round(CREATED_TIMES * share)))
@@ -66,11 +62,12 @@ def run(share: float) -> list[Row]:
         plain_s = _plain_starts_per_second(interpreter, kit, max(PLAIN_AT_ONCE, round(AT_ONCE * share)))
     with subjects.data_directory() as data, subjects.lambent(data, *subjects.NONE_BOOTED) as server:
         client = server.client()
-        unbooted = _rounds(server, client, _create_several(client, code), times, plain, REFILLED_S)
+        subjects.create(client, "echo", code)
+        unbooted = _rounds(server, client, times, lambda: plain_first_answer(interpreter, kit), 0)
     return [
         _row("cold: invoke, sandbox booted ahead, p50", booted, 0.5, P50_RATIO_AT_MOST),
         _row("cold: invoke, sandbox booted ahead, p99", booted, 0.99, P99_RATIO_AT_MOST),
-        _row(f"cold: invoke after {REST_S:g} s of rest, sandbox booted ahead, p50", rested, 0.5, None),
+        _row(f"cold: invoke, {IN_A_ROW} in a row, sandboxes booted ahead, p50", in_a_row, 0.5, None),
         _row("cold: invoke, none booted ahead, p50", unbooted, 0.5, UNBOOTED_P50_RATIO_AT_MOST),
         _row("cold: invoke, none booted ahead, p99", unbooted, 0.99, None),
         Row("cold: create to first answer, p50", "ms", statistics.median(created_ms)),
@@ -91,36 +88,18 @@ def _row(name: str, times: Times, part: float, ratio_at_most: float | None) -> R
     return Row(name, "ms", measured, reference, REFERENCE, measured / reference, ratio_at_most)
 
 
-def _create_several(client: Any, code: bytes) -> list[str]:
-    names = [f"echo-{number}" for number in range(IN_A_ROW)]
-    for name in names:
-        subjects.create(client, name, code)
-    return names
-
-
-def _rounds(
-    server: subjects.Server, client: Any, names: list[str], times: int, plain: Callable[[], object], rest_s: float
-) -> Times:
-    """In each round, after the rest, a cold start of every function, and as many plain processes; until so many of both
-    are counted. Alternating, so that what disturbs the machine for a while disturbs both, and each is first as often as
-    the other. The first round is not counted: it has the zygote started, and the pool learn how many are wanted."""
+def _rounds(server: subjects.Server, client: Any, times: int, plain: Callable[[], object], pause_s: float) -> Times:
+    """Alternating, so that what disturbs the machine for a while disturbs both. The first of ours is not counted: it
+    has the zygote started."""
     ours: list[float] = []
     theirs: list[float] = []
-    in_a_row = [partial(subjects.invoke, server, name) for name in names]
-    both = [(ours, in_a_row), (theirs, [plain] * len(names))]
-    uncounted = min(1, len(names) - 1)
-    for number in itertools.count():
-        for taken_ms, actions in both:
-            taken = [_timed(action) for action in actions]
-            if number:
-                taken_ms += taken[uncounted:]
-        if len(ours) >= times:
-            return ours, theirs
-        for name in names:
-            _forget_environments(client, name, number)
-        time.sleep(rest_s)
-        both.reverse()
-    raise AssertionError("counting has no end")
+    subjects.invoke(server, "echo")
+    for number in range(times):
+        _forget_environments(client, "echo", number)
+        time.sleep(pause_s)
+        ours.append(_timed(lambda: subjects.invoke(server, "echo")))
+        theirs.append(_timed(plain))
+    return ours, theirs
 
 
 def _timed(action: Callable[[], object]) -> float:
@@ -128,6 +107,23 @@ def _timed(action: Callable[[], object]) -> float:
     began = time.perf_counter()
     action()
     return (time.perf_counter() - began) * 1000
+
+
+def _in_a_row(server: subjects.Server, client: Any, code: bytes, rows: int, plain: Callable[[], object]) -> Times:
+    """The first row is not counted: the pool learns by it how many are wanted."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    names = [f"echo-{number}" for number in range(IN_A_ROW)]
+    for name in names:
+        subjects.create(client, name, code)
+        subjects.invoke(server, name)
+    for number in range(rows):
+        for name in names:
+            _forget_environments(client, name, number)
+        time.sleep(ROW_REFILLED_S)
+        ours += [_timed(partial(subjects.invoke, server, name)) for name in names]
+        theirs += [_timed(plain) for _ in names]
+    return ours, theirs
 
 
 def _forget_environments(client: Any, name: str, number: int) -> None:

@@ -308,10 +308,6 @@ def _started(environment: Environment, _event: SandboxStarted, now: int) -> Step
     return _enter(environment, Phase.INIT, now, now + environment.init_budget_us), ()
 
 
-def _not_started(environment: Environment, event: SandboxFailed, now: int) -> Step:
-    return _enter(environment, Phase.GONE, now), (Destroy(event.reason),)
-
-
 def _ask(environment: Environment, event: Next) -> Environment | None:
     """The environment with one more participant asking; None when now all of them are."""
     if len(environment.participants) == 1:
@@ -559,7 +555,7 @@ def _restarted(environment: Environment, _event: SandboxStarted, _now: int) -> S
 
 
 def _lost(environment: Environment, event: SandboxFailed, now: int) -> Step:
-    """The sandbox is no more, or could not be had again. What becomes of an invocation without an outcome, its owner
+    """The sandbox is no more, or could not be had. What becomes of an invocation without an outcome, its owner
     knows, who has handed it to the program or has not."""
     gone = _enter(environment, Phase.GONE, now)
     if environment.request_id is None or environment.outcome is None:
@@ -584,7 +580,7 @@ _ENDING: _Table = {
 }
 _STARTING: _Table = {
     (Phase.STARTING, SandboxStarted): _started,
-    (Phase.STARTING, SandboxFailed): _not_started,
+    (Phase.STARTING, SandboxFailed): _lost,
     (Phase.STARTING, Retired): _remember,
 }
 _SERVING: _Table = {
@@ -633,7 +629,7 @@ _OF_FRESH: _Table = {
 _OF_TEMPLATES: _Table = {
     **_STARTING,
     (Phase.INIT, Snapshotted): _snapshotted,
-    (Phase.INIT, SandboxFailed): _not_started,
+    (Phase.INIT, SandboxFailed): _lost,
     (Phase.INIT, InitFailed): _ends_failed(InitEnded),
     (Phase.INIT, Exited): _ends_with_its_program(InitEnded),
     (Phase.INIT, Deadline): _ends_late(InitEnded),
@@ -645,7 +641,7 @@ _OF_TEMPLATES: _Table = {
 
 _OF_RESTORED: _Table = {
     (Phase.RESTORE, SandboxStarted): _resumed,
-    (Phase.RESTORE, SandboxFailed): _not_started,
+    (Phase.RESTORE, SandboxFailed): _lost,
     (Phase.RESTORE, Next): _restored,
     (Phase.RESTORE, RestoreFailed): _ends_failed(RestoreEnded),
     (Phase.RESTORE, Exited): _ends_with_its_program(RestoreEnded),

@@ -43,9 +43,9 @@ from lambent.worker.sandbox.driver import Driver, Mount, Program, Sandbox, Sandb
 _log = logging.getLogger(__name__)
 
 MEASURED_EVERY_S = 0.25
+"""In which some dozens of environments can be started."""
 TEMPLATE_ENDS_WITHIN_S = 1.0
 """From when what is restored from it fails for that."""
-"""In which some dozens of environments can be started."""
 
 
 class Agent:

@@ -211,6 +211,24 @@ def test_files_that_their_owner_may_not_open_again_are_open_all_the_same(with_fu
     with_functions(work)
 
 
+REMOVED = """
+import os
+os.mkdir("/tmp/removed")
+os.chdir("/tmp/removed")
+os.rmdir("/tmp/removed")
+def handler(event, context):
+    os.chdir("/tmp")
+    return os.listdir()
+"""
+
+
+def test_where_its_directory_was_removed_it_is_restored_all_the_same(with_functions: WithFunctions) -> None:
+    async def work(_: Bench, functions: Functions) -> None:
+        assert await (await functions.restore(await functions.initialised(REMOVED))).ask() == []
+
+    with_functions(work)
+
+
 LARGE = """
 import os
 content = os.urandom(5_000_000)

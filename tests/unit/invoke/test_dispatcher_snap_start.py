@@ -55,6 +55,16 @@ def awaited(bench: Bench) -> MakeTemplate:
     return command
 
 
+async def wished(bench: Bench) -> tuple[asyncio.Task[Snapshot], MakeTemplate]:
+    """The wish for a template, and what it has had sent."""
+    bench.dispatcher.start()
+    wish = asyncio.create_task(bench.dispatcher.snapshot(SERVING))
+    await asyncio.sleep(0)
+    (command,) = bench.sent
+    assert isinstance(command, MakeTemplate)
+    return wish, command
+
+
 def test_after_a_restart_the_template_is_made_before_anybody_asks(data_dir: Path) -> None:
     def test(bench: Bench) -> None:
         bench.dispatcher.restore(SERVING)
@@ -203,10 +213,7 @@ def test_a_version_that_goes_takes_its_template_along_and_serves_who_waited(data
 
 def test_a_wish_for_a_template_is_answered_by_what_comes_of_it(data_dir: Path) -> None:
     async def test(bench: Bench) -> None:
-        bench.dispatcher.start()
-        wish = asyncio.create_task(bench.dispatcher.snapshot(SERVING))
-        await asyncio.sleep(0)
-        (command,) = bench.sent
+        wish, command = await wished(bench)
         # What the machine fails at is tried again.
         bench.dispatcher.on_event(Gone(command.environment_id, "no more processes"))
         await bench.looks_again()
@@ -219,10 +226,7 @@ def test_a_wish_for_a_template_is_answered_by_what_comes_of_it(data_dir: Path) -
 
 def test_a_template_that_the_platform_could_not_keep_is_not_tried_again_and_the_reason_told(data_dir: Path) -> None:
     async def test(bench: Bench) -> None:
-        bench.dispatcher.start()
-        wish = asyncio.create_task(bench.dispatcher.snapshot(SERVING))
-        await asyncio.sleep(0)
-        (command,) = bench.sent
+        wish, command = await wished(bench)
         bench.dispatcher.on_event(TemplateFailed(command.environment_id, "the disk is full"))
         bench.dispatcher.on_event(Gone(command.environment_id))
         with pytest.raises(NotKept, match="the disk is full"):
@@ -237,10 +241,7 @@ def test_a_template_that_the_platform_could_not_keep_is_not_tried_again_and_the_
 
 def test_who_gives_up_a_wish_has_no_template(data_dir: Path) -> None:
     async def test(bench: Bench) -> None:
-        bench.dispatcher.start()
-        wish = asyncio.create_task(bench.dispatcher.snapshot(SERVING))
-        await asyncio.sleep(0)
-        (command,) = bench.sent
+        wish, command = await wished(bench)
         wish.cancel()
         await asyncio.wait((wish,))
         assert bench.sent == [command, Retire(command.environment_id)]

@@ -199,15 +199,21 @@ async def started(environment):
     await settled()
 
 
+async def with_an_event_for_who_has_left(sandbox, emit, tasks):
+    """An environment with an event, whose runtime has hung up after it had asked for that."""
+    environment = ExecutionEnvironment("e1", SPEC, surroundings(sandbox, emit, tasks))
+    await started(environment)
+    assert environment.asks_next(Connection(open_=False)) is None
+    environment.run(Invocation("r1", "arn", b"{}"))
+    return environment
+
+
 def test_an_event_is_not_given_to_a_runtime_that_hangs_up_but_to_its_next_request():
-    leaving, back = Connection(open_=False), Connection(open_=True)
+    back = Connection(open_=True)
 
     async def run():
         async with asyncio.TaskGroup() as tasks:
-            environment = ExecutionEnvironment("e1", SPEC, surroundings(Unruly(), lambda event: None, tasks))
-            await started(environment)
-            assert environment.asks_next(leaving) is None
-            environment.run(Invocation("r1", "arn", b"{}"))
+            environment = await with_an_event_for_who_has_left(Unruly(), lambda event: None, tasks)
             refused = environment.asks_next(back)
             with contextlib.suppress(SandboxError):
                 await environment.abandon()
@@ -218,15 +224,12 @@ def test_an_event_is_not_given_to_a_runtime_that_hangs_up_but_to_its_next_reques
 
 
 def test_an_event_that_a_program_ended_without_having_goes_to_the_one_that_is_started_for_it():
-    sandbox, leaving, back = Unruly(), Connection(open_=False), Connection(open_=True)
+    sandbox, back = Unruly(), Connection(open_=True)
     told = []
 
     async def run():
         async with asyncio.TaskGroup() as tasks:
-            environment = ExecutionEnvironment("e1", SPEC, surroundings(sandbox, told.append, tasks))
-            await started(environment)
-            assert environment.asks_next(leaving) is None
-            environment.run(Invocation("r1", "arn", b"{}"))
+            environment = await with_an_event_for_who_has_left(sandbox, told.append, tasks)
             os.close(sandbox.write)
             sandbox.on_exit(Exit(code=1))
             await settled()  # its start anew
@@ -241,18 +244,14 @@ def test_an_event_that_a_program_ended_without_having_goes_to_the_one_that_is_st
 
 
 def test_an_event_that_nothing_can_be_started_for_any_more_is_given_back():
-    sandbox, leaving = Unruly(), Connection(open_=False)
-    told = []
+    sandbox, told = Unruly(), []
 
     async def refuse(*_):
         raise SandboxError("the sandbox launcher has ended")
 
     async def run():
         async with asyncio.TaskGroup() as tasks:
-            environment = ExecutionEnvironment("e1", SPEC, surroundings(sandbox, told.append, tasks))
-            await started(environment)
-            assert environment.asks_next(leaving) is None
-            environment.run(Invocation("r1", "arn", b"{}"))
+            await with_an_event_for_who_has_left(sandbox, told.append, tasks)
             os.close(sandbox.write)
             sandbox.start = refuse
             sandbox.on_exit(Exit(signal=9))

@@ -78,7 +78,7 @@ class Shared:
                 _renew_epoll(number)
         self._unshare_memory(mappings)
         if os.stat("/proc/self/cwd").st_dev == self._scratch:
-            with _allowed(os.getcwd()):
+            with contextlib.suppress(FileNotFoundError), _allowed(os.getcwd()):  # or it has been removed under us
                 os.chdir(os.getcwd())
 
     def _unshare_memory(self, mappings: list[tuple[str, ...]]) -> None:
